@@ -1,0 +1,47 @@
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sarde {
+
+enum class ValueKind {
+  text,
+  path,     ///< `~/` is the home folder; relative to the working directory
+  flag,     ///< true or false
+  number,   ///< a whole number, 0 or more
+  seconds,  ///< a whole number of seconds, 1 or more
+  size,     ///< bytes, with a unit if wanted: 256MiB, 1GB
+  list,     ///< of texts
+};
+
+/// One option: its long name, which is also its key in files and, as SARDE_<NAME>, in the environment.
+struct OptionRule {
+  std::string_view name;
+  ValueKind kind = ValueKind::text;
+  std::string_view help;
+  std::vector<std::string_view> choices = {};  ///< empty: anything
+};
+
+/// Every option there is, in alphabetical order.
+std::span<const OptionRule> option_rules();
+
+/// Null if there is no such option.
+const OptionRule* find_rule(std::string_view name);
+
+/// A value as text (a list: one text an item) and the place it came from, for messages and `sarde settings`.
+struct OptionValue {
+  std::vector<std::string> items;
+  std::string origin;
+};
+
+using OptionValues = std::map<std::string, OptionValue>;
+
+/// Checks a value against the rule. Throws Error (the job's fault, so that nobody tries again) naming origin
+/// and option.
+void check_value(const OptionRule& rule, const OptionValue& value);
+
+}  // namespace sarde

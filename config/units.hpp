@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace sarde {
+
+/// Bytes of "17", "256MiB", "1 GB", "64k": KiB, MiB, GiB, TiB and K, M, G, T are powers of 1024; kB, KB, MB,
+/// GB, TB powers of 1000. Nothing if it is not of that form.
+std::optional<std::uint64_t> parse_size(std::string_view text);
+
+}  // namespace sarde

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include <libssh/callbacks.h>
+
+#include "core/guest/guest_shell.hpp"
+#include "core/guest/ssh_handles.hpp"
+
+namespace sarde {
+
+/// One script's channel while it runs: what is sent to it, what comes back to our descriptors, and how it
+/// ended.
+class ScriptChannel {
+ public:
+  struct Streams {
+    std::string marker;  ///< the line on stdout behind which the script's own output begins
+    int output;
+    int errors;
+  };
+
+  /// The channel has its command started already.
+  ScriptChannel(ssh_session session, SshChannel channel, Streams streams);
+  ScriptChannel(const ScriptChannel&) = delete;
+  ScriptChannel& operator=(const ScriptChannel&) = delete;
+  ~ScriptChannel();
+
+  /// Queues the standard input, after which it ends.
+  void send(std::string input);
+
+  /// Handles what comes, for at most `longest` or until `wake_fd` is readable. Throws Error if our own output
+  /// is closed.
+  void exchange(std::chrono::milliseconds longest, int wake_fd);
+
+  [[nodiscard]] bool has_ended() const;
+
+  /// Once it has ended. Throws Error, the host's fault, if the connection was lost or the script never began.
+  [[nodiscard]] ScriptOutcome outcome() const;
+
+ private:
+  int receive(const char* data, std::uint32_t size, int is_stderr);
+  void feed();
+  std::size_t skip_to_marker(std::string_view data);
+  void attach_callbacks();
+
+  ssh_session session_;
+  SshChannel channel_;
+  Streams streams_;
+  ssh_event event_;
+  ssh_channel_callbacks_struct callbacks_{};
+  std::string input_;
+  std::size_t sent_ = 0;
+  bool input_ended_ = false;
+  std::string before_marker_;
+  bool script_began_ = false;
+  std::optional<std::int32_t> exit_status_;
+  std::string exit_signal_;
+  bool end_of_output_ = false;
+  bool closed_ = false;
+  bool lost_ = false;
+  std::string write_failure_;
+  std::chrono::steady_clock::time_point last_data_;
+};
+
+}  // namespace sarde

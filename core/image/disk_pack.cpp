@@ -1,0 +1,123 @@
+#include <algorithm>
+#include <span>
+
+#include "core/foundation/error.hpp"
+#include "core/image/disk_packing.hpp"
+#include "core/image/ordered_tasks.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+namespace {
+
+constexpr std::uint64_t usual_layer = 96 * member_size;
+constexpr std::uint64_t most_layers = 900;
+
+/// Uncompressed bytes in a layer.
+std::uint64_t layer_span(std::uint64_t file_size) {
+  const auto needed = file_size / most_layers + 1;
+  return std::max(usual_layer, (needed + usual_layer - 1) / usual_layer * usual_layer);
+}
+
+/// Cuts a stream of members into blobs. sardinecake 0.4 takes a blob that begins with 1f 8b for a new file,
+/// so a cut between two members falls behind the first byte of the second one, and no other cut falls before
+/// these two bytes.
+class ChunkWriter {
+ public:
+  ChunkWriter(const OciLayout& layout, std::string media_type, std::uint64_t limit)
+      : layout_(layout), media_type_(std::move(media_type)), limit_(limit), blob_(layout.incoming_blob()) {}
+
+  void write(std::span<const unsigned char> bytes) {
+    while (limit_ != 0 && blob_.size() + bytes.size() > limit_) {
+      auto room = static_cast<std::size_t>(limit_ - blob_.size());
+      if (room > 0 && room + 1 < bytes.size() && bytes[room] == 0x1f && bytes[room + 1] == 0x8b) --room;
+      // A blob may also end just before the last byte seen so far; a member begins with 1f 8b, so byte 0 is
+      // no place to cut.
+      if (room == 0 && bytes[0] == 0x1f) room = 1;
+      put(bytes.first(room));
+      bytes = bytes.subspan(room);
+      cut();
+    }
+    put(bytes);
+  }
+
+  /// The member begins a new blob, but for its first byte.
+  void write_behind_cut(std::span<const unsigned char> member) {
+    write(member.first(1));
+    cut();
+    write(member.subspan(1));
+  }
+
+  std::vector<Descriptor> finish() {
+    cut();
+    return std::move(chunks_);
+  }
+
+ private:
+  void put(std::span<const unsigned char> bytes) {
+    if (!bytes.empty()) blob_.write(bytes.data(), bytes.size());
+  }
+
+  void cut() {
+    if (blob_.size() == 0) return;
+    const auto number = chunks_.empty() ? "" : ";chunk=" + std::to_string(chunks_.size());
+    chunks_.push_back(blob_.keep(media_type_ + number));
+    blob_ = layout_.incoming_blob();
+  }
+
+  const OciLayout& layout_;
+  std::string media_type_;
+  std::uint64_t limit_;
+  IncomingBlob blob_;
+  std::vector<Descriptor> chunks_;
+};
+
+struct Member {
+  Bytes bytes;
+  bool begins_layer = false;
+};
+
+}  // namespace
+
+PackedDisk pack_disk(const std::filesystem::path& file, const OciLayout& layout, const PackOptions& options,
+                     Cancellation& cancellation) {
+  const auto fd = open_to_read(file);
+  const auto total = std::filesystem::file_size(file);
+  const auto span = layer_span(total);
+  // One byte of room: a cut moves by one byte to where it may fall.
+  ChunkWriter writer(layout, options.media_type + "+gzip",
+                     options.chunk_limit == 0 ? 0 : std::max<std::uint64_t>(options.chunk_limit - 1, 64));
+  const auto commit = [&](const Member& member) {
+    if (member.begins_layer) {
+      writer.write_behind_cut(member.bytes);
+    } else {
+      writer.write(member.bytes);
+    }
+  };
+  OrderedTasks<Member> tasks(options.threads + 1);
+  Sha256 hash;
+  std::uint64_t offset = 0;
+  do {
+    cancellation.check();
+    Bytes data(member_size);
+    data.resize(read_full(fd.get(), data.data(), data.size(), file.string()));
+    hash.update(data.data(), data.size());
+    const auto size = data.size();
+    const bool begins_layer = offset != 0 && offset % span == 0;
+    const auto name = offset == 0 ? options.name : std::string();
+    if (size == 0 && offset != 0) break;
+    tasks.add(
+        [data = std::move(data), compression = options.compression, name, begins_layer] {
+          return Member{.bytes = compress_member(data, compression, name), .begins_layer = begins_layer};
+        },
+        commit);
+    offset += size;
+    if (options.progress) options.progress(offset, std::max<std::uint64_t>(offset, total));
+  } while (offset % member_size == 0 && offset != 0);
+  tasks.finish(commit);
+  if (offset != total)
+    throw Error("pack " + file.string() + ": the file changed while it was read; shut the VM down first");
+  return {.diff_id = hash.finish(), .chunks = writer.finish()};
+}
+
+}  // namespace sarde

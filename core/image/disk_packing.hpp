@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/image/gzip_stream.hpp"
+#include "core/image/oci_layout.hpp"
+#include "core/system/cancellation.hpp"
+
+namespace sarde {
+
+/// Called with bytes of a disk file done and in all; must be quick.
+using DiskProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
+struct PackOptions {
+  std::string name;        ///< the FNAME of the stream: a bare file name
+  std::string media_type;  ///< before `+gzip`
+  Compression compression = Compression::small;
+  std::uint64_t chunk_limit = 0;  ///< bytes that no layer exceeds; 0: no limit
+  unsigned threads = 1;
+  DiskProgress progress = {};
+};
+
+struct PackedDisk {
+  Digest diff_id;  ///< of the file's own bytes
+  std::vector<Descriptor> chunks;
+};
+
+/// Compresses a disk file into blobs of the layout. Layers begin at fixed offsets of the file (a multiple of
+/// 96 MiB, more for very large files, so that a manifest stays under 1,000 layers), so a change in the file
+/// changes the layers where it is and no others. Memory does not grow with the file. Throws Error, Cancelled.
+PackedDisk pack_disk(const std::filesystem::path& file, const OciLayout& layout, const PackOptions& options,
+                     Cancellation& cancellation);
+
+struct UnpackOptions {
+  unsigned threads = 1;
+  DiskProgress progress = {};  ///< in compressed bytes
+};
+
+struct UnpackedDisk {
+  std::string name;  ///< the file's, from the stream: a bare name
+  Digest diff_id;
+  std::uint64_t size = 0;
+};
+
+/// Decompresses the chunks into a new sparse file in `folder`, under the name that the stream gives. Every
+/// blob's size and sha256 is checked on the way. The file is synced. On failure, and until the caller has
+/// compared diff_id, what is in the folder must not be taken for a disk. Throws Error, Cancelled.
+UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const std::filesystem::path& folder,
+                         const UnpackOptions& options, Cancellation& cancellation);
+
+/// Is `name` usable as a file's name in a folder: not empty, no slash, not `.` or `..`, no control
+/// characters?
+bool is_bare_file_name(const std::string& name);
+
+}  // namespace sarde

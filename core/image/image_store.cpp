@@ -1,0 +1,230 @@
+#include "core/image/image_store.hpp"
+
+#include <algorithm>
+#include <fcntl.h>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/qcow2_header.hpp"
+#include "core/image/unpacked_marker.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Follows the backing files of one disk through the image's own files. Throws Error (the job's fault) at the
+/// first that leads elsewhere.
+void check_chain(const fs::path& folder, const std::string& disk, const std::vector<std::string>& disks) {
+  std::string name = disk;
+  for (std::size_t depth = 0;; ++depth) {
+    if (depth > disks.size()) throw Error(Blame::job, "the backing chain of disk " + quote(disk) + " loops");
+    const auto header = read_qcow2_header(folder / name);
+    if (header && header->external_data) {
+      throw Error(Blame::job,
+                  "disk " + quote(name) + " keeps its data in an external file, which no image may");
+    }
+    if (!header || !header->backing_file) return;
+    const auto& backing = *header->backing_file;
+    if (!header->backing_format) {
+      throw Error(Blame::job, "disk " + quote(name) + " does not say the format of its backing file " +
+                                  quote(backing) + " (qemu-img rebase -u -F sets it)");
+    }
+    if (std::ranges::find(disks, backing) == disks.end()) {
+      throw Error(Blame::job, "disk " + quote(name) + " has the backing file " + quote(backing) +
+                                  ", which is not one of the image's own files");
+    }
+    name = backing;
+  }
+}
+
+Digest digest_of_file(const fs::path& path, Cancellation& cancellation) {
+  const auto fd = open_to_read(path);
+  Sha256 hash;
+  Bytes buffer(member_size);
+  for (;;) {
+    cancellation.check();
+    const auto got = read_full(fd.get(), buffer.data(), buffer.size(), path.string());
+    hash.update(buffer.data(), got);
+    if (got < buffer.size()) return hash.finish();
+  }
+}
+
+}  // namespace
+
+std::uint64_t StoredImage::compressed_size() const {
+  std::uint64_t size = 0;
+  for (const auto& disk : disks) {
+    for (const auto& chunk : disk.chunks) size += chunk.size;
+  }
+  return size;
+}
+
+OciLayout ImageStore::layout_of(const ImageReference& reference) const {
+  return OciLayout(settings_.ocidir / reference.folder());
+}
+
+FileLock::Waiting ImageStore::waiting(const std::string& what) const {
+  return {.clock = clock_,
+          .cancellation = cancellation_,
+          .deadline = clock_.now() + settings_.lock_timeout,
+          .announce = [this, what] {
+            if (settings_.announce)
+              settings_.announce("waiting for another process that is at work on " + what);
+          }};
+}
+
+std::optional<std::pair<OciLayout, Descriptor>> ImageStore::find(const ImageReference& reference) const {
+  const auto layout = layout_of(reference);
+  if (auto manifest = layout.find(reference.local_name())) return std::pair{layout, *manifest};
+  const auto entries = layout.index();
+  const bool bare = !reference.tag() && !reference.digest();
+  if (bare && !entries.empty()) return std::pair{layout, entries.back().manifest};
+  // sardinecake splits host:port/name:tag at the first colon: there the rest is the tag.
+  const auto registry = reference.registry();
+  const auto colon = registry.find(':');
+  if (colon == std::string::npos) return std::nullopt;
+  const OciLayout misplaced(settings_.ocidir / registry.substr(0, colon));
+  const auto name = reference.repository().substr(colon + 1) + ":" + reference.local_name();
+  if (auto manifest = misplaced.find(name)) return std::pair{misplaced, *manifest};
+  return std::nullopt;
+}
+
+bool ImageStore::has(const ImageReference& reference) const {
+  return find(reference).has_value();
+}
+
+StoredImage ImageStore::load(const ImageReference& reference) const {
+  const auto name = quote(reference.text());
+  const auto found = find(reference);
+  if (!found) {
+    throw Error(Blame::job, "image " + name + " is not in " + settings_.ocidir.string() +
+                                ": fetch it with 'sarde fetch', or export it");
+  }
+  return within("image " + name, [&] { return read(reference, found->first, found->second); });
+}
+
+StoredImage ImageStore::load_folder(const fs::path& folder) const {
+  const OciLayout layout(folder);
+  const auto entries = layout.index();
+  if (entries.empty())
+    throw Error(Blame::job, "there is no image in " + folder.string() + ": it is no OCI image layout");
+  return within("image in " + folder.string(),
+                [&] { return read(ImageReference::parse("image"), layout, entries.back().manifest); });
+}
+
+StoredImage ImageStore::read(const ImageReference& reference, const OciLayout& layout,
+                             const Descriptor& descriptor) {
+  const auto manifest = parse_manifest(layout.read_blob(descriptor), "the manifest");
+  const auto layers = vm_layers(manifest, "the manifest");
+  const auto config = parse_image_config(layout.read_blob(manifest.config), "the image config");
+  const auto before_disks = 1 + layers.vm_config.size();
+  if (config.diff_ids.size() != before_disks + layers.disks.size()) {
+    throw Error(Blame::job, "the image config lists " + std::to_string(config.diff_ids.size()) +
+                                " diff_ids for " + std::to_string(before_disks + layers.disks.size()) +
+                                " files");
+  }
+  StoredImage image{.reference = reference,
+                    .layout = layout,
+                    .manifest = descriptor,
+                    .config_digest = manifest.config.digest,
+                    .domain_xml = layout.read_blob(layers.domain),
+                    .vm_config = {},
+                    .disks = layers.disks,
+                    .disk_diff_ids = {}};
+  for (const auto& blob : layers.vm_config)
+    image.vm_config = parse_vm_config(layout.read_blob(blob), "the vm config");
+  image.disk_diff_ids.assign(config.diff_ids.begin() + static_cast<std::ptrdiff_t>(before_disks),
+                             config.diff_ids.end());
+  return image;
+}
+
+StoredImage ImageStore::fetch_as(const ImageReference& reference, const ImageReference& source,
+                                 Registry& registry, const RegistryAccess& access) const {
+  const auto layout = layout_of(reference);
+  layout.create();
+  {
+    // One at a time: a second process would load the same blobs again.
+    const auto lock =
+        FileLock::wait_for(layout.folder() / ".sarde.fetch.lock", waiting("image " + reference.text()));
+    const auto manifest = registry.fetch(source, layout, access);
+    tag(layout, manifest, reference.local_name());
+  }
+  return load(reference);
+}
+
+void ImageStore::tag(const OciLayout& layout, const Descriptor& manifest, const std::string& tag) const {
+  layout.tag(manifest, tag, waiting("index of " + layout.folder().string()));
+}
+
+std::vector<std::string> ImageStore::unpack_all(const StoredImage& image, const fs::path& folder,
+                                                const DiskProgress& progress) const {
+  std::vector<std::string> names;
+  const auto total = image.compressed_size();
+  std::uint64_t before = 0;
+  for (std::size_t i = 0; i < image.disks.size(); ++i) {
+    std::uint64_t done_of_disk = 0;
+    const UnpackOptions options{.threads = settings_.threads,
+                                .progress = [&](std::uint64_t done, std::uint64_t) {
+                                  done_of_disk = done;
+                                  if (progress) progress(before + done, total);
+                                }};
+    const auto disk = unpack_disk(image.layout, image.disks[i], folder, options, cancellation_);
+    if (disk.diff_id != image.disk_diff_ids[i]) {
+      throw Error(Blame::job, "disk " + quote(disk.name) + " does not match its digest in the image config");
+    }
+    before += done_of_disk;
+    names.push_back(disk.name);
+  }
+  for (const auto& name : names) check_chain(folder, name, names);
+  return names;
+}
+
+/// A folder that is there already: ours, or one that sardinecake unpacked, which is then checked and marked.
+UnpackedImage ImageStore::adopt(const StoredImage& image, const fs::path& folder) const {
+  const auto advice = "; remove the folder if it is of no use, or import under another name";
+  if (const auto marker = read_unpacked_marker(folder)) {
+    if (marker->first.config_digest != image.config_digest.text())
+      throw Error(folder.string() + " holds another image" + advice);
+    return {.folder = folder, .disks = marker->first.disks, .was_there = true};
+  }
+  UnpackedImage unpacked{.folder = folder, .disks = {}, .was_there = true};
+  for (const auto& wanted : image.disk_diff_ids) {
+    const auto match = std::find_if(
+        fs::directory_iterator(folder), fs::directory_iterator(), [&](const fs::directory_entry& entry) {
+          return entry.is_regular_file() && digest_of_file(entry.path(), cancellation_) == wanted;
+        });
+    if (match == fs::directory_iterator())
+      throw Error(folder.string() + " is there and does not hold the image's disks" + advice);
+    unpacked.disks.push_back(match->path().filename().string());
+  }
+  for (const auto& name : unpacked.disks) check_chain(folder, name, unpacked.disks);
+  write_unpacked_marker(folder, {.config_digest = image.config_digest.text(), .disks = unpacked.disks});
+  return unpacked;
+}
+
+UnpackedImage ImageStore::unpack(const StoredImage& image, const std::string& name,
+                                 const DiskProgress& progress) const {
+  if (!is_bare_file_name(name)) throw Error("import as " + quote(name) + ": that cannot be a folder's name");
+  return within("import " + quote(image.reference.text()), [&] {
+    make_folders(settings_.vmdir, 0755);
+    const auto lock = FileLock::wait_for(settings_.vmdir / ("." + name + ".lock"),
+                                         waiting("image " + image.reference.text()));
+    const auto folder = settings_.vmdir / name;
+    if (fs::exists(folder)) return adopt(image, folder);
+    auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0755);
+    const auto disks = unpack_all(image, incoming.path(), progress);
+    write_unpacked_marker(incoming.path(), {.config_digest = image.config_digest.text(), .disks = disks});
+    incoming.rename_to(folder);
+    return UnpackedImage{.folder = folder, .disks = disks, .was_there = false};
+  });
+}
+
+std::string ImageStore::folder_for_jobs(const StoredImage& image) const {
+  const auto marker = read_unpacked_marker(settings_.vmdir / image.base_name());
+  const bool used = marker && marker->second == DisksState::changed;
+  return used ? image.base_name() + "-for-jobs" : image.base_name();
+}
+
+}  // namespace sarde

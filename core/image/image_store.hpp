@@ -1,0 +1,107 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/image/disk_packing.hpp"
+#include "core/image/image_reference.hpp"
+#include "core/image/oci_layout.hpp"
+#include "core/image/registry.hpp"
+#include "core/image/vm_config.hpp"
+
+namespace sarde {
+
+struct StoreSettings {
+  std::filesystem::path ocidir;
+  std::filesystem::path vmdir;
+  unsigned threads = 1;
+  std::chrono::milliseconds
+      lock_timeout{};  ///< how long to wait for another process at work on the same image
+  /// Told once when such a wait begins.
+  std::function<void(const std::string&)> announce = {};
+};
+
+/// An image in the cache: its small parts, read and checked; its disks still packed.
+struct StoredImage {
+  ImageReference reference;
+  OciLayout layout;
+  Descriptor manifest;
+  Digest config_digest;
+  std::string domain_xml;  ///< as exported: foreign text
+  VmConfig vm_config;
+  std::vector<DiskLayers> disks;
+  std::vector<Digest> disk_diff_ids;
+
+  /// What the base VM is called unless somebody gives it a name: the config's digest.
+  [[nodiscard]] const std::string& base_name() const { return config_digest.text(); }
+
+  /// Compressed bytes of all disks.
+  [[nodiscard]] std::uint64_t compressed_size() const;
+};
+
+/// The folder of an unpacked image, and its disk files in the manifest's order.
+struct UnpackedImage {
+  std::filesystem::path folder;
+  std::vector<std::string> disks;
+  bool was_there = false;
+};
+
+/// The images on this machine: packed in `ocidir`, one OCI layout per repository, and unpacked in `vmdir`,
+/// one folder per image. Every call may be made by several processes at once; what it leaves is whole or not
+/// there.
+class ImageStore {
+ public:
+  ImageStore(StoreSettings settings, Clock& clock, Cancellation& cancellation)
+      : settings_(std::move(settings)), clock_(clock), cancellation_(cancellation) {}
+
+  /// The layout that the image's repository has or will have.
+  [[nodiscard]] OciLayout layout_of(const ImageReference& reference) const;
+
+  /// Is it in the cache? Looks at the index only.
+  [[nodiscard]] bool has(const ImageReference& reference) const;
+
+  /// Reads the image from the cache. Throws Error when it is not there or broken.
+  [[nodiscard]] StoredImage load(const ImageReference& reference) const;
+
+  /// Reads the image from a layout anywhere: the entry that was added last.
+  [[nodiscard]] StoredImage load_folder(const std::filesystem::path& folder) const;
+
+  /// Brings the image from the registry into the cache, as far as it is not there; then load().
+  StoredImage fetch(const ImageReference& reference, Registry& registry, const RegistryAccess& access) const {
+    return fetch_as(reference, reference, registry, access);
+  }
+
+  /// As fetch(), but `source` is what the registry calls it.
+  StoredImage fetch_as(const ImageReference& reference, const ImageReference& source, Registry& registry,
+                       const RegistryAccess& access) const;
+
+  /// Names the manifest in the cache.
+  void tag(const OciLayout& layout, const Descriptor& manifest, const std::string& tag) const;
+
+  /// Unpacks the disks to `vmdir`/`name`, unless they are there already. Every disk is checked against its
+  /// diff_id, and the files refer to each other only. Throws Error also when the folder holds something else.
+  UnpackedImage unpack(const StoredImage& image, const std::string& name, const DiskProgress& progress) const;
+
+  /// The name of a folder that a job can have its disks' bases in: base_name(), or another one if somebody
+  /// has used the base VM itself and so changed its disks.
+  [[nodiscard]] std::string folder_for_jobs(const StoredImage& image) const;
+
+ private:
+  [[nodiscard]] FileLock::Waiting waiting(const std::string& what) const;
+  [[nodiscard]] static StoredImage read(const ImageReference& reference, const OciLayout& layout,
+                                        const Descriptor& descriptor);
+  [[nodiscard]] std::optional<std::pair<OciLayout, Descriptor>> find(const ImageReference& reference) const;
+  [[nodiscard]] UnpackedImage adopt(const StoredImage& image, const std::filesystem::path& folder) const;
+  [[nodiscard]] std::vector<std::string> unpack_all(const StoredImage& image,
+                                                    const std::filesystem::path& folder,
+                                                    const DiskProgress& progress) const;
+
+  StoreSettings settings_;
+  Clock& clock_;
+  Cancellation& cancellation_;
+};
+
+}  // namespace sarde

@@ -1,0 +1,168 @@
+#include "core/image/oci_manifest.hpp"
+
+#include <array>
+#include <optional>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
+#include "core/foundation/text.hpp"
+
+namespace sarde {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr auto ref_name = "org.opencontainers.image.ref.name";
+
+/// Runs a reader of foreign JSON: whatever is not as it must be becomes an Error of the job's.
+template <typename Read>
+auto reading(std::string_view text, const std::string& what, Read read) {
+  try {
+    return read(parse_json(text, what));
+  } catch (const json::exception& error) {
+    throw Error(Blame::job, "read " + what + ": it has not the expected form: " + quote(error.what()));
+  } catch (const Error& error) {
+    throw Error(Blame::job, error.what());
+  }
+}
+
+Digest digest_in(const json& value) {
+  const auto text = value.get<std::string>();
+  const auto digest = Digest::parse(text);
+  if (!digest) throw Error(quote(text) + " is not a sha256 digest");
+  return *digest;
+}
+
+Descriptor descriptor_in(const json& value) {
+  const auto& size = value.at("size");
+  if (!size.is_number_unsigned()) throw Error("a blob's size is not a positive number");
+  return {.media_type = value.value("mediaType", ""),
+          .digest = digest_in(value.at("digest")),
+          .size = size.get<std::uint64_t>()};
+}
+
+json to_json(const Descriptor& descriptor) {
+  return {
+      {"mediaType", descriptor.media_type}, {"digest", descriptor.digest.text()}, {"size", descriptor.size}};
+}
+
+/// N of a media type's `;chunk=N`; 0 without.
+std::uint64_t chunk_number(const std::string& type) {
+  for (const auto& parameter : split(type, ';')) {
+    const auto text = trimmed(parameter);
+    if (text.starts_with("chunk=")) return parse_number(text.substr(6)).value_or(0);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Manifest parse_manifest(std::string_view text, const std::string& what) {
+  return reading(text, what, [&](const json& value) {
+    if (!value.contains("layers"))
+      throw Error("read " + what + ": it lists no layers; is it an index of several platforms?");
+    Manifest manifest{.config = descriptor_in(value.at("config")), .layers = {}};
+    for (const auto& layer : value.at("layers")) manifest.layers.push_back(descriptor_in(layer));
+    return manifest;
+  });
+}
+
+ImageConfig parse_image_config(std::string_view text, const std::string& what) {
+  return reading(text, what, [](const json& value) {
+    ImageConfig config;
+    config.architecture = value.value("architecture", "");
+    if (value.contains("created") && value["created"].is_string())
+      config.created = value["created"].get<std::string>();
+    for (const auto& id : value.at("rootfs").at("diff_ids")) config.diff_ids.push_back(digest_in(id));
+    return config;
+  });
+}
+
+std::vector<IndexEntry> parse_index(std::string_view text, const std::string& what) {
+  return reading(text, what, [](const json& value) {
+    std::vector<IndexEntry> index;
+    for (const auto& entry : value.at("manifests")) {
+      const auto annotations = entry.value("annotations", json::object());
+      index.push_back({.manifest = descriptor_in(entry), .tag = annotations.value(ref_name, "")});
+    }
+    return index;
+  });
+}
+
+std::string to_text(const Manifest& manifest) {
+  json value{{"schemaVersion", 2},
+             {"mediaType", media_type::manifest},
+             {"config", to_json(manifest.config)},
+             {"layers", json::array()}};
+  for (const auto& layer : manifest.layers) value["layers"].push_back(to_json(layer));
+  return value.dump(2);
+}
+
+std::string to_text(const ImageConfig& config) {
+  json value{{"architecture", config.architecture}, {"os", "linux"}, {"created", config.created}};
+  value["rootfs"] = {{"type", "layers"}, {"diff_ids", json::array()}};
+  for (const auto& id : config.diff_ids) value["rootfs"]["diff_ids"].push_back(id.text());
+  value["history"] = json::array();
+  for (const auto& line : config.history)
+    value["history"].push_back({{"created", config.created}, {"created_by", line}});
+  return value.dump(2);
+}
+
+std::string to_text(const std::vector<IndexEntry>& index) {
+  json value{{"schemaVersion", 2}, {"manifests", json::array()}};
+  for (const auto& entry : index) {
+    auto described = to_json(entry.manifest);
+    if (!entry.tag.empty()) described["annotations"][ref_name] = entry.tag;
+    value["manifests"].push_back(std::move(described));
+  }
+  return value.dump(2);
+}
+
+VmLayers vm_layers(const Manifest& manifest, const std::string& what) {
+  std::optional<Descriptor> domain;
+  std::vector<Descriptor> vm_config;
+  std::vector<DiskLayers> disks;
+  for (const auto& layer : manifest.layers) {
+    const auto type = split(layer.media_type, ';').front();
+    if (type == media_type::domain && !domain) {
+      domain = layer;
+    } else if (type == media_type::vm_config && vm_config.empty()) {
+      vm_config.push_back(layer);
+    } else if (type.ends_with("+gzip")) {
+      const auto number = chunk_number(layer.media_type);
+      if (number == 0) disks.emplace_back();
+      if (disks.empty() || number != disks.back().chunks.size()) {
+        throw Error(Blame::job, "read " + what + ": chunk " + std::to_string(number) +
+                                    " of a disk is not where it belongs");
+      }
+      disks.back().chunks.push_back(layer);
+    } else {
+      throw Error(Blame::job, "read " + what + ": a layer is of type " + quote(layer.media_type) +
+                                  ", which has no place in a VM image; is it a container image?");
+    }
+  }
+  if (!domain)
+    throw Error(Blame::job,
+                "read " + what + ": it holds no libvirt domain; is it a container image rather than a VM's?");
+  return {.domain = *domain, .vm_config = std::move(vm_config), .disks = std::move(disks)};
+}
+
+std::string go_architecture(const std::string& libvirt_architecture) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> names{{{"x86_64", "amd64"},
+                                                                                {"aarch64", "arm64"},
+                                                                                {"i686", "386"},
+                                                                                {"armv7l", "arm"},
+                                                                                {"ppc64le", "ppc64le"},
+                                                                                {"riscv64", "riscv64"},
+                                                                                {"s390x", "s390x"}}};
+  for (const auto& [libvirt, go] : names) {
+    if (libvirt == libvirt_architecture) return std::string(go);
+  }
+  return libvirt_architecture;
+}
+
+}  // namespace sarde

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/image/digest.hpp"
+
+namespace sarde {
+
+/// The media types of sardinecake's images; the manifest's own are those of the OCI image specification 1.0.
+namespace media_type {
+inline constexpr std::string_view manifest = "application/vnd.oci.image.manifest.v1+json";
+inline constexpr std::string_view config = "application/vnd.oci.image.config.v1+json";
+inline constexpr std::string_view domain = "application/vnd.libvirt.domain.config+xml";
+inline constexpr std::string_view vm_config = "application/vnd.sardinecake.vm.config.v1+json";
+inline constexpr std::string_view qemu_disk = "application/x-qemu-disk";
+inline constexpr std::string_view other_disk = "application/octet-stream";
+}  // namespace media_type
+
+/// A blob by digest and size in bytes (OCI image specification, descriptor.md).
+struct Descriptor {
+  std::string media_type;
+  Digest digest;
+  std::uint64_t size = 0;
+};
+
+struct Manifest {
+  Descriptor config;
+  std::vector<Descriptor> layers;
+};
+
+/// The image config, as far as sardinecake uses it: diff_ids are the digests of the domain XML, the vm config
+/// if there is one, and each uncompressed disk file – one for a disk, however many chunks it was cut into.
+struct ImageConfig {
+  std::string architecture;  ///< as Go calls it: amd64, arm64, 386
+  std::string created;       ///< RFC 3339: `skopeo inspect` fails on anything else
+  std::vector<Digest> diff_ids;
+  std::vector<std::string> history;  ///< created_by of each diff_id, for people
+};
+
+/// An entry of index.json: a manifest and its tag (empty: none).
+struct IndexEntry {
+  Descriptor manifest;
+  std::string tag;
+};
+
+/// Readers throw Error (the job's fault: the image is broken) that names `what`; unknown keys are ignored.
+Manifest parse_manifest(std::string_view text, const std::string& what);
+ImageConfig parse_image_config(std::string_view text, const std::string& what);
+std::vector<IndexEntry> parse_index(std::string_view text, const std::string& what);
+
+std::string to_text(const Manifest& manifest);
+std::string to_text(const ImageConfig& config);
+std::string to_text(const std::vector<IndexEntry>& index);
+
+/// The chunks of one disk file, in order.
+struct DiskLayers {
+  std::vector<Descriptor> chunks;
+};
+
+/// What the layers of a VM image are.
+struct VmLayers {
+  Descriptor domain;
+  std::vector<Descriptor> vm_config;  ///< none or one
+  std::vector<DiskLayers> disks;
+};
+
+/// Sorts a manifest's layers: every type that ends in `+gzip`, parameters aside, is disk data; `;chunk=N`
+/// with N above 0 continues the disk before it. Throws Error (the job's fault) when there is no domain XML or
+/// a chunk out of order.
+VmLayers vm_layers(const Manifest& manifest, const std::string& what);
+
+/// The architecture's name in Go's words for one in libvirt's (x86_64 → amd64); others unchanged.
+std::string go_architecture(const std::string& libvirt_architecture);
+
+}  // namespace sarde

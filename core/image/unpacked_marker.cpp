@@ -1,0 +1,58 @@
+#include "core/image/unpacked_marker.hpp"
+
+#include <sys/stat.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
+#include "core/foundation/text.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr auto marker_name = ".sarde-image.json";
+
+/// Size and time of the last change of its content, as one text; empty if there is no such file.
+std::string look_of(const std::filesystem::path& file) {
+  struct stat status {};
+
+  if (::stat(file.c_str(), &status) != 0) return {};
+  return std::to_string(status.st_size) + " bytes, " + std::to_string(status.st_mtim.tv_sec) + "." +
+         std::to_string(status.st_mtim.tv_nsec);
+}
+
+}  // namespace
+
+void write_unpacked_marker(const std::filesystem::path& folder, const UnpackedMarker& marker) {
+  json value{{"config", marker.config_digest}, {"disks", json::array()}};
+  for (const auto& disk : marker.disks)
+    value["disks"].push_back({{"name", disk}, {"look", look_of(folder / disk)}});
+  write_file(folder / marker_name, value.dump(2), 0644);
+}
+
+std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
+    const std::filesystem::path& folder) {
+  const auto path = folder / marker_name;
+  const auto text = read_file_if_there(path);
+  if (!text) return std::nullopt;
+  try {
+    const auto value = parse_json(*text, path.string());
+    UnpackedMarker marker{.config_digest = value.at("config").get<std::string>(), .disks = {}};
+    auto state = DisksState::untouched;
+    for (const auto& disk : value.at("disks")) {
+      marker.disks.push_back(disk.at("name").get<std::string>());
+      if (look_of(folder / marker.disks.back()) != disk.at("look").get<std::string>())
+        state = DisksState::changed;
+    }
+    return std::pair{std::move(marker), state};
+  } catch (const json::exception& error) {
+    throw Error("read " + path.string() + ": " + quote(error.what()));
+  }
+}
+
+}  // namespace sarde

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/image/digest.hpp"
+
+namespace sarde {
+
+/// `.sarde-image.json` in the folder of an unpacked image: which image it is, and how its disks looked when
+/// they were written. Its presence says that the folder is whole.
+struct UnpackedMarker {
+  std::string config_digest;
+  std::vector<std::string> disks;
+};
+
+enum class DisksState { untouched, changed };
+
+void write_unpacked_marker(const std::filesystem::path& folder, const UnpackedMarker& marker);
+
+/// Nothing where there is no marker (another program unpacked it).
+std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
+    const std::filesystem::path& folder);
+
+}  // namespace sarde

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/foundation/secret.hpp"
+
+namespace sarde {
+
+/// What an image says of the VM in it:
+/// `{"users":[{"username","password"}],"services":[{"service","port","protocol"}]}`. Of the users the first
+/// counts, of the services the one called ssh.
+struct VmConfig {
+  std::optional<std::string> username;
+  std::optional<Secret> password;
+  std::optional<std::uint16_t> ssh_port;
+};
+
+/// Throws Error (the job's fault) naming `what`.
+VmConfig parse_vm_config(std::string_view text, const std::string& what);
+
+}  // namespace sarde

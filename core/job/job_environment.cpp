@@ -1,0 +1,112 @@
+#include "core/job/job_environment.hpp"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
+#include "core/foundation/text.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+using nlohmann::json;
+
+namespace {
+
+/// A member of an object, whatever the object is; null where it is missing.
+json member(const json& value, const char* name) {
+  return value.is_object() && value.contains(name) ? value[name] : json();
+}
+
+std::string text_member(const json& value, const char* name) {
+  const auto found = member(value, name);
+  return found.is_string() ? found.get<std::string>() : std::string();
+}
+
+std::vector<RegistryLogin> logins_in(const json& credentials) {
+  std::vector<RegistryLogin> logins;
+  for (const auto& one : credentials) {
+    if (text_member(one, "type") != "registry") continue;
+    logins.push_back({.registry = text_member(one, "url"),
+                      .username = text_member(one, "username"),
+                      .password = Secret(text_member(one, "password"))});
+  }
+  return logins;
+}
+
+Job job_in_response(const std::string& path) {
+  const auto what = "JOB_RESPONSE_FILE " + path;
+  const auto response = parse_json(read_file(path, 64U << 20U), what);
+  const auto id = member(response, "id");
+  if (!id.is_number_integer() || id.get<std::int64_t>() < 0)
+    throw Error("read " + what + ": it has no job id");
+  const auto image = member(response, "image");
+  const auto info = member(response, "job_info");
+  const auto timeout = member(member(response, "runner_info"), "timeout");
+  Job job{.id = std::to_string(id.get<std::uint64_t>()),
+          .distinction = {},
+          .image = text_member(image, "name"),
+          .pull_policies = {},
+          .logins = logins_in(member(response, "credentials")),
+          .project = text_member(info, "project_name"),
+          .name = text_member(info, "name")};
+  const auto project_id = member(info, "project_id");
+  job.distinction = (project_id.is_null() ? "" : project_id.dump()) + "\n" + job.project + "\n" +
+                    text_member(response, "token");
+  for (const auto& policy : member(image, "pull_policy")) {
+    if (policy.is_string()) job.pull_policies.push_back(policy.get<std::string>());
+  }
+  if (timeout.is_number_integer() && timeout.get<std::int64_t>() > 0) {
+    job.timeout =
+        std::chrono::seconds(std::min<std::int64_t>(timeout.get<std::int64_t>(), 10 * 365 * 86400LL));
+  }
+  const auto services = member(response, "services");
+  job.has_services = services.is_array() && !services.empty();
+  return job;
+}
+
+/// Are we called by a gitlab-runner? Then every job variable has come as CUSTOM_ENV_….
+bool in_runner(const Environment& environment) {
+  return std::ranges::any_of(environment.all(),
+                             [](const auto& entry) { return entry.first.starts_with("CUSTOM_ENV_"); });
+}
+
+int exit_code_in(const Environment& environment, const char* name, int otherwise) {
+  const auto number = parse_number(environment.get(name).value_or(""));
+  return number && *number > 0 && *number < 256 ? static_cast<int>(*number) : otherwise;
+}
+
+}  // namespace
+
+std::optional<Job> job_in(const Environment& environment) {
+  if (const auto path = environment.get("JOB_RESPONSE_FILE")) {
+    if (path->empty()) return std::nullopt;
+    return job_in_response(*path);
+  }
+  if (in_runner(environment)) {
+    throw Error(
+        "find out which job this is: JOB_RESPONSE_FILE is not set; gitlab-runner 14.1 or newer is needed");
+  }
+  const auto id = environment.non_empty("CI_JOB_ID");
+  if (!id) return std::nullopt;
+  if (!parse_number(*id)) throw Error(Blame::job, "CI_JOB_ID is " + quote(*id) + ", which is no number");
+  return Job{.id = *id,
+             .distinction = {},
+             .image = environment.get("CI_JOB_IMAGE").value_or(""),
+             .pull_policies = {},
+             .logins = {},
+             .project = {},
+             .name = {}};
+}
+
+RunnerExits runner_exits_in(const Environment& environment) {
+  RunnerExits exits{.build_failure = exit_code_in(environment, "BUILD_FAILURE_EXIT_CODE", 1),
+                    .system_failure = exit_code_in(environment, "SYSTEM_FAILURE_EXIT_CODE", 2),
+                    .build_exit_code_file = {}};
+  if (const auto file = environment.non_empty("BUILD_EXIT_CODE_FILE")) exits.build_exit_code_file = *file;
+  return exits;
+}
+
+}  // namespace sarde

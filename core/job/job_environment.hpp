@@ -1,0 +1,26 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "core/job/job.hpp"
+#include "core/system/environment.hpp"
+
+namespace sarde {
+
+/// How gitlab-runner wants to hear of failures (executors/custom/command/command.go).
+struct RunnerExits {
+  int build_failure = 1;
+  int system_failure = 2;
+  std::optional<std::filesystem::path> build_exit_code_file;
+};
+
+/// The job that the environment describes. From JOB_RESPONSE_FILE (gitlab-runner 14.1 and newer); outside a
+/// runner, to try things by hand, from CI_JOB_ID and CI_JOB_IMAGE. CUSTOM_ENV_* is the job author's to set,
+/// and is not asked. Nothing if there is no job to be seen: JOB_RESPONSE_FILE empty, as `cleanup` can get it
+/// after an early failure. Throws Error.
+std::optional<Job> job_in(const Environment& environment);
+
+RunnerExits runner_exits_in(const Environment& environment);
+
+}  // namespace sarde

@@ -1,0 +1,54 @@
+#include "core/job/job_record.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
+#include "core/foundation/text.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr auto record_name = "record.json";
+
+}  // namespace
+
+void JobFolder::create() const {
+  make_folders(path_.parent_path(), 0711);
+  make_folders(path_, 0711);
+}
+
+void JobFolder::write(const JobRecord& record) const {
+  const json value{{"address", record.address},
+                   {"port", record.port},
+                   {"host_key", record.host_key},
+                   {"username", record.username},
+                   {"password", record.password.reveal()},
+                   {"identity_file", record.identity_file},
+                   {"shell", record.shell}};
+  write_file(path_ / record_name, value.dump(2), 0600);
+}
+
+std::optional<JobRecord> JobFolder::read() const {
+  const auto path = path_ / record_name;
+  const auto text = read_file_if_there(path);
+  if (!text) return std::nullopt;
+  try {
+    const auto value = parse_json(*text, path.string());
+    return JobRecord{.address = value.at("address").get<std::string>(),
+                     .port = value.at("port").get<std::uint16_t>(),
+                     .host_key = value.at("host_key").get<std::string>(),
+                     .username = value.at("username").get<std::string>(),
+                     .password = Secret(value.at("password").get<std::string>()),
+                     .identity_file = value.at("identity_file").get<std::string>(),
+                     .shell = value.at("shell").get<std::string>()};
+  } catch (const json::exception& error) {
+    throw Error("read " + path.string() + ": " + quote(error.what()));
+  }
+}
+
+}  // namespace sarde

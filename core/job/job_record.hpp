@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "core/foundation/secret.hpp"
+
+namespace sarde {
+
+/// What `prepare` found out and `run` needs: how to get into the job's VM.
+struct JobRecord {
+  std::string address;  ///< IPv4 or IPv6, numeric
+  std::uint16_t port = 0;
+  std::string host_key;  ///< the guest's, as first seen: `type base64`
+  std::string username;
+  Secret password;
+  std::string identity_file;  ///< a path, or empty
+  std::string shell;
+};
+
+/// The folder of one job, `<jobsdir>/<VM name>`: its record (mode 0600), overlays, console log. QEMU may run
+/// as another user and must get through it to its own files: so the folder has mode 0711.
+class JobFolder {
+ public:
+  explicit JobFolder(std::filesystem::path path) : path_(std::move(path)) {}
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+  [[nodiscard]] std::filesystem::path console_log() const { return path_ / "console.log"; }
+
+  [[nodiscard]] std::filesystem::path nvram() const { return path_ / "nvram.fd"; }
+
+  [[nodiscard]] std::filesystem::path authfile() const { return path_ / "auth.json"; }
+
+  [[nodiscard]] std::filesystem::path overlay(const std::string& disk) const {
+    return path_ / ("overlay-" + disk);
+  }
+
+  void create() const;
+
+  void write(const JobRecord& record) const;
+
+  /// Nothing where the job was not prepared, or is cleaned up. Throws Error.
+  [[nodiscard]] std::optional<JobRecord> read() const;
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace sarde

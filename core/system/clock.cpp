@@ -1,0 +1,35 @@
+#include "core/system/clock.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <poll.h>
+
+namespace sarde {
+
+using std::chrono::milliseconds;
+
+TimePoint SystemClock::now() const {
+  return std::chrono::steady_clock::now();
+}
+
+std::int64_t SystemClock::unix_seconds() const {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+void SystemClock::sleep(milliseconds duration, Cancellation& cancellation) {
+  const auto end = now() + duration;
+  for (;;) {
+    cancellation.check();
+    const auto left = milliseconds_between(now(), end);
+    if (left.count() == 0) return;
+    pollfd waiting{cancellation.fd(), POLLIN, 0};
+    static_cast<void>(::poll(&waiting, 1, static_cast<int>(std::min<std::int64_t>(left.count(), 1'000'000))));
+  }
+}
+
+milliseconds milliseconds_between(TimePoint from, TimePoint to) {
+  return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(to - from));
+}
+
+}  // namespace sarde

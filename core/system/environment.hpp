@@ -1,0 +1,49 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+namespace sarde {
+
+/// The process environment as main read it: the only way in which the rest of the program sees it. Of equal
+/// names the last counts, as gitlab-runner means it (executors/custom/command/command.go appends, Go's exec
+/// keeps the last).
+class Environment {
+ public:
+  Environment() = default;
+
+  explicit Environment(std::map<std::string, std::string> values) : values_(std::move(values)) {}
+
+  /// From `environ`'s form: a null-terminated array of NAME=value.
+  static Environment from(const char* const* entries) {
+    std::map<std::string, std::string> values;
+    for (; entries != nullptr && *entries != nullptr; ++entries) {
+      const std::string entry = *entries;
+      const auto equals = entry.find('=');
+      if (equals != std::string::npos) values[entry.substr(0, equals)] = entry.substr(equals + 1);
+    }
+    return Environment(std::move(values));
+  }
+
+  /// The value, or nothing where the variable is unset.
+  [[nodiscard]] std::optional<std::string> get(const std::string& name) const {
+    const auto found = values_.find(name);
+    if (found == values_.end()) return std::nullopt;
+    return found->second;
+  }
+
+  /// The value, or nothing where the variable is unset or empty.
+  [[nodiscard]] std::optional<std::string> non_empty(const std::string& name) const {
+    auto value = get(name);
+    if (value && value->empty()) return std::nullopt;
+    return value;
+  }
+
+  [[nodiscard]] const std::map<std::string, std::string>& all() const { return values_; }
+
+ private:
+  std::map<std::string, std::string> values_;
+};
+
+}  // namespace sarde

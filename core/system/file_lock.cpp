@@ -1,0 +1,31 @@
+#include "core/system/file_lock.hpp"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "core/foundation/error.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+FileLock FileLock::wait_for(const std::filesystem::path& path, const Waiting& waiting) {
+  constexpr std::chrono::milliseconds pause(50);
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) throw Error("open lock file " + path.string() + ": " + errno_text(errno));
+  bool announced = false;
+  while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR)
+      throw Error("lock " + path.string() + ": " + errno_text(errno));
+    if (waiting.clock.now() >= waiting.deadline) {
+      throw Error("lock " + path.string() + ": another process still holds it (fuser -v " + path.string() +
+                  " names it)");
+    }
+    if (!announced && waiting.announce) waiting.announce();
+    announced = true;
+    waiting.clock.sleep(pause, waiting.cancellation);
+  }
+  return FileLock(std::move(fd));
+}
+
+}  // namespace sarde

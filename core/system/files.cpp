@@ -1,0 +1,174 @@
+#include "core/system/files.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <system_error>
+
+#include "core/foundation/error.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+
+std::string errno_text(int error) {
+  const auto text = std::generic_category().message(error);
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return text + " (make room there, or choose another folder)";
+    case EROFS:
+      return text + " (is it mounted read-only?)";
+    default:
+      return text;
+  }
+}
+
+namespace {
+
+[[noreturn]] void fail(const std::string& doing, const fs::path& path) {
+  const int error = errno;
+  throw Error(doing + " " + path.string() + ": " + errno_text(error));
+}
+
+}  // namespace
+
+UniqueFd open_to_read(const fs::path& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) fail("open", path);
+  return fd;
+}
+
+std::string read_file(const fs::path& path, std::uint64_t limit) {
+  const auto fd = open_to_read(path);
+  std::string content;
+  std::array<char, 65536> buffer{};
+  for (;;) {
+    const auto got = read_full(fd.get(), buffer.data(), buffer.size(), path.string());
+    content.append(buffer.data(), got);
+    if (content.size() > limit)
+      throw Error("read " + path.string() + ": it is larger than " + std::to_string(limit) + " bytes");
+    if (got < buffer.size()) return content;
+  }
+}
+
+std::optional<std::string> read_file_if_there(const fs::path& path, std::uint64_t limit) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return std::nullopt;
+  return read_file(path, limit);
+}
+
+std::string read_end_of_file(const fs::path& path, std::uint64_t count) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+
+  struct stat status {};
+
+  if (!fd || ::fstat(fd.get(), &status) != 0) return {};
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  std::string content(std::min(size, count), '\0');
+  const auto got =
+      ::pread(fd.get(), content.data(), content.size(), static_cast<off_t>(size - content.size()));
+  content.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return content;
+}
+
+std::size_t read_full(int fd, void* buffer, std::size_t size, const std::string& name) {
+  std::size_t done = 0;
+  while (done < size) {
+    const auto got = ::read(fd, static_cast<char*>(buffer) + done, size - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("read", name);
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
+
+void write_full(int fd, const void* data, std::size_t size, const std::string& name) {
+  std::size_t done = 0;
+  while (done < size) {
+    const auto put = ::write(fd, static_cast<const char*>(data) + done, size - done);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail("write", name);
+    done += static_cast<std::size_t>(put);
+  }
+}
+
+void write_file(const fs::path& path, std::string_view content, mode_t mode) {
+  auto file = TempFile::beside(path);
+  write_full(file.fd(), content.data(), content.size(), path.string());
+  file.sync_and_rename_to(path, mode);
+}
+
+void make_folders(const fs::path& path, mode_t mode) {
+  std::error_code ignored;
+  if (path.empty() || fs::is_directory(path, ignored)) return;
+  make_folders(path.parent_path(), mode);
+  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) fail("make folder", path);
+  if (::chmod(path.c_str(), mode) != 0) fail("set the mode of folder", path);
+}
+
+void remove_if_there(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) throw Error("remove " + path.string() + ": " + errno_text(error.value()));
+}
+
+void sync_folder(const fs::path& folder) {
+  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) fail("sync folder", folder);
+}
+
+TempFile TempFile::beside(const fs::path& target) {
+  auto path = (target.parent_path() / ("." + target.filename().string() + ".XXXXXX")).string();
+  UniqueFd fd(::mkostemp(path.data(), O_CLOEXEC));
+  if (!fd) fail("make a temporary file beside", target);
+  return {std::move(fd), path};
+}
+
+TempFile::TempFile(TempFile&& other) noexcept
+    : fd_(std::move(other.fd_)), path_(std::exchange(other.path_, fs::path())) {}
+
+TempFile& TempFile::operator=(TempFile&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  path_.swap(other.path_);
+  return *this;
+}
+
+TempFile::~TempFile() {
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+void TempFile::sync_and_rename_to(const fs::path& target, mode_t mode) {
+  if (::fchmod(fd_.get(), mode) != 0 || ::fsync(fd_.get()) != 0) fail("write", target);
+  if (::rename(path_.c_str(), target.c_str()) != 0) fail("rename to", target);
+  path_.clear();
+  sync_folder(target.parent_path());
+}
+
+TempFolder TempFolder::in(const fs::path& parent, const std::string& prefix, mode_t mode) {
+  auto path = (parent / (prefix + "XXXXXX")).string();
+  if (::mkdtemp(path.data()) == nullptr) fail("make a temporary folder in", parent);
+  TempFolder folder{fs::path(path)};
+  if (::chmod(path.c_str(), mode) != 0) fail("set the mode of", path);
+  return folder;
+}
+
+TempFolder::TempFolder(TempFolder&& other) noexcept : path_(std::exchange(other.path_, fs::path())) {}
+
+TempFolder::~TempFolder() {
+  std::error_code ignored;
+  if (!path_.empty()) fs::remove_all(path_, ignored);
+}
+
+void TempFolder::rename_to(const fs::path& target) {
+  sync_folder(path_);
+  if (::rename(path_.c_str(), target.c_str()) != 0) fail("rename to", target);
+  path_.clear();
+  sync_folder(target.parent_path());
+}
+
+}  // namespace sarde

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <sys/types.h>
+
+#include "core/foundation/unique_fd.hpp"
+
+namespace sarde {
+
+/// Opens for reading. Throws Error naming the path.
+UniqueFd open_to_read(const std::filesystem::path& path);
+
+/// The whole file, at most `limit` bytes. Throws Error if it cannot be read or is larger.
+std::string read_file(const std::filesystem::path& path, std::uint64_t limit = 16U << 20U);
+
+/// As read_file, or nothing where there is no such file.
+std::optional<std::string> read_file_if_there(const std::filesystem::path& path,
+                                              std::uint64_t limit = 16U << 20U);
+
+/// The last `count` bytes of a file that may be growing; empty if there is no such file or it may not be
+/// read.
+std::string read_end_of_file(const std::filesystem::path& path, std::uint64_t count);
+
+/// Reads up to `size` bytes, fewer only at the end of the file. Throws Error, calling the file `name`.
+std::size_t read_full(int fd, void* buffer, std::size_t size, const std::string& name);
+
+/// Writes all. Throws Error, calling the file `name`; ENOSPC and EDQUOT say that the disk is full.
+void write_full(int fd, const void* data, std::size_t size, const std::string& name);
+
+/// Makes `path` hold `content` whole or leaves it as it was: temporary file beside it, sync, rename.
+void write_file(const std::filesystem::path& path, std::string_view content, mode_t mode);
+
+/// Makes the folder and what is missing above it; `mode` is for those that it makes (exactly, whatever the
+/// umask).
+void make_folders(const std::filesystem::path& path, mode_t mode);
+
+/// Removes a file or a folder with all in it. Fine if there is none. Throws Error if something stays.
+void remove_if_there(const std::filesystem::path& path);
+
+/// Makes a rename or a new entry in the folder last over a power cut.
+void sync_folder(const std::filesystem::path& folder);
+
+/// A file that is gone again unless it is renamed: the first half of "appears whole or not at all".
+class TempFile {
+ public:
+  /// In the folder of `target`, so that the rename stays on one file system; mode 0600. Throws Error.
+  static TempFile beside(const std::filesystem::path& target);
+
+  TempFile(const TempFile&) = delete;
+  TempFile& operator=(const TempFile&) = delete;
+  TempFile(TempFile&& other) noexcept;
+  TempFile& operator=(TempFile&& other) noexcept;
+  ~TempFile();
+
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+  /// The file under its own name, on the disk for good. Replaces what was there.
+  void sync_and_rename_to(const std::filesystem::path& target, mode_t mode);
+
+ private:
+  TempFile(UniqueFd fd, std::filesystem::path path) : fd_(std::move(fd)), path_(std::move(path)) {}
+
+  UniqueFd fd_;
+  std::filesystem::path path_;
+};
+
+/// A folder that is removed with all in it unless it is renamed.
+class TempFolder {
+ public:
+  /// `parent`/`prefix`XXXXXX, made with `mode`.
+  static TempFolder in(const std::filesystem::path& parent, const std::string& prefix, mode_t mode);
+
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+  TempFolder(TempFolder&& other) noexcept;
+  TempFolder& operator=(TempFolder&&) = delete;
+  ~TempFolder();
+
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+  /// The folder under its own name. Throws Error if there is one already.
+  void rename_to(const std::filesystem::path& target);
+
+ private:
+  explicit TempFolder(std::filesystem::path path) : path_(std::move(path)) {}
+
+  std::filesystem::path path_;
+};
+
+/// What a system call's errno means, with advice where there is some.
+std::string errno_text(int error);
+
+}  // namespace sarde

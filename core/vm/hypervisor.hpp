@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sarde {
+
+/// Whether a domain runs. `gone`: libvirt knows no domain of that name.
+enum class DomainState { running, stopped, gone };
+
+/// A domain that carries our metadata: a job's VM.
+struct JobDomain {
+  std::string name;
+  std::string uuid;
+  std::int64_t expires = 0;  ///< seconds since 1970; 0: unsaid
+};
+
+/// The machine virtualisation of one libvirt connection, in our own words. Calls block until libvirt has
+/// answered; they throw Error, the host's fault, when it cannot be asked or refuses.
+class Hypervisor {
+ public:
+  Hypervisor() = default;
+  Hypervisor(const Hypervisor&) = delete;
+  Hypervisor& operator=(const Hypervisor&) = delete;
+  virtual ~Hypervisor() = default;
+
+  /// Starts a transient domain; it is gone when it stops. Returns its UUID.
+  virtual std::string start(const std::string& domain_xml) = 0;
+
+  virtual DomainState state(const std::string& name) = 0;
+
+  /// Ends the domain at once, as pulling its plug would. Fine if it is gone.
+  virtual void destroy(const std::string& name) = 0;
+
+  /// Addresses of the domain's first interface, IPv4 before IPv6, without link-local ones: from DHCP leases,
+  /// else the guest agent, else the host's ARP table. Empty while none is known.
+  virtual std::vector<std::string> addresses(const std::string& name) = 0;
+
+  /// Forwards a free port of 127.0.0.1 to `guest_port` of a domain on QEMU's user-mode network; returns the
+  /// port.
+  virtual std::uint16_t forward_port(const std::string& name, std::uint16_t guest_port) = 0;
+
+  virtual std::vector<JobDomain> list_jobs() = 0;
+
+  /// The domain's definition with its secrets, as the next start would use it.
+  virtual std::string definition(const std::string& name) = 0;
+
+  /// Makes a domain known without starting it. Returns its UUID.
+  virtual std::string define(const std::string& domain_xml) = 0;
+
+  /// The UUID of a domain, nothing if it is gone.
+  virtual std::optional<std::string> uuid(const std::string& name) = 0;
+
+  /// Does libvirt offer KVM for guests of this architecture (libvirt's name)?
+  virtual bool offers_kvm(const std::string& architecture) = 0;
+
+  /// Does it run on this machine, so that its files are ours?
+  virtual bool is_local() = 0;
+};
+
+}  // namespace sarde

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/vm/hypervisor.hpp"
+
+namespace sarde {
+
+/// Connects to libvirt at `uri` (some 20 ms the first time). The adapter is a module of its own, opened here
+/// and not linked: libvirt brings 57 libraries, which would cost every call of the program their loading,
+/// `config` and `run` too. The module is looked for in `folders`. Throws Error.
+std::unique_ptr<Hypervisor> connect_hypervisor(const std::string& uri,
+                                               const std::vector<std::filesystem::path>& folders);
+
+/// What the module exports under this name: makes a Hypervisor, which the caller owns.
+using ConnectFunction = Hypervisor* (*)(const std::string& uri);
+inline constexpr auto connect_function_name = "sarde_connect_libvirt";
+
+}  // namespace sarde

@@ -1,0 +1,220 @@
+#include <algorithm>
+#include <memory>
+#include <span>
+
+#include <libvirt/libvirt-qemu.h>
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+#include "core/foundation/c_handle.hpp"
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/vm/domain_xml.hpp"
+#include "core/vm/hypervisor_loader.hpp"
+
+namespace sarde {
+
+namespace {
+
+using Connection = CHandle<virConnect, virConnectClose>;
+using Domain = CHandle<virDomain, virDomainFree>;
+using CText = CHandle<char, free>;
+
+/// Throws with libvirt's last error, which any further call in this thread would clear: so this is the first
+/// call after the one that failed.
+[[noreturn]] void fail_libvirt(const std::string& doing) {
+  const virError* error = virGetLastError();
+  throw Error(doing + ": " +
+              (error != nullptr && error->message != nullptr ? error->message : "libvirt gives no reason"));
+}
+
+bool last_error_is(int code) {
+  const virError* error = virGetLastError();
+  return error != nullptr && error->code == code;
+}
+
+std::string taken(char* text, const std::string& doing) {
+  const CText owner(text);
+  if (!owner) fail_libvirt(doing);
+  return owner.get();
+}
+
+std::string uuid_of(const Domain& domain) {
+  std::array<char, VIR_UUID_STRING_BUFLEN> uuid{};
+  if (virDomainGetUUIDString(domain.get(), uuid.data()) != 0) fail_libvirt("read a VM's UUID");
+  return uuid.data();
+}
+
+/// The array of interfaces that virDomainInterfaceAddresses gives.
+class Interfaces {
+ public:
+  Interfaces(virDomainPtr domain, unsigned source)
+      : count_(virDomainInterfaceAddresses(domain, &interfaces_, source, 0)) {}
+
+  Interfaces(const Interfaces&) = delete;
+  Interfaces& operator=(const Interfaces&) = delete;
+
+  ~Interfaces() {
+    for (int i = 0; i < count_; ++i) virDomainInterfaceFree(interfaces_[i]);
+    free(interfaces_);  // NOLINT(cppcoreguidelines-no-malloc): libvirt allocated it
+  }
+
+  /// IPv4 first; no loopback, no link-local.
+  [[nodiscard]] std::vector<std::string> usable_addresses() const {
+    std::vector<std::string> four;
+    std::vector<std::string> six;
+    for (int i = 0; i < count_; ++i) {
+      const auto& interface = *interfaces_[i];
+      for (const auto& address : std::span(interface.addrs, interface.naddrs)) {
+        const std::string text = address.addr;
+        if (text.starts_with("127.") || text.starts_with("169.254.") || text.starts_with("fe80:") ||
+            text == "::1")
+          continue;
+        (address.type == VIR_IP_ADDR_TYPE_IPV6 ? six : four).push_back(text);
+      }
+    }
+    four.insert(four.end(), six.begin(), six.end());
+    return four;
+  }
+
+ private:
+  virDomainInterfacePtr* interfaces_ = nullptr;
+  int count_;
+};
+
+class LibvirtHypervisor final : public Hypervisor {
+ public:
+  explicit LibvirtHypervisor(const std::string& uri) : uri_(uri) {
+    virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});
+    connection_.reset(virConnectOpen(uri.c_str()));
+    if (!connection_) fail_libvirt("connect to libvirt at " + uri);
+  }
+
+  std::string start(const std::string& domain_xml) override {
+    const Domain domain(virDomainCreateXML(connection_.get(), domain_xml.c_str(), 0));
+    if (!domain) fail_libvirt("start the VM");
+    return uuid_of(domain);
+  }
+
+  DomainState state(const std::string& name) override {
+    const auto domain = look_up(name);
+    if (!domain) return DomainState::gone;
+    int state = 0;
+    if (virDomainGetState(domain.get(), &state, nullptr, 0) != 0) {
+      if (last_error_is(VIR_ERR_NO_DOMAIN)) return DomainState::gone;
+      fail_libvirt("ask for the state of VM '" + name + "'");
+    }
+    const bool stopped = state == VIR_DOMAIN_SHUTOFF || state == VIR_DOMAIN_CRASHED;
+    return stopped ? DomainState::stopped : DomainState::running;
+  }
+
+  void destroy(const std::string& name) override {
+    const auto domain = look_up(name);
+    if (!domain || virDomainDestroy(domain.get()) == 0) return;
+    if (last_error_is(VIR_ERR_NO_DOMAIN) || last_error_is(VIR_ERR_OPERATION_INVALID)) return;
+    fail_libvirt("destroy VM '" + name + "'");
+  }
+
+  std::vector<std::string> addresses(const std::string& name) override {
+    const auto domain = look_up(name);
+    if (!domain) return {};
+    for (const auto source :
+         {VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
+          VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP}) {
+      auto found = Interfaces(domain.get(), source).usable_addresses();
+      if (!found.empty()) return found;
+    }
+    return {};
+  }
+
+  std::uint16_t forward_port(const std::string& name, std::uint16_t guest_port) override {
+    const auto domain = look_up(name);
+    if (!domain) throw Error("forward a port to VM '" + name + "': the VM is gone");
+    const auto doing = "forward a port to VM '" + name + "'";
+    const auto answer =
+        monitor(domain, "hostfwd_add hostnet0 tcp:127.0.0.1:0-:" + std::to_string(guest_port), doing);
+    if (!trimmed(answer).empty()) throw Error(doing + ": QEMU says " + quote(trimmed(answer)));
+    const auto port = port_in_usernet(monitor(domain, "info usernet", doing), guest_port);
+    if (!port) throw Error(doing + ": QEMU's monitor does not list the forward that it was told to make");
+    return *port;
+  }
+
+  std::vector<JobDomain> list_jobs() override {
+    virDomainPtr* listed = nullptr;
+    const int count = virConnectListAllDomains(connection_.get(), &listed, 0);
+    if (count < 0) fail_libvirt("list the VMs at " + uri_);
+    std::vector<Domain> domains(listed, listed + count);
+    free(listed);  // NOLINT(cppcoreguidelines-no-malloc): libvirt allocated it
+    std::vector<JobDomain> jobs;
+    for (const auto& domain : domains) {
+      const CText metadata(
+          virDomainGetMetadata(domain.get(), VIR_DOMAIN_METADATA_ELEMENT, job_metadata_uri, 0));
+      if (!metadata) continue;  // not a job's, or gone since
+      jobs.push_back({.name = virDomainGetName(domain.get()),
+                      .uuid = uuid_of(domain),
+                      .expires = expiry_in_metadata(metadata.get())});
+    }
+    return jobs;
+  }
+
+  std::string definition(const std::string& name) override {
+    const auto domain = look_up(name);
+    if (!domain)
+      throw Error(Blame::job,
+                  "there is no VM " + quote(name) + " at " + uri_ + " ('virsh list --all' lists them)");
+    return taken(virDomainGetXMLDesc(domain.get(), VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE),
+                 "read the definition of VM '" + name + "'");
+  }
+
+  std::string define(const std::string& domain_xml) override {
+    const Domain domain(virDomainDefineXML(connection_.get(), domain_xml.c_str()));
+    if (!domain) fail_libvirt("define the VM");
+    return uuid_of(domain);
+  }
+
+  std::optional<std::string> uuid(const std::string& name) override {
+    const auto domain = look_up(name);
+    if (!domain) return std::nullopt;
+    return uuid_of(domain);
+  }
+
+  bool offers_kvm(const std::string& architecture) override {
+    const CText capabilities(
+        virConnectGetDomainCapabilities(connection_.get(), nullptr, architecture.c_str(), nullptr, "kvm", 0));
+    return capabilities != nullptr;
+  }
+
+  bool is_local() override {
+    const auto uri = taken(virConnectGetURI(connection_.get()), "ask libvirt for its URI");
+    // driver[+transport]://[host]/path
+    const auto host = uri.find("://");
+    return host == std::string::npos || (host + 3 < uri.size() && uri[host + 3] == '/');
+  }
+
+ private:
+  /// Null where there is no such domain; throws where libvirt could not look.
+  Domain look_up(const std::string& name) {
+    Domain domain(virDomainLookupByName(connection_.get(), name.c_str()));
+    if (!domain && !last_error_is(VIR_ERR_NO_DOMAIN)) fail_libvirt("look up VM '" + name + "'");
+    return domain;
+  }
+
+  static std::string monitor(const Domain& domain, const std::string& command, const std::string& doing) {
+    char* answer = nullptr;
+    if (virDomainQemuMonitorCommand(domain.get(), command.c_str(), &answer,
+                                    VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) != 0)
+      fail_libvirt(doing);
+    return taken(answer, doing);
+  }
+
+  std::string uri_;
+  Connection connection_;
+};
+
+}  // namespace
+
+}  // namespace sarde
+
+extern "C" sarde::Hypervisor* sarde_connect_libvirt(const std::string& uri) {
+  return std::make_unique<sarde::LibvirtHypervisor>(uri).release();
+}

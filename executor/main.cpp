@@ -1,0 +1,42 @@
+#include <exception>
+#include <iostream>
+#include <signal.h>
+#include <unistd.h>
+
+#include "core/foundation/error.hpp"
+#include "core/system/cancellation.hpp"
+#include "core/system/environment.hpp"
+#include "executor/cli.hpp"
+#include "executor/exit_codes.hpp"
+#include "executor/version.hpp"
+#include "executor/wiring.hpp"
+
+namespace {
+
+void complain(const std::string& what) {
+  std::cerr << "ERROR: " << what << std::endl;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using sarde::Blame;
+  ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write() like any other
+  const auto environment = sarde::Environment::from(environ);
+  const sarde::ExitCodes exit_codes(sarde::runner_exits_in(environment));
+  try {
+    const auto parsed = sarde::parse_command_line(argc, argv);
+    if (!parsed.invocation) {
+      (parsed.answer.is_complaint ? std::cerr : std::cout) << parsed.answer.text;
+      return parsed.answer.is_complaint ? exit_codes.of(Blame::job) : 0;
+    }
+    auto cancellation = sarde::Cancellation::on_signals();
+    return sarde::run_invocation(*parsed.invocation, environment, cancellation, exit_codes);
+  } catch (const sarde::Error& error) {
+    complain(error.what());
+    return exit_codes.of(error.blame());
+  } catch (const std::exception& error) {
+    complain(std::string("unexpected: ") + error.what() + " (please report this, with the lines above)");
+    return exit_codes.of(Blame::host);
+  }
+}

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/guest/ssh_guest_shell.hpp"
+#include "core/system/clock.hpp"
+#include "core/vm/hypervisor.hpp"
+#include "executor/stages/reporter.hpp"
+
+namespace sarde {
+
+/// Waits for a VM that is starting. Each wait says every ten seconds that it goes on, and ends with an Error
+/// past its deadline, or as soon as the VM has stopped.
+class BootWait {
+ public:
+  /// One try to log in.
+  using Connect = std::function<ConnectResult()>;
+
+  struct Parts {
+    Hypervisor& hypervisor;
+    Clock& clock;
+    Cancellation& cancellation;
+    Reporter& reporter;
+  };
+
+  BootWait(std::string vm_name, Parts parts) : vm_name_(std::move(vm_name)), parts_(parts) {}
+
+  /// The first address that the VM gets.
+  std::string for_address(std::chrono::milliseconds timeout);
+
+  /// A login shell. A login that is refused is tried again for some seconds, for a guest may make its users
+  /// only after it started its SSH server; then it is the job's failure, for no second try would mend it.
+  std::unique_ptr<GuestShell> for_shell(const Connect& connect, std::chrono::milliseconds timeout);
+
+ private:
+  void repeat(const std::string& what, std::chrono::milliseconds timeout,
+              const std::function<bool(std::string& last)>& attempt);
+
+  std::string vm_name_;
+  Parts parts_;
+};
+
+}  // namespace sarde

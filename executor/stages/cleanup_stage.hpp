@@ -1,0 +1,11 @@
+#pragma once
+
+#include "executor/stages/job_resources.hpp"
+#include "executor/stages/reporter.hpp"
+
+namespace sarde {
+
+/// `cleanup`: the job's VM and files go. Fine when there is nothing, and on a second call.
+void clean_up(const JobResources& resources, Reporter& reporter);
+
+}  // namespace sarde

@@ -1,0 +1,20 @@
+#include "executor/stages/config_stage.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "core/vm/vm_name.hpp"
+#include "executor/version.hpp"
+
+namespace sarde {
+
+std::string config_answer(const Settings& settings, const std::optional<Job>& job) {
+  nlohmann::json answer{{"driver", {{"name", program_name}, {"version", program_version}}},
+                        {"builds_dir", settings.guest_builds_dir},
+                        {"cache_dir", settings.guest_cache_dir},
+                        {"builds_dir_is_shared", false},
+                        {"shell", settings.shell}};
+  if (job) answer["hostname"] = VmName::of_job(job->id, job->distinction).text();
+  return answer.dump();
+}
+
+}  // namespace sarde

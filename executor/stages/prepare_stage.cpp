@@ -1,0 +1,318 @@
+#include "executor/stages/prepare_stage.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/disk_overlay.hpp"
+#include "core/image/qcow2_header.hpp"
+#include "core/image/registry_auth.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr std::size_t console_lines = 20;
+constexpr milliseconds overlay_deadline(60'000);
+
+/// Beyond the job's own time limit: for the image, the boot, after_script, uploads and three tries of
+/// `prepare`.
+constexpr std::chrono::seconds expiry_margin(4 * 3600);
+
+/// Only one job's heartbeat line in ten seconds.
+class Heartbeat {
+ public:
+  Heartbeat(Clock& clock, Reporter& reporter)
+      : clock_(clock), reporter_(reporter), next_(clock.now() + every) {}
+
+  void operator()(std::uint64_t done, std::uint64_t total) {
+    if (clock_.now() < next_) return;
+    next_ = clock_.now() + every;
+    reporter_.say("  unpacked " + size_text(done) + " of " + size_text(total));
+  }
+
+ private:
+  static constexpr milliseconds every{10'000};
+  Clock& clock_;
+  Reporter& reporter_;
+  TimePoint next_;
+};
+
+std::string disk_format(const std::filesystem::path& file, const std::string& said) {
+  const bool is_qcow2 = read_qcow2_header(file).has_value();
+  if (said == "qcow2" && !is_qcow2)
+    throw Error(Blame::job,
+                "disk " + quote(file.filename().string()) + " is not in qcow2 format as the image says");
+  if (said != "qcow2" && said != "raw")
+    throw Error(Blame::job, "disk " + quote(file.filename().string()) + " has the format " + quote(said) +
+                                "; qcow2 and raw are supported");
+  return said;
+}
+
+}  // namespace
+
+void PrepareStage::run(const Job& job) {
+  // gitlab-runner tries up to three times under one job id: what an earlier try left goes first.
+  if (resources_.are_there()) parts_.reporter.say("Removing what an earlier try of this job left");
+  resources_.take_down();
+  if (job.has_services)
+    parts_.reporter.warn("WARNING: this executor starts no services; the job's 'services:' are ignored");
+  try {
+    bring_up(job);
+  } catch (const Error&) {
+    try {
+      resources_.take_down();
+    } catch (const Error& error) {
+      parts_.reporter.warn(std::string("WARNING: ") + error.what());
+    }
+    throw;
+  }
+}
+
+void PrepareStage::bring_up(const Job& job) {
+  const auto start = parts_.clock.now();
+  resources_.folder().create();
+  const auto image = obtain_image(job);
+  const auto disks = unpack(image);
+  const auto domain = parse_domain(image.domain_xml, "the image's domain");
+  const auto network = choose_network(domain);
+  start_vm(image, domain, make_overlays(domain, disks), job, network);
+  try {
+    log_in(reach(image, network));
+  } catch (const Cancelled&) {
+    throw;
+  } catch (const Error&) {
+    show_console();
+    throw;
+  }
+  step("VM " + resources_.name().text() + " is ready", start);
+}
+
+void PrepareStage::step(const std::string& what, TimePoint since) {
+  parts_.reporter.say(what + " (" + duration_text(milliseconds_between(since, parts_.clock.now())) + ")");
+}
+
+std::string PrepareStage::pull_policy(const Job& job) const {
+  if (job.pull_policies.empty()) return parts_.settings.pull_policy;
+  const auto& allowed = parts_.settings.allowed_pull_policies;
+  for (const auto& policy : job.pull_policies) {
+    if (policy == parts_.settings.pull_policy || std::ranges::find(allowed, policy) != allowed.end())
+      return policy;
+  }
+  throw Error(Blame::job,
+              "the job wants pull policy " + quote(join(job.pull_policies, ", ")) +
+                  ", but this runner allows only " +
+                  quote(join(allowed.empty() ? std::vector{parts_.settings.pull_policy} : allowed, ", ")));
+}
+
+StoredImage PrepareStage::obtain_image(const Job& job) {
+  const auto& name = job.image.empty() ? parts_.settings.image : job.image;
+  if (name.empty()) {
+    throw Error(Blame::job,
+                "the job names no image, and this runner has no default: add 'image: "
+                "registry.example.org/vms/debian12' to the job");
+  }
+  const auto reference = ImageReference::parse(name);
+  const auto policy = pull_policy(job);
+  if (policy == "never" || (policy == "if-not-present" && parts_.images.has(reference))) {
+    parts_.reporter.say("Using image " + quote(reference.text()) + " from the cache (pull policy '" + policy +
+                        "')");
+    return parts_.images.load(reference);
+  }
+  return fetch(reference, job);
+}
+
+StoredImage PrepareStage::fetch(const ImageReference& reference, const Job& job) {
+  const auto start = parts_.clock.now();
+  RegistryAccess access{.authfile = {}, .heartbeat = [&](milliseconds since) {
+                          parts_.reporter.say("  still fetching (" + duration_text(since) + ")");
+                        }};
+  for (const auto& login : job.logins) {
+    if (login.registry != reference.registry()) continue;
+    write_registry_auth(resources_.folder().authfile(),
+                        {.registry = login.registry, .username = login.username, .password = login.password});
+    access.authfile = resources_.folder().authfile();
+  }
+  auto image = parts_.images.fetch(reference, parts_.registry, access);
+  if (access.authfile) remove_if_there(*access.authfile);
+  step("Fetched image " + quote(reference.text()) + ", " + image.manifest.digest.text() + ", " +
+           size_text(image.compressed_size()),
+       start);
+  return image;
+}
+
+UnpackedImage PrepareStage::unpack(const StoredImage& image) {
+  const auto start = parts_.clock.now();
+  auto unpacked = parts_.images.unpack(image, parts_.images.folder_for_jobs(image),
+                                       Heartbeat(parts_.clock, parts_.reporter));
+  if (unpacked.was_there) {
+    parts_.reporter.detail("The image's disks are unpacked already, in " + unpacked.folder.string());
+  } else {
+    step("Unpacked the image's disks", start);
+  }
+  return unpacked;
+}
+
+JobDomainPlan PrepareStage::make_overlays(const ImageDomain& domain, const UnpackedImage& disks) {
+  const auto start = parts_.clock.now();
+  JobDomainPlan plan{.name = resources_.name()};
+  for (const auto& disk : domain.disks) {
+    if (std::ranges::find(disks.disks, disk.file) == disks.disks.end()) {
+      throw Error(Blame::job,
+                  "the image's domain has a disk " + quote(disk.file) + ", which the image does not hold");
+    }
+    const auto base = disks.folder / disk.file;
+    const auto format = disk_format(base, disk.format);
+    const bool shared = disk.read_only || disk.device == "cdrom";
+    const auto file = shared ? base : resources_.folder().overlay(disk.file);
+    if (!shared) {
+      create_overlay({.base = base, .base_format = format, .overlay = file}, parts_.environment,
+                     {.clock = parts_.clock,
+                      .cancellation = parts_.cancellation,
+                      .deadline = parts_.clock.now() + overlay_deadline});
+    }
+    plan.disk_files[disk.file] = file;
+    plan.disk_formats[disk.file] = shared ? format : "qcow2";
+  }
+  if (plan.disk_files.empty()) throw Error(Blame::job, "the image's domain has no disk");
+  step("Made thin copies of " + std::to_string(plan.disk_files.size()) + " disk(s)", start);
+  return plan;
+}
+
+PrepareStage::Network PrepareStage::choose_network(const ImageDomain& domain) const {
+  auto name = parts_.settings.network;
+  if (name.empty()) name = parts_.settings.connect.find("/session") != std::string::npos ? "user" : "image";
+  if (name == "user") return {.mode = NetworkMode::user, .is_user = true};
+  if (name == "image") return {.mode = NetworkMode::image, .is_user = domain.has_user_network};
+  return {.mode = NetworkMode::named, .is_user = false};
+}
+
+VirtType PrepareStage::choose_virt_type(const std::string& architecture) {
+  if (parts_.settings.virt_type == "kvm") return VirtType::kvm;
+  if (parts_.settings.virt_type == "qemu") return VirtType::qemu;
+  const auto cpuinfo = read_file_if_there("/proc/cpuinfo").value_or("");
+  const auto chosen = usable_virt_type(parts_.hypervisor().offers_kvm(architecture), architecture, cpuinfo);
+  if (chosen == VirtType::qemu) {
+    parts_.reporter.say("This host has no hardware virtualisation for " + architecture +
+                        ": the VM is emulated, which is slow");
+  }
+  return chosen;
+}
+
+void PrepareStage::start_vm(const StoredImage& image, const ImageDomain& domain, JobDomainPlan plan,
+                            const Job& job, const Network& network) {
+  const auto start = parts_.clock.now();
+  plan.job_id = job.id;
+  plan.title = "GitLab job " + job.id + (job.project.empty() ? "" : " of " + job.project) + ", image " +
+               image.reference.text();
+  plan.expires = parts_.clock.unix_seconds() + (job.timeout + expiry_margin).count();
+  plan.virt_type = choose_virt_type(domain.architecture);
+  plan.network = network.mode;
+  plan.network_name = parts_.settings.network;
+  plan.console_log = resources_.folder().console_log();
+  plan.nvram = resources_.folder().nvram();
+  plan.memory_mib = parts_.settings.memory_mib;
+  plan.vcpus = parts_.settings.vcpus;
+  const auto built = build_job_domain(image.domain_xml, plan);
+  if (!built.left_out.empty())
+    parts_.reporter.detail("Left out of the image's domain: " + join(built.left_out, ", "));
+  auto& hypervisor = parts_.hypervisor();
+  within("VM '" + resources_.name().text() + "'", [&] { return hypervisor.start(built.xml); });
+  // QEMU holds the overlays open; without a name they go when it ends, however it ends.
+  if (hypervisor.is_local()) {
+    for (const auto& [disk, file] : plan.disk_files) {
+      if (file.parent_path() == resources_.folder().path()) remove_if_there(file);
+    }
+  }
+  step("Started VM " + resources_.name().text(), start);
+}
+
+JobRecord PrepareStage::reach(const StoredImage& image, const Network& network) {
+  const auto start = parts_.clock.now();
+  const auto& settings = parts_.settings;
+  const auto& embedded = image.vm_config;
+  const std::uint16_t image_port = embedded.ssh_port.value_or(22);
+  const std::uint16_t guest_port = settings.ssh_port != 0 ? settings.ssh_port : image_port;
+  JobRecord record{.address = "127.0.0.1",
+                   .port = guest_port,
+                   .host_key = {},
+                   .username = {},
+                   .password = {},
+                   .identity_file = settings.identity_file.string(),
+                   .shell = settings.shell};
+  record.username = settings.image_login.username.value_or(
+      embedded.username.value_or(settings.login.username.value_or("")));
+  record.password = settings.image_login.password.value_or(
+      embedded.password.value_or(settings.login.password.value_or(Secret())));
+  // The widespread password that equals its user's name is no secret, and hiding it would hide the name everywhere.
+  if (record.password.reveal() != record.username) parts_.reporter.mask(record.password.reveal());
+  auto& hypervisor = parts_.hypervisor();
+  if (network.is_user) {
+    record.port = hypervisor.forward_port(resources_.name().text(), guest_port);
+  } else {
+    BootWait wait(resources_.name().text(), {.hypervisor = hypervisor,
+                                             .clock = parts_.clock,
+                                             .cancellation = parts_.cancellation,
+                                             .reporter = parts_.reporter});
+    record.address = wait.for_address(settings.address_timeout);
+  }
+  step("The VM's SSH server is expected at " + record.address + " port " + std::to_string(record.port),
+       start);
+  return record;
+}
+
+void PrepareStage::log_in(JobRecord record) {
+  const auto start = parts_.clock.now();
+  const SshTarget target{.address = record.address,
+                         .port = record.port,
+                         .username = record.username,
+                         .password = record.password,
+                         .identity_file = record.identity_file,
+                         .known_host_key = {}};
+  BootWait wait(resources_.name().text(), {.hypervisor = parts_.hypervisor(),
+                                           .clock = parts_.clock,
+                                           .cancellation = parts_.cancellation,
+                                           .reporter = parts_.reporter});
+  const auto shell =
+      wait.for_shell([&] { return connect_ssh(target, {}, parts_.clock, parts_.cancellation); },
+                     parts_.settings.boot_timeout);
+  record.host_key = shell->host_key();
+  resources_.folder().write(record);
+  step("The VM booted, and lets user '" + record.username + "' in", start);
+  if (!parts_.settings.prepare_script.empty()) run_prepare_script(*shell);
+}
+
+void PrepareStage::run_prepare_script(GuestShell& shell) {
+  const auto start = parts_.clock.now();
+  const auto& path = parts_.settings.prepare_script;
+  const auto outcome = within("run the prepare-script " + path.string() + " in the VM", [&] {
+    const GuestScript script{.content = read_file(path), .shell = parts_.settings.shell};
+    return shell.run_script(script, parts_.cancellation);
+  });
+  if (std::holds_alternative<ScriptStopped>(outcome)) parts_.cancellation.check();
+  const auto* exited = std::get_if<ScriptExited>(&outcome);
+  if (exited == nullptr || exited->code != 0) {
+    throw Error("run the prepare-script " + path.string() + " in the VM: it " +
+                (exited != nullptr ? "ended with exit code " + std::to_string(exited->code)
+                                   : std::string("was killed by a signal")));
+  }
+  step("Ran the prepare-script", start);
+}
+
+void PrepareStage::show_console() {
+  constexpr std::uint64_t enough = 64U << 10U;
+  const auto tail =
+      printable_tail(read_end_of_file(resources_.folder().console_log(), enough), console_lines);
+  if (tail.empty()) {
+    parts_.reporter.warn("The VM wrote nothing to its serial console");
+    return;
+  }
+  parts_.reporter.warn("The end of the VM's serial console:");
+  for (const auto& line : split(tail, '\n')) parts_.reporter.warn("  | " + line);
+}
+
+}  // namespace sarde

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "config/settings.hpp"
+#include "core/image/image_store.hpp"
+#include "core/job/job.hpp"
+#include "core/system/environment.hpp"
+#include "core/vm/domain_xml.hpp"
+#include "executor/stages/boot_wait.hpp"
+#include "executor/stages/job_resources.hpp"
+#include "executor/stages/reporter.hpp"
+
+namespace sarde {
+
+/// `prepare`: from the job's image to a VM that lets us in. What it leaves: a running VM and the job's
+/// folder, with a record of how to get in; after a failure, nothing.
+class PrepareStage {
+ public:
+  struct Parts {
+    const Settings& settings;
+    const Environment& environment;
+    const ImageStore& images;
+    Registry& registry;
+    HypervisorSource hypervisor;
+    Clock& clock;
+    Cancellation& cancellation;
+    Reporter& reporter;
+  };
+
+  PrepareStage(Parts parts, JobResources resources)
+      : parts_(std::move(parts)), resources_(std::move(resources)) {}
+
+  /// Throws Error with the blame that gitlab-runner needs to hear of, Cancelled.
+  void run(const Job& job);
+
+ private:
+  struct Network {
+    NetworkMode mode;
+    bool is_user;  ///< QEMU's user-mode network: reached by a forwarded port
+  };
+
+  void bring_up(const Job& job);
+  StoredImage obtain_image(const Job& job);
+  [[nodiscard]] std::string pull_policy(const Job& job) const;
+  StoredImage fetch(const ImageReference& reference, const Job& job);
+  UnpackedImage unpack(const StoredImage& image);
+  JobDomainPlan make_overlays(const ImageDomain& domain, const UnpackedImage& disks);
+  void start_vm(const StoredImage& image, const ImageDomain& domain, JobDomainPlan plan, const Job& job,
+                const Network& network);
+  [[nodiscard]] Network choose_network(const ImageDomain& domain) const;
+  [[nodiscard]] VirtType choose_virt_type(const std::string& architecture);
+  JobRecord reach(const StoredImage& image, const Network& network);
+  void log_in(JobRecord record);
+  void run_prepare_script(GuestShell& shell);
+  void show_console();
+  void step(const std::string& what, TimePoint since);
+
+  Parts parts_;
+  JobResources resources_;
+};
+
+}  // namespace sarde
