@@ -17,6 +17,7 @@ VmConfig parse_vm_config(std::string_view text, const std::string& what) {
     const auto users = value.value("users", json::array());
     if (!users.empty()) {
       const auto& user = users.at(0);
+      if (!user.is_object()) throw Error("read " + what + ": its first user has not the expected form");
       if (user.contains("username")) config.username = user["username"].get<std::string>();
       if (user.contains("password")) config.password = Secret(user["password"].get<std::string>());
     }

@@ -6,6 +6,8 @@
 
 namespace sarde {
 
+using Variables = std::map<std::string, std::string>;
+
 /// The process environment as main read it: the only way in which the rest of the program sees it. Of equal
 /// names the last counts, as gitlab-runner means it (executors/custom/command/command.go appends, Go's exec
 /// keeps the last).
@@ -13,11 +15,11 @@ class Environment {
  public:
   Environment() = default;
 
-  explicit Environment(std::map<std::string, std::string> values) : values_(std::move(values)) {}
+  explicit Environment(Variables values) : values_(std::move(values)) {}
 
   /// From `environ`'s form: a null-terminated array of NAME=value.
   static Environment from(const char* const* entries) {
-    std::map<std::string, std::string> values;
+    Variables values;
     for (; entries != nullptr && *entries != nullptr; ++entries) {
       const std::string entry = *entries;
       const auto equals = entry.find('=');
@@ -40,10 +42,10 @@ class Environment {
     return value;
   }
 
-  [[nodiscard]] const std::map<std::string, std::string>& all() const { return values_; }
+  [[nodiscard]] const Variables& all() const { return values_; }
 
  private:
-  std::map<std::string, std::string> values_;
+  Variables values_;
 };
 
 }  // namespace sarde

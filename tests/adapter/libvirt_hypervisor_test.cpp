@@ -1,0 +1,55 @@
+#include <doctest/doctest.h>
+
+#include "core/vm/domain_xml.hpp"
+#include "core/vm/hypervisor_loader.hpp"
+#include "tests/support/check_error.hpp"
+
+using namespace sarde;
+using sarde::testing::check_error;
+
+namespace {
+
+/// libvirt's own test driver: real code, no machines.
+std::unique_ptr<Hypervisor> test_driver() { return connect_hypervisor("test:///default", {SARDE_BUILD_DIR}); }
+
+const std::string small_domain = "<domain type='test'><name>one</name><memory unit='MiB'>16</memory><os><type>hvm</type></os><metadata><sarde:job xmlns:sarde='" +
+                                 std::string(job_metadata_uri) + "' id='7' expires='99'/></metadata></domain>";
+
+}  // namespace
+
+TEST_CASE("libvirt: a domain starts, is listed as a job's, and goes") {
+  const auto libvirt = test_driver();
+  const auto uuid = libvirt->start(small_domain);
+  CHECK(uuid.size() == 36);
+  CHECK(libvirt->state("one") == DomainState::running);
+  const auto jobs = libvirt->list_jobs();
+  REQUIRE(jobs.size() == 1);
+  CHECK(jobs[0].name == "one");
+  CHECK(jobs[0].uuid == uuid);
+  CHECK(jobs[0].expires == 99);
+  libvirt->destroy("one");
+  CHECK(libvirt->state("one") == DomainState::gone);
+  libvirt->destroy("one");
+  CHECK(libvirt->list_jobs().empty());
+}
+
+TEST_CASE("libvirt: a domain that is only defined is stopped, and has its XML") {
+  const auto libvirt = test_driver();
+  const auto uuid = libvirt->define(small_domain);
+  CHECK(libvirt->state("one") == DomainState::stopped);
+  CHECK(libvirt->uuid("one") == uuid);
+  CHECK_FALSE(libvirt->uuid("two"));
+  CHECK(libvirt->definition("one").find("<name>one</name>") != std::string::npos);
+}
+
+TEST_CASE("libvirt: what goes wrong is said in its own words") {
+  const auto libvirt = test_driver();
+  check_error(Blame::job, "there is no VM 'none'", [&] { libvirt->definition("none"); });
+  check_error(Blame::host, "start the VM: ", [&] { libvirt->start("<domain/>"); });
+  check_error(Blame::host, "connect to libvirt at nonsense:///x: ", [] { connect_hypervisor("nonsense:///x", {SARDE_BUILD_DIR}); });
+  check_error(Blame::host, "load the libvirt module: ", [] { connect_hypervisor("test:///default", {"/nonexistent"}); });
+}
+
+TEST_CASE("libvirt: what is on this machine is told from what is on another") {
+  CHECK(test_driver()->is_local());
+}

@@ -1,0 +1,123 @@
+#include "core/image/skopeo_registry.hpp"
+
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "core/image/image_store.hpp"
+#include "core/system/files.hpp"
+#include "tests/support/check_error.hpp"
+#include "tests/support/temp_folder.hpp"
+
+using namespace sarde;
+using namespace std::chrono_literals;
+using sarde::testing::check_error;
+using sarde::testing::TestFolder;
+
+namespace {
+
+/// Debian's docker-registry on a free port of loopback.
+class LoopbackRegistry {
+ public:
+  LoopbackRegistry() {
+    const auto data = (folder_ / "registry").string();
+    pid_ = ::fork();
+    REQUIRE(pid_ >= 0);
+    if (pid_ == 0) {
+      const std::string script = std::string(SARDE_SOURCE_DIR) + "/tests/support/loopback-registry";
+      ::execl(script.c_str(), script.c_str(), data.c_str(), nullptr);
+      ::_exit(127);
+    }
+    for (int i = 0; i < 200 && address_.empty(); ++i) {
+      std::this_thread::sleep_for(50ms);
+      address_ = read_end_of_file(folder_ / "registry/address", 100);
+    }
+    REQUIRE_FALSE(address_.empty());
+    address_.pop_back();
+  }
+
+  LoopbackRegistry(const LoopbackRegistry&) = delete;
+  LoopbackRegistry& operator=(const LoopbackRegistry&) = delete;
+  ~LoopbackRegistry() { stop(); }
+
+  void stop() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGTERM);
+    ::waitpid(pid_, nullptr, 0);
+    pid_ = -1;
+  }
+
+  [[nodiscard]] const std::string& address() const { return address_; }
+
+ private:
+  TestFolder folder_;
+  std::string address_;
+  pid_t pid_ = -1;
+};
+
+struct Bench {
+  LoopbackRegistry server;
+  TestFolder folder;
+  SystemClock clock;
+  Cancellation cancellation;
+  Environment environment{Variables{{"PATH", "/usr/bin:/bin"}, {"HOME", "/nonexistent"}}};
+  ImageStore store{{.ocidir = folder / "oci", .vmdir = folder / "vms", .lock_timeout = 5s}, clock, cancellation};
+
+  std::unique_ptr<Registry> registry(bool listed = true) {
+    SkopeoSettings settings{.temporary_folder = "/tmp", .insecure_registries = {}, .timeout = 60s};
+    if (listed) settings.insecure_registries = {server.address()};
+    return make_skopeo_registry(settings, environment, clock, cancellation);
+  }
+
+  ImageReference name(const std::string& rest) { return ImageReference::parse(server.address() + rest); }
+
+  /// A small image in the cache under that name.
+  StoredImage make(const ImageReference& reference) {
+    const auto layout = store.layout_of(reference);
+    layout.create();
+    write_file(folder / "d.raw", "disk", 0644);
+    const auto disk = pack_disk(folder / "d.raw", layout, {.name = "d.raw", .media_type = "application/octet-stream"}, cancellation);
+    const auto domain = layout.add_blob("<domain/>", media_type::domain);
+    const auto config = layout.add_blob(to_text(ImageConfig{.architecture = "amd64", .created = "2026-01-01T00:00:00Z", .diff_ids = {domain.digest, disk.diff_id}, .history = {}}), media_type::config);
+    store.tag(layout, layout.add_blob(to_text(Manifest{.config = config, .layers = {domain, disk.chunks[0]}}), media_type::manifest), reference.local_name());
+    return store.load(reference);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("registry: what is pushed is what is fetched, by tag and by digest") {
+  Bench bench;
+  const auto registry = bench.registry();
+  const auto reference = bench.name("/vms/a:one");
+  const auto image = bench.make(reference);
+  registry->push(image.layout, image.manifest, reference, {});
+  remove_if_there(bench.folder / "oci");
+  CHECK(bench.store.fetch(reference, *registry, {}).manifest.digest == image.manifest.digest);
+  remove_if_there(bench.folder / "oci");
+  const auto by_digest = ImageReference::parse(reference.repository() + "@" + image.manifest.digest.text());
+  CHECK(bench.store.fetch(by_digest, *registry, {}).config_digest == image.config_digest);
+}
+
+TEST_CASE("registry: whose fault a failure is") {
+  Bench bench;
+  const auto registry = bench.registry();
+  check_error(Blame::job, "no such image or tag", [&] { bench.store.fetch(bench.name("/vms/none:x"), *registry, {}); });
+  const auto strict = bench.registry(false);
+  check_error(Blame::host, "speaks plain HTTP", [&] { bench.store.fetch(bench.name("/vms/none:x"), *strict, {}); });
+  check_error(Blame::host, "name is not known", [&] { bench.store.fetch(ImageReference::parse("nohost.invalid/a/b:x"), *strict, {}); });
+  bench.server.stop();
+  check_error(Blame::host, "nothing answers there", [&] { bench.store.fetch(bench.name("/vms/none:x"), *registry, {}); });
+  CHECK_FALSE(bench.store.has(bench.name("/vms/none:x")));
+}
+
+TEST_CASE("registry: skopeo's words for refused credentials are the job's fault") {
+  const auto said = [](const std::string& message) { return explain_skopeo_failure("fetch 'x'", "time=\"2026\" level=fatal msg=\"" + message + "\"\n"); };
+  CHECK(said("initializing source docker://x: reading manifest: unauthorized: authentication required").blame() == Blame::job);
+  CHECK(said("Requesting bearer token: invalid status code from registry 403 (Forbidden)").blame() == Blame::job);
+  CHECK(said("received unexpected HTTP status: 502 Bad Gateway").blame() == Blame::host);
+  CHECK(std::string(said("write /x: no space left on device").what()).find("disk is full") != std::string::npos);
+}

@@ -1,0 +1,215 @@
+#include "core/guest/ssh_guest_shell.hpp"
+
+#include <doctest/doctest.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <netinet/in.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <thread>
+
+#include "core/system/files.hpp"
+#include "core/system/subprocess.hpp"
+#include "tests/support/check_error.hpp"
+#include "tests/support/temp_folder.hpp"
+
+using namespace sarde;
+using namespace std::chrono_literals;
+using sarde::testing::check_error;
+using sarde::testing::TestFolder;
+
+namespace {
+
+std::uint16_t free_port() {
+  const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  REQUIRE(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  socklen_t size = sizeof address;
+  REQUIRE(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  return ntohs(address.sin_port);
+}
+
+/// OpenSSH's server for this account alone, on a free port of 127.0.0.1, with a host key and a user key of its own.
+class LoopbackSshd {
+ public:
+  LoopbackSshd() : port_(free_port()) {
+    run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "host").string()});
+    run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "user").string()});
+    std::ofstream(folder_ / "config") << "Port " << port_ << "\nListenAddress 127.0.0.1\nHostKey " << (folder_ / "host").string() << "\nPidFile none\n"
+                                      << "AuthorizedKeysFile " << (folder_ / "user.pub").string() << "\nPasswordAuthentication no\nUsePAM no\n"
+                                      << "KbdInteractiveAuthentication no\nStrictModes no\nMaxStartups 100\nPermitRootLogin yes\n";
+    if (::geteuid() == 0) std::filesystem::create_directories("/run/sshd");
+    pid_ = ::fork();
+    REQUIRE(pid_ >= 0);
+    if (pid_ == 0) {
+      const auto config = (folder_ / "config").string();
+      const auto log = (folder_ / "log").string();
+      ::execl("/usr/sbin/sshd", "/usr/sbin/sshd", "-D", "-f", config.c_str(), "-E", log.c_str(), nullptr);
+      ::_exit(127);
+    }
+  }
+
+  LoopbackSshd(const LoopbackSshd&) = delete;
+  LoopbackSshd& operator=(const LoopbackSshd&) = delete;
+
+  ~LoopbackSshd() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  [[nodiscard]] SshTarget target() const {
+    return {.address = "127.0.0.1", .port = port_, .username = ::getpwuid(::geteuid())->pw_name, .password = Secret("wrong"), .identity_file = folder_ / "user", .known_host_key = {}};
+  }
+
+  [[nodiscard]] const TestFolder& folder() const { return folder_; }
+
+  static std::string run(const std::vector<std::string>& argv) {
+    SystemClock clock;
+    Cancellation never;
+    const auto result = run_program({.argv = argv, .environment = {{"PATH", "/usr/bin:/bin:/usr/sbin"}}}, {.clock = clock, .cancellation = never, .deadline = clock.now() + 30s});
+    REQUIRE_MESSAGE(result.succeeded(), result.errors);
+    return result.output;
+  }
+
+ private:
+  TestFolder folder_;
+  std::uint16_t port_;
+  pid_t pid_ = -1;
+};
+
+struct Bench {
+  LoopbackSshd sshd;
+  SystemClock clock;
+  Cancellation cancellation;
+
+  ConnectResult try_to_connect(const SshTarget& target) { return connect_ssh(target, {.until_banner = 2s, .until_login = 20s}, clock, cancellation); }
+
+  std::unique_ptr<GuestShell> connect() {
+    for (int i = 0; i < 50; ++i) {
+      auto result = try_to_connect(sshd.target());
+      if (auto* shell = std::get_if<std::unique_ptr<GuestShell>>(&result)) return std::move(*shell);
+      std::this_thread::sleep_for(100ms);
+    }
+    FAIL("the test's sshd does not answer");
+    return nullptr;
+  }
+
+  /// Runs it with stdout and stderr in files; the outcome.
+  ScriptOutcome run(const std::string& script) {
+    const UniqueFd out(::open((sshd.folder() / "out").c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600));
+    const UniqueFd err(::open((sshd.folder() / "err").c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600));
+    return connect()->run_script({.content = script, .shell = "bash", .output = out.get(), .errors = err.get()}, cancellation);
+  }
+
+  std::string output(const std::string& which = "out") { return read_file(sshd.folder() / which, UINT64_MAX); }
+};
+
+int exit_code(const ScriptOutcome& outcome) { return std::get<ScriptExited>(outcome).code; }
+
+}  // namespace
+
+TEST_CASE("ssh: exit codes, separate streams, an empty stdin, and no trace left") {
+  Bench bench;
+  CHECK(exit_code(bench.run("echo out; echo err >&2; cat; exit 37")) == 37);
+  CHECK(bench.output() == "out\n");
+  CHECK(bench.output("err") == "err\n");
+  CHECK(exit_code(bench.run("echo $0")) == 0);
+  CHECK_FALSE(std::filesystem::exists(std::filesystem::path(bench.output()).parent_path()));
+}
+
+TEST_CASE("ssh: every byte comes through, up to the last of a flood") {
+  Bench bench;
+  CHECK(exit_code(bench.run(R"(for i in $(seq 0 255); do printf "\\$(printf %03o $i)"; done)")) == 0);
+  std::string all;
+  for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
+  CHECK(bench.output() == all);
+  CHECK(exit_code(bench.run("head -c 50000000 /dev/zero | tr '\\0' x; echo end")) == 0);
+  const auto flood = bench.output();
+  CHECK(flood.size() == 50000004);
+  CHECK(flood.ends_with("xend\n"));
+}
+
+TEST_CASE("ssh: a large script with any bytes in it arrives whole") {
+  Bench bench;
+  std::string filler(3'000'000, 'c');
+  CHECK(exit_code(bench.run("tail -c 1000000 \"$0\" | wc -c\nexit 5\n#" + filler)) == 5);
+  CHECK(bench.output() == "1000000\n");
+}
+
+TEST_CASE("ssh: a script that is killed is no lost connection") {
+  Bench bench;
+  const auto outcome = bench.run("kill -9 $$");
+  REQUIRE(std::holds_alternative<ScriptKilled>(outcome));
+  CHECK(std::get<ScriptKilled>(outcome).signal == "KILL");
+}
+
+TEST_CASE("ssh: a connection that is lost while the script runs is the host's fault, at once") {
+  Bench bench;
+  const auto start = std::chrono::steady_clock::now();
+  // The parent of the script's shell is the connection's sshd.
+  check_error(Blame::host, "the connection to the VM was lost", [&] { bench.run("kill -9 $PPID; sleep 20"); });
+  CHECK(std::chrono::steady_clock::now() - start < 10s);
+}
+
+TEST_CASE("ssh: a process left behind that holds the streams open does not keep the stage") {
+  Bench bench;
+  const auto start = std::chrono::steady_clock::now();
+  CHECK(exit_code(bench.run("sleep 30 & echo $!; exit 4")) == 4);
+  CHECK(std::chrono::steady_clock::now() - start < 10s);
+  ::kill(std::stoi(bench.output()), SIGKILL);
+}
+
+TEST_CASE("ssh: a stop ends the script's whole process group, one that ignores SIGTERM too") {
+  Bench bench;
+  bench.cancellation = Cancellation::on_signals();
+  const auto pids = bench.sshd.folder() / "pids";
+  std::thread stopper([&] {
+    for (int i = 0; i < 100 && read_end_of_file(pids, 100).find("ready") == std::string::npos; ++i) std::this_thread::sleep_for(50ms);
+    ::kill(::getpid(), SIGTERM);
+  });
+  const auto outcome = bench.run("trap '' TERM; sleep 60 & echo $! >>" + pids.string() + "; echo $$ >>" + pids.string() + "; echo ready >>" + pids.string() + "; wait; sleep 60");
+  stopper.join();
+  CHECK(std::holds_alternative<ScriptStopped>(outcome));
+  std::ifstream file(pids);
+  for (pid_t pid = 0; file >> pid;) {
+    CAPTURE(pid);
+    CHECK_FALSE(std::filesystem::exists("/proc/" + std::to_string(pid)));
+  }
+}
+
+TEST_CASE("ssh: another host key is not trusted, the right one is") {
+  Bench bench;
+  auto target = bench.sshd.target();
+  target.known_host_key = bench.connect()->host_key();
+  CHECK(target.known_host_key->starts_with("ssh-ed25519 AAAA"));
+  CHECK(std::holds_alternative<std::unique_ptr<GuestShell>>(bench.try_to_connect(target)));
+  target.known_host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAnotherkey";
+  const auto result = bench.try_to_connect(target);
+  REQUIRE(std::holds_alternative<ConnectProblem>(result));
+  CHECK(std::get<ConnectProblem>(result).kind == ConnectProblem::Kind::host_key_changed);
+}
+
+TEST_CASE("ssh: a login that is refused is told from a server that does not answer") {
+  Bench bench;
+  static_cast<void>(bench.connect());
+  auto target = bench.sshd.target();
+  target.identity_file.clear();
+  const auto refused = bench.try_to_connect(target);
+  REQUIRE(std::holds_alternative<ConnectProblem>(refused));
+  INFO(std::get<ConnectProblem>(refused).why);
+  CHECK(std::get<ConnectProblem>(refused).kind == ConnectProblem::Kind::login_refused);
+  target.port = free_port();
+  const auto silent = bench.try_to_connect(target);
+  REQUIRE(std::holds_alternative<ConnectProblem>(silent));
+  CHECK(std::get<ConnectProblem>(silent).kind == ConnectProblem::Kind::unreachable);
+  CHECK(std::get<ConnectProblem>(silent).why == "Connection refused");
+  target.identity_file = "/nonexistent";
+  target.port = bench.sshd.target().port;
+  check_error(Blame::host, "identity file /nonexistent", [&] { bench.try_to_connect(target); });
+}

@@ -1,0 +1,50 @@
+#!/bin/bash
+# Which folder may include which (docs/architecture.md), and which vendor's headers stay where. Prints each breach.
+cd "$(dirname "$0")/../.." || exit 2
+breaches=0
+breach() {
+  echo "$1"
+  breaches=$((breaches + 1))
+}
+
+# FOLDER: what its files may include from this project
+while IFS=: read -r folder allowed; do
+  [ -d "$folder" ] || { breach "layering.sh: there is no folder $folder"; continue; }
+  while IFS=: read -r file line; do
+    included=${line#*\"}
+    included=${included%\"*}
+    ok=
+    for prefix in $folder $allowed; do
+      case $included in "$prefix"/*) ok=1 ;; esac
+    done
+    [ -n "$ok" ] || breach "$file includes $included"
+  done < <(grep -rH '^#include "' "$folder" --include='*.[ch]pp')
+done <<'RULES'
+core/foundation:
+core/system:core/foundation
+core/job:core/system core/foundation
+core/image:core/system core/foundation
+core/vm:core/system core/foundation
+core/guest:core/system core/foundation
+config:core/system core/foundation
+executor/stages:core config executor/version.hpp executor
+executor/commands:core config executor/stages
+executor:core config
+RULES
+
+# HEADER PATTERN: the only files that may include it
+while IFS=: read -r header allowed; do
+  while read -r file; do
+    [[ $file =~ ^($allowed)$ ]] || breach "$file includes <$header"
+  done < <(grep -rlE "^ *#include <$header" core config executor)
+done <<'RULES'
+libvirt/:core/vm/libvirt_.*\.cpp
+libssh/:core/guest/(ssh_.*|script_channel\.[ch]pp)
+toml\+\+/:config/settings_file\.cpp
+CLI/:executor/cli\.cpp
+nlohmann/json\.hpp:.*\.cpp
+pugixml:core/vm/domain_xml\.cpp
+RULES
+
+while read -r hit; do breach "$hit: getenv outside of main"; done < <(grep -rnE '\b(secure_)?getenv *\(' core config executor)
+[ $breaches = 0 ] || { echo "$breaches breach(es) of the layering" >&2; exit 1; }

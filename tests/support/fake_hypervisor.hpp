@@ -1,0 +1,48 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "core/foundation/error.hpp"
+#include "core/vm/hypervisor.hpp"
+
+namespace sarde::testing {
+
+/// A hypervisor in memory: domains are names that run or do not.
+class FakeHypervisor final : public Hypervisor {
+ public:
+  std::set<std::string> running;
+  std::vector<std::string> known_addresses;
+  bool refuses_to_destroy = false;
+
+  std::string start(const std::string& domain_xml) override {
+    running.insert(domain_xml);
+    return "uuid";
+  }
+
+  DomainState state(const std::string& name) override { return running.contains(name) ? DomainState::running : DomainState::gone; }
+
+  void destroy(const std::string& name) override {
+    if (refuses_to_destroy) throw Error("libvirt is away");
+    running.erase(name);
+  }
+
+  std::vector<std::string> addresses(const std::string& /*name*/) override { return known_addresses; }
+
+  std::uint16_t forward_port(const std::string& /*name*/, std::uint16_t guest_port) override { return guest_port; }
+
+  std::vector<JobDomain> list_jobs() override { return {}; }
+
+  std::string definition(const std::string& name) override { return name; }
+
+  std::string define(const std::string& /*domain_xml*/) override { return "uuid"; }
+
+  std::optional<std::string> uuid(const std::string& /*name*/) override { return std::nullopt; }
+
+  bool offers_kvm(const std::string& /*architecture*/) override { return false; }
+
+  bool is_local() override { return true; }
+};
+
+}  // namespace sarde::testing

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "executor/stages/reporter.hpp"
+
+namespace sarde::testing {
+
+class FakeReporter final : public Reporter {
+ public:
+  std::vector<std::string> lines;
+
+  void say(const std::string& line) override { lines.push_back(line); }
+
+  void detail(const std::string& line) override { lines.push_back(line); }
+
+  void warn(const std::string& line) override { lines.push_back(line); }
+
+  void mask(const std::string& /*secret*/) override {}
+};
+
+}  // namespace sarde::testing

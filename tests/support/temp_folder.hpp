@@ -1,0 +1,23 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "core/system/files.hpp"
+
+namespace sarde::testing {
+
+/// A folder of the test's own under /tmp, gone at its end.
+class TestFolder {
+ public:
+  TestFolder() : folder_(TempFolder::in("/tmp", "sarde-test-", 0755)) {}
+
+  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const { return folder_.path() / name; }
+
+  [[nodiscard]] const std::filesystem::path& path() const { return folder_.path(); }
+
+ private:
+  TempFolder folder_;
+};
+
+}  // namespace sarde::testing

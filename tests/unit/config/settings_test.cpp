@@ -1,0 +1,124 @@
+#include "config/settings.hpp"
+
+#include <doctest/doctest.h>
+
+#include "config/image_policy.hpp"
+#include "config/units.hpp"
+#include "core/system/files.hpp"
+#include "tests/support/check_error.hpp"
+#include "tests/support/temp_folder.hpp"
+
+using namespace sarde;
+using sarde::testing::check_error;
+using sarde::testing::TestFolder;
+
+namespace {
+
+const std::set<std::string> commands{"prepare", "fetch"};
+
+SettingsFile file_with(const std::string& text) {
+  const TestFolder folder;
+  write_file(folder / "sarde.toml", text, 0644);
+  return read_settings_file(folder / "sarde.toml", commands);
+}
+
+OptionValues typed(const std::string& name, const std::string& value) { return {{name, {.items = {value}, .origin = "command line"}}}; }
+
+}  // namespace
+
+TEST_CASE("settings: of all places the first in the order wins") {
+  const auto file = file_with(R"(
+network = "top"
+[commands.prepare]
+network = "section"
+[images."h.example/vms/*"]
+network = "glob"
+)");
+  const Environment with_variable(Variables{{"SARDE_NETWORK", "variable"}});
+  const Environment without;
+  const auto resolve = [&](const OptionValues& line, const Environment& environment, const std::string& command, const std::string& image) {
+    return resolve_settings({.file = file, .command = command, .command_line = line, .image = image}, environment, true).network;
+  };
+  const auto line = typed("network", "line");
+  CHECK(resolve(line, with_variable, "prepare", "h.example/vms/a") == "glob");
+  CHECK(resolve(line, with_variable, "prepare", "h.example/other") == "line");
+  CHECK(resolve({}, with_variable, "prepare", "") == "variable");
+  CHECK(resolve({}, without, "prepare", "") == "section");
+  CHECK(resolve({}, without, "fetch", "") == "top");
+  CHECK(resolve_settings({}, without, true).network.empty());
+}
+
+TEST_CASE("settings: an image's login is apart from the others', for the image's own comes in between") {
+  const auto file = file_with("username = \"top\"\n[images.\"a/*\"]\npassword = \"pw\"\n");
+  const auto settings = resolve_settings({.file = file, .command = "prepare", .image = "a/b"}, Environment(), true);
+  CHECK_FALSE(settings.image_login.username);
+  CHECK(settings.image_login.password->reveal() == "pw");
+  CHECK(settings.login.username == "top");
+  CHECK(settings.login.password->reveal() == "vagrant");
+}
+
+TEST_CASE("settings: an exact image beats a glob, and the longest glob wins") {
+  const auto file = file_with("[images.\"a/*\"]\nvcpus = 1\n[images.\"a/b*\"]\nvcpus = 2\n[images.\"a/bc\"]\nvcpus = 3\n");
+  const auto vcpus = [&](const std::string& image) {
+    return resolve_settings({.file = file, .command = "prepare", .image = image}, Environment(), true).vcpus;
+  };
+  CHECK(vcpus("a/x") == 1);
+  CHECK(vcpus("a/bx") == 2);
+  CHECK(vcpus("a/bc") == 3);
+  CHECK(vcpus("c") == 0);
+}
+
+TEST_CASE("settings: defaults differ for root and others") {
+  const Environment home(Variables{{"HOME", "/home/u"}});
+  const auto root = resolve_settings({}, home, true);
+  CHECK(root.ocidir == "/var/lib/sardinecake/oci");
+  CHECK(root.connect == "qemu:///system");
+  const auto user = resolve_settings({}, home, false);
+  CHECK(user.vmdir == "/home/u/.local/share/sardinecake/vms");
+  CHECK(user.connect == "qemu:///session");
+  CHECK(resolve_settings({}, Environment(Variables{{"XDG_DATA_HOME", "/x"}, {"LIBVIRT_DEFAULT_URI", "test:///default"}}), false).connect == "test:///default");
+  CHECK(resolve_settings({}, Environment(Variables{{"XDG_DATA_HOME", "/x"}}), false).jobsdir == "/x/sardinecake/jobs");
+  CHECK(user.guest_builds_dir == "/var/tmp/gitlab-runner/builds");
+}
+
+TEST_CASE("settings: whatever is wrong in a file is named with its file, line and key") {
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {"network = \"a\"\nnonsense = 1\n", "sarde.toml, line 2: there is no option 'nonsense'"},
+      {"\nvcpus = \"two\"\n", "line 2: vcpus wants a number"},
+      {"insecure = \"yes\"\n", "line 1: insecure wants true or false"},
+      {"network = 7\n", "line 1: network wants a text in quotes"},
+      {"network = [\n", "line "},
+      {"compression = \"best\"\n", "compression: 'best' is not one of small, fast"},
+      {"chunksize = \"12 parsecs\"\n", "chunksize: '12 parsecs' is not a size"},
+      {"boot-timeout = 0\n", "boot-timeout: '0' is not a whole number of seconds"},
+      {"[commands.nonsense]\nnetwork = \"a\"\n", "there is no command 'nonsense'"},
+      {"[images]\nnetwork = \"a\"\n", "is not a section"},
+      {"[images.\"*\"]\nnonsense = \"a\"\n", "line 2: there is no option 'nonsense'"},
+      {"insecure-registries = [1]\n", "insecure-registries wants a list"}};
+  for (const auto& [text, message] : cases) {
+    CAPTURE(text);
+    check_error(Blame::job, message, [&, &toml = text] { file_with(toml); });
+  }
+  check_error(Blame::job, "guest-builds-dir is not an absolute path",
+              [] { resolve_settings({.command_line = typed("guest-builds-dir", "builds")}, Environment(), true); });
+  check_error(Blame::job, "environment variable SARDE_VCPUS", [] { resolve_settings({}, Environment(Variables{{"SARDE_VCPUS", "x"}}), true); });
+}
+
+TEST_CASE("settings: SARDE_CONF_FILES names the files, later over earlier, and each must be there") {
+  const TestFolder folder;
+  write_file(folder / "a.toml", "network = \"a\"\nvcpus = 1\n", 0644);
+  write_file(folder / "b.toml", "network = \"b\"\n", 0644);
+  const auto list = (folder / "a.toml").string() + ":" + (folder / "b.toml").string();
+  const auto file = read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", list}}), commands);
+  CHECK(file.top.at("network").items.front() == "b");
+  CHECK(file.top.at("vcpus").items.front() == "1");
+  check_error(Blame::host, "No such file", [&] { read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", "/nonexistent/x.toml"}}), commands); });
+}
+
+TEST_CASE("settings: sizes know their units") {
+  CHECK(parse_size("17") == 17);
+  CHECK(parse_size("256MiB") == 256U << 20U);
+  CHECK(parse_size("1 GB") == 1'000'000'000);
+  CHECK(parse_size("64k") == 65536);
+  for (const auto* wrong : {"", "MiB", "1 XB", "1.5G", "-1", "99999999999999999999", "18446744073709551615K"}) CHECK_FALSE(parse_size(wrong));
+}

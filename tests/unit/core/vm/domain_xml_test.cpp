@@ -1,0 +1,161 @@
+#include "core/vm/domain_xml.hpp"
+
+#include <doctest/doctest.h>
+
+#include "tests/support/check_error.hpp"
+
+using namespace sarde;
+using sarde::testing::check_error;
+
+namespace {
+
+const std::string image_xml = R"(<domain type='kvm' id='3'>
+  <name>img</name><uuid>11111111-2222-3333-4444-555555555555</uuid>
+  <memory unit='GiB'>1</memory><vcpu>2</vcpu>
+  <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type><kernel>/etc/shadow</kernel><boot dev='network'/></os>
+  <features><acpi/><apic/></features>
+  <cpu mode='host-model'/><clock offset='localtime'/>
+  <devices>
+    <emulator>/usr/bin/evil</emulator>
+    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/var/x/disk.qcow2'/><target dev='vda' bus='virtio'/></disk>
+    <disk type='block' device='disk'><source dev='/dev/sda'/><target dev='vdb' bus='virtio'/></disk>
+    <interface type='bridge'><mac address='52:54:00:11:22:33'/><source bridge='br0'/><model type='e1000'/></interface>
+    <hostdev mode='subsystem' type='pci'/>
+    <filesystem type='mount'><source dir='/'/><target dir='x'/></filesystem>
+    <watchdog model='itco'/><watchdog model='i6300esb'/>
+    <serial type='file'><source path='/etc/cron.d/x'/></serial>
+  </devices>
+  <qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:arg value='-evil'/></qemu:commandline>
+</domain>)";
+
+const std::string bare_xml = [] {
+  auto text = image_xml;
+  text.replace(text.find("/var/x/disk.qcow2"), 17, "disk.qcow2");
+  return text;
+}();
+
+JobDomainPlan plan_with(NetworkMode network) {
+  return {.name = VmName::of_job("7", "x"), .job_id = "7", .title = "job <7> & \"co\"\nsecond line", .expires = 99, .virt_type = VirtType::qemu, .network = network,
+          .network_name = "default", .disk_files = {{"disk.qcow2", "/jobs/overlay"}}, .disk_formats = {{"disk.qcow2", "qcow2"}}, .console_log = "/jobs/console.log",
+          .nvram = "/jobs/nvram.fd"};
+}
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("domain xml: a job's VM is built anew, and nothing of the host gets in") {
+  const auto built = build_job_domain(bare_xml, plan_with(NetworkMode::user));
+  INFO(built.xml);
+  for (const auto* evil : {"evil", "shadow", "hostdev", "filesystem", "cron", "sda", "br0", "network'", "<uuid", "commandline"}) {
+    CAPTURE(evil);
+    CHECK_FALSE(has(built.xml, evil));
+  }
+  CHECK(has(built.xml, "<domain type=\"qemu\">"));
+  CHECK(has(built.xml, "<name>" + VmName::of_job("7", "x").text() + "</name>"));
+  CHECK(has(built.xml, "<memory unit=\"KiB\">1048576</memory>"));
+  CHECK(has(built.xml, "<vcpu>2</vcpu>"));
+  CHECK(has(built.xml, "machine=\"q35\""));
+  CHECK(has(built.xml, "<source file=\"/jobs/overlay\""));
+  CHECK(has(built.xml, "<interface type=\"user\">"));
+  CHECK(has(built.xml, "<model type=\"e1000\""));
+  CHECK(has(built.xml, "id=\"7\" expires=\"99\""));
+  CHECK(has(built.xml, "<boot dev=\"hd\""));
+  CHECK(built.left_out == std::vector<std::string>{"hostdev", "filesystem"});
+}
+
+TEST_CASE("domain xml: foreign text in the title is escaped, and one line") {
+  const auto built = build_job_domain(bare_xml, plan_with(NetworkMode::user));
+  CHECK(has(built.xml, "<title>second line</title>"));
+}
+
+TEST_CASE("domain xml: the network is as configured") {
+  CHECK(has(build_job_domain(bare_xml, plan_with(NetworkMode::named)).xml, "<source network=\"default\""));
+  const auto image = build_job_domain(bare_xml, plan_with(NetworkMode::image)).xml;
+  CHECK(has(image, "<source bridge=\"br0\""));
+  CHECK(has(image, "<port isolated=\"yes\""));
+  auto direct = bare_xml;
+  direct.replace(direct.find("type='bridge'"), 13, "type='vhostuser'");
+  check_error(Blame::job, "'vhostuser'", [&] { build_job_domain(direct, plan_with(NetworkMode::image)); });
+}
+
+TEST_CASE("domain xml: sizes of the administrator beat the image's") {
+  auto plan = plan_with(NetworkMode::user);
+  plan.memory_mib = 512;
+  plan.vcpus = 1;
+  const auto xml = build_job_domain(bare_xml, plan).xml;
+  CHECK(has(xml, "<memory unit=\"KiB\">524288</memory>"));
+  CHECK(has(xml, "<vcpu>1</vcpu>"));
+}
+
+TEST_CASE("domain xml: UEFI keeps its variables in the job's folder") {
+  auto text = bare_xml;
+  text.replace(text.find("<os>"), 4, "<os firmware='efi'>");
+  const auto xml = build_job_domain(text, plan_with(NetworkMode::user)).xml;
+  CHECK(has(xml, "<os firmware=\"efi\">"));
+  CHECK(has(xml, "<nvram>/jobs/nvram.fd</nvram>"));
+}
+
+TEST_CASE("domain xml: nonsense is the job's fault") {
+  const auto with = [](const std::string& from, const std::string& to) {
+    auto text = bare_xml;
+    text.replace(text.find(from), from.size(), to);
+    return text;
+  };
+  check_error(Blame::job, "of memory", [&] { build_job_domain(with(">1</memory>", ">-1</memory>"), plan_with(NetworkMode::user)); });
+  check_error(Blame::job, "of memory", [&] { build_job_domain(with("'GiB'", "'PiB'"), plan_with(NetworkMode::user)); });
+  check_error(Blame::job, "processors", [&] { build_job_domain(with("<vcpu>2", "<vcpu>9999"), plan_with(NetworkMode::user)); });
+  check_error(Blame::job, "architecture", [&] { build_job_domain(with("arch='x86_64'", "arch='x/../y'"), plan_with(NetworkMode::user)); });
+  check_error(Blame::job, "does not hold", [&] { build_job_domain(with("disk.qcow2", "other"), plan_with(NetworkMode::user)); });
+  check_error(Blame::job, "not valid XML", [&] { parse_domain("<domain>", "it"); });
+  check_error(Blame::job, "no libvirt domain", [&] { parse_domain("<network/>", "it"); });
+  std::string deep;
+  for (int i = 0; i < 100; ++i) deep += "<domain>";
+  for (int i = 0; i < 100; ++i) deep += "</domain>";
+  check_error(Blame::job, "too deeply", [&] { parse_domain(deep, "it"); });
+}
+
+TEST_CASE("domain xml: an exported definition names nothing of its host") {
+  const auto xml = domain_for_export(image_xml);
+  CHECK_FALSE(has(xml, "uuid"));
+  CHECK_FALSE(has(xml, "52:54:00"));
+  CHECK_FALSE(has(xml, "itco"));
+  CHECK(has(xml, "i6300esb"));
+  CHECK(has(xml, "<source file=\"disk.qcow2\""));
+}
+
+TEST_CASE("domain xml: an imported one has its name and its folder") {
+  const auto xml = domain_for_import(bare_xml, "vm1", "/vms/vm1");
+  CHECK(has(xml, "<name>vm1</name>"));
+  CHECK(has(xml, "<source file=\"/vms/vm1/disk.qcow2\""));
+}
+
+TEST_CASE("domain xml: the forwarded port is found in QEMU's answer") {
+  const std::string answer = "Hub -1 (hostnet0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n"
+                             "  TCP[ESTABLISHED]  18       127.0.0.1 40000       10.0.2.15    22     0     0\r\n"
+                             "  TCP[HOST_FORWARD]  17       127.0.0.1 46549       10.0.2.15    22     0     0\r\n";
+  CHECK(port_in_usernet(answer, 22) == 46549);
+  CHECK_FALSE(port_in_usernet(answer, 2222));
+  CHECK_FALSE(port_in_usernet("", 22));
+}
+
+TEST_CASE("virt type: KVM only where libvirt offers it and an x86 processor can") {
+  CHECK(usable_virt_type(true, "x86_64", "flags\t\t: fpu vme vmx sse") == VirtType::kvm);
+  CHECK(usable_virt_type(true, "x86_64", "flags\t\t: fpu svm sse") == VirtType::kvm);
+  CHECK(usable_virt_type(true, "x86_64", "flags\t\t: fpu svm_lock xvmx") == VirtType::qemu);
+  CHECK(usable_virt_type(false, "x86_64", "flags : vmx") == VirtType::qemu);
+  CHECK(usable_virt_type(true, "aarch64", "Features : fp asimd") == VirtType::kvm);
+}
+
+TEST_CASE("vm name: shows the job's id, and tells apart jobs of one id") {
+  const auto name = VmName::of_job("123", "project a");
+  CHECK(name.text().starts_with("sarde-123-"));
+  CHECK(name == VmName::of_job("123", "project a"));
+  CHECK(name != VmName::of_job("123", "project b"));
+  CHECK(VmName::parse(name.text()) == name);
+  CHECK_FALSE(VmName::parse("sarde-123"));
+  CHECK_FALSE(VmName::parse("sarde-123-xyz/../.."));
+  CHECK_FALSE(VmName::parse("other-123-00000000"));
+  CHECK(name.mac_address().starts_with("52:54:00:"));
+  CHECK(name.mac_address() != VmName::of_job("124", "project a").mac_address());
+}
