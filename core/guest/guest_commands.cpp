@@ -31,7 +31,7 @@ GuestCommands posix_commands(const std::string& shell, const std::string& nonce,
       nonce, folder, script, size, posix_interpreter(shell, script)));
   commands.input_prefix = std::string(16, '\n') + nonce + "\n";
   for (auto [command, signal] : {std::pair{&commands.terminate, "TERM"}, std::pair{&commands.kill, "KILL"}}) {
-    *command = through_sh(fmt::format("kill -{0} -- -$(cat {1}/pid)", signal, folder));
+    *command = through_sh(fmt::format("kill -{0} -$(cat {1}/pid)", signal, folder));
   }
   commands.remove = through_sh("rm -rf " + folder);
   return commands;

@@ -1,2 +1,8 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
+#include <signal.h>
+
+int main(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);  // as the program's own main does
+  return doctest::Context(argc, argv).run();
+}

@@ -1,0 +1,126 @@
+"""What the whole-program tests share: the program, a guest image, a registry on loopback, a runner that calls the stages."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tests" / "support"))
+
+from fake_runner import FakeRunner  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--program", default=str(TOP / "build/release/sarde-executor"))
+    parser.addoption("--guest", default=str(TOP / "build/guest"))
+
+
+def need(condition, reason):
+    """Skips where a tool is missing; a failure where CI says that all must be there."""
+    if condition:
+        return
+    if os.environ.get("SARDE_REQUIRE_ALL") == "1":
+        pytest.fail(f"SARDE_REQUIRE_ALL=1, but: {reason}")
+    pytest.skip(reason)
+
+
+class Workplace:
+    """Folders of one test session, the program in them, and what it leaves behind."""
+
+    def __init__(self, folder, program, guest, registry):
+        self.folder, self.program, self.guest, self.registry = folder, program, pathlib.Path(guest), registry
+        for name in ("oci", "vms", "jobs"):
+            (folder / name).mkdir(exist_ok=True)
+        self.jobs = folder / "jobs"
+        self.environment = dict(os.environ) | {
+            "SARDE_CONF_FILES": str(self.write("sarde.toml", "")), "SARDE_OCIDIR": str(folder / "oci"), "SARDE_VMDIR": str(folder / "vms"),
+            "SARDE_JOBSDIR": str(folder / "jobs"), "SARDE_INSECURE_REGISTRIES": registry, "SARDE_CONNECT": "qemu:///session"}
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def run(self, *arguments, env=None, check=True, **options):
+        result = subprocess.run([self.program, *map(str, arguments)], env=self.environment | (env or {}), capture_output=True, text=True, timeout=600, **options)
+        if check:
+            assert result.returncode == 0, result.stderr
+        return result
+
+    def runner(self, config="", **environment):
+        """A runner whose driver reads this configuration."""
+        path = self.write(f"config-{time.monotonic_ns()}.toml", config)
+        return FakeRunner(self.program, self.environment | {"SARDE_CONF_FILES": str(path)} | environment)
+
+    def publish(self, name, domain=None, vmconfig=None, folder=None):
+        """Exports the small guest, or a changed one, and pushes it; its reference."""
+        folder = pathlib.Path(folder or self.guest)
+        reference = f"{self.registry}/vms/{name}"
+        self.run("export", "--compression", "fast", "--libvirtconfig", domain or folder / "domain.xml", "--vmconfig", vmconfig or self.guest / "vmconfig.json",
+                 name, reference)
+        self.run("push", reference)
+        return reference
+
+    def changed_guest(self, name, commands):
+        """A copy of the guest whose root file system has been changed by debugfs commands."""
+        folder = self.folder / f"guest-{name}"
+        folder.mkdir()
+        shutil.copy(self.guest / "domain.xml", folder)
+        raw = folder / "disk.raw"
+        subprocess.run(["qemu-img", "convert", "-O", "raw", self.guest / "disk.qcow2", raw], check=True)
+        script = folder / "commands"
+        script.write_text("\n".join(commands) + "\n")
+        subprocess.run(["/sbin/debugfs", "-w", "-f", script, f"{raw}?offset=1048576"], check=True, capture_output=True)
+        subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, folder / "disk.qcow2"], check=True)
+        raw.unlink()
+        return folder
+
+    def domains(self):
+        listed = subprocess.run(["virsh", "-q", "-c", "qemu:///session", "list", "--all", "--name"], capture_output=True, text=True, check=True)
+        return [name for name in listed.stdout.split() if name.startswith("sarde-")]
+
+    def qemu_pids(self, name="sarde-"):
+        found = subprocess.run(["pgrep", "-f", f"qemu-system.*guest={name}"], capture_output=True, text=True)
+        return [int(pid) for pid in found.stdout.split()]
+
+    def assert_nothing_left(self):
+        assert self.domains() == []
+        assert list(self.jobs.iterdir()) == []
+        deadline = time.monotonic() + 10
+        while self.qemu_pids() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert self.qemu_pids() == []
+        assert not [path for path in pathlib.Path("/tmp").glob("sarde-fetch-*")]
+
+
+@pytest.fixture(scope="session")
+def place(request):
+    for tool in ("skopeo", "qemu-img", "virsh", "docker-registry", "qemu-system-x86_64"):
+        need(shutil.which(tool), f"{tool} is not installed")
+    guest = pathlib.Path(request.config.getoption("--guest"))
+    need((guest / "disk.qcow2").exists(), f"the small guest is not built (tests/guest/build {guest})")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sarde-program-", dir="/tmp"))
+    folder.chmod(0o755)
+    registry = subprocess.Popen([TOP / "tests/support/loopback-registry", folder / "registry"])
+    address = folder / "registry" / "address"
+    for _ in range(200):
+        if address.exists():
+            break
+        time.sleep(0.05)
+    yield Workplace(folder, request.config.getoption("--program"), guest, address.read_text().strip())
+    registry.terminate()
+    registry.wait()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def small_image(place):
+    return place.publish("small")

@@ -1,0 +1,122 @@
+"""What somebody who types at it gets to read: answers on stdout, all else on stderr, and no libvirt where none is needed."""
+import json
+import os
+import pathlib
+import subprocess
+import time
+
+import pytest
+
+
+def test_version_and_help(place):
+    assert place.run("--version").stdout.startswith("sarde-executor ")
+    text = place.run("--help").stdout
+    for command in ("config", "prepare", "run", "cleanup", "fetch", "import", "pull", "export", "push"):
+        assert command in text
+    assert "--libvirtconfig" in place.run("export", "--help").stdout
+
+
+def test_the_link_named_sarde_is_the_same_program(place):
+    link = pathlib.Path(place.program).parent / "sarde"
+    assert subprocess.run([link, "--version"], capture_output=True, text=True).stdout == place.run("--version").stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["fetch"], ["fetch", "a", "b", "c"], ["prepare", "--nonsense"], ["export", "--chunksize", "x", "a"]])
+def test_a_wrong_command_line_is_a_build_failure_and_explained(place, arguments):
+    result = place.run(*arguments, check=False)
+    assert result.returncode == 1 and result.stdout == "" and result.stderr
+
+
+def test_exit_codes_come_from_the_environment(place):
+    result = place.run("fetch", "A B", check=False, env={"BUILD_FAILURE_EXIT_CODE": "41", "SYSTEM_FAILURE_EXIT_CODE": "42"})
+    assert result.returncode == 41
+    result = place.run("prepare", check=False, env={"BUILD_FAILURE_EXIT_CODE": "41", "SYSTEM_FAILURE_EXIT_CODE": "42"})
+    assert result.returncode == 42 and "there is no job" in result.stderr
+
+
+def test_config_loads_no_libvirt_and_needs_none(place):
+    env = place.environment | {"CI_JOB_ID": "5", "LD_DEBUG": "files", "SARDE_CONNECT": "nonsense:///"}
+    result = subprocess.run([place.program, "config"], env=env, capture_output=True, text=True)
+    assert json.loads(result.stdout)["shell"] == "bash"
+    assert "libvirt" not in result.stderr
+
+
+def test_config_for_the_runners_start_up_check(place):
+    with place.runner().job(job_id=2**63 - 1, image="") as job:
+        assert job.config().code == 0
+        assert "sarde-9223372036854775807-" in job.settings["hostname"]
+
+
+def test_settings_per_image_reach_config(place):
+    config = '[images."*/vms/small*"]\nguest-builds-dir = "/b"\nguest-cache-dir = "/c"\nshell = "sh"\n'
+    with place.runner(config).job(job_id=6, image=f"{place.registry}/vms/small") as job:
+        job.config()
+        assert (job.settings["builds_dir"], job.settings["cache_dir"], job.settings["shell"]) == ("/b", "/c", "sh")
+    with place.runner(config).job(job_id=6, image="other/image") as job:
+        job.config()
+        assert job.settings["builds_dir"] == "/var/tmp/gitlab-runner/builds"
+
+
+def test_export_import_print_names_alone(place, tmp_path):
+    env = {"SARDE_OCIDIR": str(tmp_path / "oci"), "SARDE_VMDIR": str(tmp_path / "vms")}
+    exported = place.run("export", "--libvirtconfig", place.guest / "domain.xml", "--vmconfig", place.guest / "vmconfig.json", "--chunksize", "10MiB", "x", "h.example/vms/x:1", env=env)
+    assert exported.stdout == "h.example/vms/x:1\n"
+    name = place.run("import", "h.example/vms/x:1", env=env).stdout.strip()
+    try:
+        assert name.startswith("sha256:")
+        uuid = place.run("import", "--print-uuid", "h.example/vms/x:1", env=env).stdout.strip()
+        known = subprocess.run(["virsh", "-q", "-c", "qemu:///session", "domuuid", name], capture_output=True, text=True).stdout.strip()
+        assert uuid == known
+        assert subprocess.run(["cmp", place.guest / "disk.qcow2", tmp_path / "vms" / name / "disk.qcow2"]).returncode == 0
+        assert all(blob.stat().st_size <= 10 << 20 for blob in (tmp_path / "oci/h.example/vms/x/blobs/sha256").iterdir())
+    finally:
+        subprocess.run(["virsh", "-q", "-c", "qemu:///session", "undefine", name], check=True)
+
+
+def test_a_running_vm_is_not_exported(place, tmp_path):
+    xml = tmp_path / "d.xml"
+    overlay = tmp_path / "disk.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", place.guest / "disk.qcow2", overlay], check=True)
+    tmp_path.chmod(0o755)
+    xml.write_text((place.guest / "domain.xml").read_text().replace("file='disk.qcow2'", f"file='{overlay}'").replace("sarde-small-guest", "runs"))
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "create", xml], check=True)
+    try:
+        result = place.run("export", "runs", "h.example/vms/runs:1", check=False)
+        assert result.returncode == 1 and "it is running" in result.stderr
+    finally:
+        subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", "runs"], check=True)
+    result = place.run("export", "runs", "h.example/vms/runs:1", check=False)
+    assert result.returncode == 1 and "there is no VM 'runs'" in result.stderr
+
+
+def peak_kib(place, arguments, env):
+    """Largest resident set of the program itself, in KiB (its children, skopeo among them, not counted)."""
+    process = subprocess.Popen([place.program, *map(str, arguments)], env=place.environment | env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0
+    return usage.ru_maxrss
+
+
+def test_memory_does_not_grow_with_the_disk(place, tmp_path):
+    """Export and import of a raw disk of 4 GiB: 1 GiB of it is data."""
+    sanitized = b"__asan_init" in pathlib.Path(place.program).read_bytes()
+    if sanitized:
+        pytest.skip("the address sanitizer's own memory would be measured")
+    disk = tmp_path / "large.raw"
+    block = os.urandom(1 << 20)
+    with open(disk, "wb") as file:
+        for i in range(1024):
+            file.seek(i * (4 << 20))
+            file.write(block)
+        file.truncate(4 << 30)
+    xml = tmp_path / "d.xml"
+    xml.write_text((place.guest / "domain.xml").read_text().replace("disk.qcow2", "large.raw").replace("type='qcow2'", "type='raw'"))
+    env = {"SARDE_OCIDIR": str(tmp_path / "oci"), "SARDE_VMDIR": str(tmp_path / "vms"), "SARDE_COMPRESSION": "fast"}
+    exported = peak_kib(place, ["export", "--libvirtconfig", xml, "large", "h.example/vms/large:1"], env)
+    imported = peak_kib(place, ["import", "--name", "sarde-test-large", "h.example/vms/large:1"], env)
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "undefine", "sarde-test-large"], check=True)
+    print(f"peak of export {exported / 1024:.1f} MiB, of import {imported / 1024:.1f} MiB")
+    assert exported < 64 << 10 and imported < 64 << 10
+    out = tmp_path / "vms" / "sarde-test-large" / "large.raw"
+    assert out.stat().st_size == 4 << 30 and out.stat().st_blocks * 512 < 1.2 * (1 << 30)
+    assert subprocess.run(["cmp", disk, out]).returncode == 0
