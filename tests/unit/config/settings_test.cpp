@@ -122,3 +122,17 @@ TEST_CASE("settings: sizes know their units") {
   CHECK(parse_size("64k") == 65536);
   for (const auto* wrong : {"", "MiB", "1 XB", "1.5G", "-1", "99999999999999999999", "18446744073709551615K"}) CHECK_FALSE(parse_size(wrong));
 }
+
+TEST_CASE("settings: the example file is read, and names every option there is") {
+  const auto text = read_file(std::string(SARDE_SOURCE_DIR) + "/examples/sarde.toml");
+  const auto file = file_with([&] {
+    auto copy = text;
+    copy.replace(copy.find("[commands.export]"), 17, "[commands.prepare]");
+    return copy;
+  }());
+  CHECK(file.images.size() == 1);
+  for (const auto& rule : option_rules()) {
+    CAPTURE(rule.name);
+    CHECK((text.find("\n" + std::string(rule.name) + " = ") != std::string::npos || text.find("\n# " + std::string(rule.name) + " = ") != std::string::npos));
+  }
+}
