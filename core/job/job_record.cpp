@@ -14,12 +14,22 @@ using nlohmann::json;
 namespace {
 
 constexpr auto record_name = "record.json";
+constexpr auto expectation_name = "vm-started";
 
 }  // namespace
 
 void JobFolder::create() const {
   make_folders(path_.parent_path(), 0711);
   make_folders(path_, 0711);
+}
+
+void JobFolder::expect_vm() const {
+  write_file(path_ / expectation_name, "", 0600);
+}
+
+bool JobFolder::expects_vm() const {
+  std::error_code ignored;
+  return std::filesystem::exists(path_ / expectation_name, ignored);
 }
 
 void JobFolder::write(const JobRecord& record) const {

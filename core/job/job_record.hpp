@@ -40,6 +40,11 @@ class JobFolder {
 
   void create() const;
 
+  /// Notes that a VM is about to be started, so that from now on somebody has to take one down.
+  void expect_vm() const;
+
+  [[nodiscard]] bool expects_vm() const;
+
   void write(const JobRecord& record) const;
 
   /// Nothing where the job was not prepared, or is cleaned up. Throws Error.

@@ -25,13 +25,15 @@ bool JobResources::are_there() const {
 
 void JobResources::take_down() const {
   if (!are_there()) return;
-  bool vm_is_gone = false;
+  bool vm_is_gone = !folder_.expects_vm();
   Attempts attempt;
-  attempt("take down VM '" + name_.text() + "'", [&] {
-    hypervisor_().destroy(name_.text());
-    vm_is_gone = true;
-  });
-  // The record names the VM that may still run: it stays until somebody has taken that down.
+  if (!vm_is_gone) {
+    attempt("take down VM '" + name_.text() + "'", [&] {
+      hypervisor_().destroy(name_.text());
+      vm_is_gone = true;
+    });
+  }
+  // The folder names the VM that may still run: it stays until somebody has taken that down.
   if (vm_is_gone) attempt("remove the job's files", [&] { remove_if_there(folder_.path()); });
   attempt.finish();
 }

@@ -221,6 +221,7 @@ void PrepareStage::start_vm(const StoredImage& image, const ImageDomain& domain,
   if (!built.left_out.empty())
     parts_.reporter.detail("Left out of the image's domain: " + join(built.left_out, ", "));
   auto& hypervisor = parts_.hypervisor();
+  resources_.folder().expect_vm();
   within("VM '" + resources_.name().text() + "'", [&] { return hypervisor.start(built.xml); });
   // QEMU holds the overlays open; without a name they go when it ends, however it ends.
   if (hypervisor.is_local()) {
@@ -248,7 +249,8 @@ JobRecord PrepareStage::reach(const StoredImage& image, const Network& network) 
       embedded.username.value_or(settings.login.username.value_or("")));
   record.password = settings.image_login.password.value_or(
       embedded.password.value_or(settings.login.password.value_or(Secret())));
-  // The widespread password that equals its user's name is no secret, and hiding it would hide the name everywhere.
+  // The widespread password that equals its user's name is no secret, and hiding it would hide the name
+  // everywhere.
   if (record.password.reveal() != record.username) parts_.reporter.mask(record.password.reveal());
   auto& hypervisor = parts_.hypervisor();
   if (network.is_user) {

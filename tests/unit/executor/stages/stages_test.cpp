@@ -1,5 +1,4 @@
 #include <doctest/doctest.h>
-
 #include <nlohmann/json.hpp>
 
 #include "core/system/files.hpp"
@@ -23,12 +22,15 @@ struct Bench {
   sarde::testing::FakeClock clock;
   sarde::testing::FakeReporter reporter;
   Cancellation cancellation;
-  BootWait wait{"vm", {.hypervisor = hypervisor, .clock = clock, .cancellation = cancellation, .reporter = reporter}};
+  BootWait wait{
+      "vm", {.hypervisor = hypervisor, .clock = clock, .cancellation = cancellation, .reporter = reporter}};
 
   Bench() { hypervisor.running.insert("vm"); }
 };
 
-ConnectResult problem(ConnectProblem::Kind kind, const std::string& why) { return ConnectProblem{kind, why}; }
+ConnectResult problem(ConnectProblem::Kind kind, const std::string& why) {
+  return ConnectProblem{kind, why};
+}
 
 }  // namespace
 
@@ -44,22 +46,27 @@ TEST_CASE("boot wait: a VM that stops ends the wait at once") {
   Bench bench;
   const auto start = bench.clock.now();
   bench.hypervisor.running.clear();
-  check_error(Blame::host, "the VM has stopped (last: refused)",
-              [&] { bench.wait.for_shell([] { return problem(ConnectProblem::Kind::unreachable, "refused"); }, 300s); });
+  check_error(Blame::host, "the VM has stopped (last: refused)", [&] {
+    bench.wait.for_shell([] { return problem(ConnectProblem::Kind::unreachable, "refused"); }, 300s);
+  });
   CHECK(bench.clock.now() - start < 2s);
 }
 
 TEST_CASE("boot wait: a server that never lets anybody near is the host's fault, with the last word") {
   Bench bench;
-  check_error(Blame::host, "last: connection refused",
-              [&] { bench.wait.for_shell([] { return problem(ConnectProblem::Kind::unreachable, "connection refused"); }, 30s); });
+  check_error(Blame::host, "last: connection refused", [&] {
+    bench.wait.for_shell([] { return problem(ConnectProblem::Kind::unreachable, "connection refused"); },
+                         30s);
+  });
 }
 
 TEST_CASE("boot wait: a refused login is tried for ten seconds, then it is the job's fault") {
   Bench bench;
   const auto start = bench.clock.now();
-  check_error(Blame::job, "refuses user 'u'",
-              [&] { bench.wait.for_shell([] { return problem(ConnectProblem::Kind::login_refused, "refuses user 'u'"); }, 300s); });
+  check_error(Blame::job, "refuses user 'u'", [&] {
+    bench.wait.for_shell([] { return problem(ConnectProblem::Kind::login_refused, "refuses user 'u'"); },
+                         300s);
+  });
   CHECK(bench.clock.now() - start >= 10s);
   CHECK(bench.clock.now() - start < 12s);
 }
@@ -68,13 +75,19 @@ TEST_CASE("job resources: the folder stays until the VM is gone for sure") {
   const sarde::testing::TestFolder folder;
   sarde::testing::FakeHypervisor hypervisor;
   const auto name = VmName::of_job("1", "");
-  const JobResources resources(name, JobFolder(folder / name.text()), [&]() -> Hypervisor& { return hypervisor; });
+  const JobResources resources(name, JobFolder(folder / name.text()),
+                               [&]() -> Hypervisor& { return hypervisor; });
   CHECK_FALSE(resources.are_there());
   resources.take_down();
   resources.folder().create();
+  resources.take_down();  // no VM was started yet: libvirt is not asked
+  CHECK_FALSE(resources.are_there());
+  resources.folder().create();
+  resources.folder().expect_vm();
   hypervisor.running.insert(name.text());
   hypervisor.refuses_to_destroy = true;
-  check_error(Blame::host, "take down VM '" + name.text() + "': libvirt is away", [&] { resources.take_down(); });
+  check_error(Blame::host, "take down VM '" + name.text() + "': libvirt is away",
+              [&] { resources.take_down(); });
   CHECK(resources.are_there());
   hypervisor.refuses_to_destroy = false;
   resources.take_down();
@@ -87,7 +100,13 @@ TEST_CASE("job record: what prepare writes run reads, and nobody else may") {
   const JobFolder job(folder / "j");
   CHECK_FALSE(job.read());
   job.create();
-  job.write({.address = "::1", .port = 22, .host_key = "ssh-ed25519 AAAA", .username = "u", .password = Secret("p\n\"q"), .identity_file = "", .shell = "bash"});
+  job.write({.address = "::1",
+             .port = 22,
+             .host_key = "ssh-ed25519 AAAA",
+             .username = "u",
+             .password = Secret("p\n\"q"),
+             .identity_file = "",
+             .shell = "bash"});
   const auto record = job.read();
   REQUIRE(record);
   CHECK(record->address == "::1");
