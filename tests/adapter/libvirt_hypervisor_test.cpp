@@ -10,10 +10,14 @@ using sarde::testing::check_error;
 namespace {
 
 /// libvirt's own test driver: real code, no machines.
-std::unique_ptr<Hypervisor> test_driver() { return connect_hypervisor("test:///default", {SARDE_BUILD_DIR}); }
+std::unique_ptr<Hypervisor> test_driver() {
+  return connect_hypervisor("test:///default", {SARDE_BUILD_DIR});
+}
 
-const std::string small_domain = "<domain type='test'><name>one</name><memory unit='MiB'>16</memory><os><type>hvm</type></os><metadata><sarde:job xmlns:sarde='" +
-                                 std::string(job_metadata_uri) + "' id='7' expires='99'/></metadata></domain>";
+const std::string small_domain =
+    "<domain type='test'><name>one</name><memory "
+    "unit='MiB'>16</memory><os><type>hvm</type></os><metadata><sarde:job xmlns:sarde='" +
+    std::string(job_metadata_uri) + "' id='7' expires='99'/></metadata></domain>";
 
 }  // namespace
 
@@ -46,8 +50,11 @@ TEST_CASE("libvirt: what goes wrong is said in its own words") {
   const auto libvirt = test_driver();
   check_error(Blame::job, "there is no VM 'none'", [&] { libvirt->definition("none"); });
   check_error(Blame::host, "start the VM: ", [&] { libvirt->start("<domain/>"); });
-  check_error(Blame::host, "connect to libvirt at nonsense:///x: ", [] { connect_hypervisor("nonsense:///x", {SARDE_BUILD_DIR}); });
-  check_error(Blame::host, "load the libvirt module: ", [] { connect_hypervisor("test:///default", {"/nonexistent"}); });
+  check_error(Blame::host, "connect to libvirt at nonsense:///x: ", [] {
+    connect_hypervisor("nonsense:///x", {SARDE_BUILD_DIR});
+  });
+  check_error(Blame::host,
+              "load the libvirt module: ", [] { connect_hypervisor("test:///default", {"/nonexistent"}); });
 }
 
 TEST_CASE("libvirt: what is on this machine is told from what is on another") {

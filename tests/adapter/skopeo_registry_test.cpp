@@ -1,11 +1,11 @@
 #include "core/image/skopeo_registry.hpp"
 
-#include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
-#include <thread>
+#include <doctest/doctest.h>
 
 #include "core/image/image_store.hpp"
 #include "core/system/files.hpp"
@@ -41,6 +41,7 @@ class LoopbackRegistry {
 
   LoopbackRegistry(const LoopbackRegistry&) = delete;
   LoopbackRegistry& operator=(const LoopbackRegistry&) = delete;
+
   ~LoopbackRegistry() { stop(); }
 
   void stop() {
@@ -64,7 +65,8 @@ struct Bench {
   SystemClock clock;
   Cancellation cancellation;
   Environment environment{Variables{{"PATH", "/usr/bin:/bin"}, {"HOME", "/nonexistent"}}};
-  ImageStore store{{.ocidir = folder / "oci", .vmdir = folder / "vms", .lock_timeout = 5s}, clock, cancellation};
+  ImageStore store{
+      {.ocidir = folder / "oci", .vmdir = folder / "vms", .lock_timeout = 5s}, clock, cancellation};
 
   std::unique_ptr<Registry> registry(bool listed = true) {
     SkopeoSettings settings{.temporary_folder = "/tmp", .insecure_registries = {}, .timeout = 60s};
@@ -79,10 +81,18 @@ struct Bench {
     const auto layout = store.layout_of(reference);
     layout.create();
     write_file(folder / "d.raw", "disk", 0644);
-    const auto disk = pack_disk(folder / "d.raw", layout, {.name = "d.raw", .media_type = "application/octet-stream"}, cancellation);
+    const auto disk = pack_disk(folder / "d.raw", layout,
+                                {.name = "d.raw", .media_type = "application/octet-stream"}, cancellation);
     const auto domain = layout.add_blob("<domain/>", media_type::domain);
-    const auto config = layout.add_blob(to_text(ImageConfig{.architecture = "amd64", .created = "2026-01-01T00:00:00Z", .diff_ids = {domain.digest, disk.diff_id}, .history = {}}), media_type::config);
-    store.tag(layout, layout.add_blob(to_text(Manifest{.config = config, .layers = {domain, disk.chunks[0]}}), media_type::manifest), reference.local_name());
+    const auto config = layout.add_blob(to_text(ImageConfig{.architecture = "amd64",
+                                                            .created = "2026-01-01T00:00:00Z",
+                                                            .diff_ids = {domain.digest, disk.diff_id},
+                                                            .history = {}}),
+                                        media_type::config);
+    store.tag(layout,
+              layout.add_blob(to_text(Manifest{.config = config, .layers = {domain, disk.chunks[0]}}),
+                              media_type::manifest),
+              reference.local_name());
     return store.load(reference);
   }
 };
@@ -105,19 +115,28 @@ TEST_CASE("registry: what is pushed is what is fetched, by tag and by digest") {
 TEST_CASE("registry: whose fault a failure is") {
   Bench bench;
   const auto registry = bench.registry();
-  check_error(Blame::job, "no such image or tag", [&] { bench.store.fetch(bench.name("/vms/none:x"), *registry, {}); });
+  check_error(Blame::job, "no such image or tag",
+              [&] { bench.store.fetch(bench.name("/vms/none:x"), *registry, {}); });
   const auto strict = bench.registry(false);
-  check_error(Blame::host, "speaks plain HTTP", [&] { bench.store.fetch(bench.name("/vms/none:x"), *strict, {}); });
-  check_error(Blame::host, "name is not known", [&] { bench.store.fetch(ImageReference::parse("nohost.invalid/a/b:x"), *strict, {}); });
+  check_error(Blame::host, "speaks plain HTTP",
+              [&] { bench.store.fetch(bench.name("/vms/none:x"), *strict, {}); });
+  check_error(Blame::host, "name is not known",
+              [&] { bench.store.fetch(ImageReference::parse("nohost.invalid/a/b:x"), *strict, {}); });
   bench.server.stop();
-  check_error(Blame::host, "nothing answers there", [&] { bench.store.fetch(bench.name("/vms/none:x"), *registry, {}); });
+  check_error(Blame::host, "nothing answers there",
+              [&] { bench.store.fetch(bench.name("/vms/none:x"), *registry, {}); });
   CHECK_FALSE(bench.store.has(bench.name("/vms/none:x")));
 }
 
 TEST_CASE("registry: skopeo's words for refused credentials are the job's fault") {
-  const auto said = [](const std::string& message) { return explain_skopeo_failure("fetch 'x'", "time=\"2026\" level=fatal msg=\"" + message + "\"\n"); };
-  CHECK(said("initializing source docker://x: reading manifest: unauthorized: authentication required").blame() == Blame::job);
-  CHECK(said("Requesting bearer token: invalid status code from registry 403 (Forbidden)").blame() == Blame::job);
+  const auto said = [](const std::string& message) {
+    return explain_skopeo_failure("fetch 'x'", "time=\"2026\" level=fatal msg=\"" + message + "\"\n");
+  };
+  CHECK(said("initializing source docker://x: reading manifest: unauthorized: authentication required")
+            .blame() == Blame::job);
+  CHECK(said("Requesting bearer token: invalid status code from registry 403 (Forbidden)").blame() ==
+        Blame::job);
   CHECK(said("received unexpected HTTP status: 502 Bad Gateway").blame() == Blame::host);
-  CHECK(std::string(said("write /x: no space left on device").what()).find("disk is full") != std::string::npos);
+  CHECK(std::string(said("write /x: no space left on device").what()).find("disk is full") !=
+        std::string::npos);
 }

@@ -1,17 +1,17 @@
 #include "core/guest/ssh_guest_shell.hpp"
 
-#include <doctest/doctest.h>
+#include <array>
 #include <fcntl.h>
+#include <fstream>
 #include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
-#include <array>
-#include <fstream>
-#include <thread>
+#include <doctest/doctest.h>
 
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
@@ -36,15 +36,19 @@ std::uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
-/// OpenSSH's server for this account alone, on a free port of 127.0.0.1, with a host key and a user key of its own.
+/// OpenSSH's server for this account alone, on a free port of 127.0.0.1, with a host key and a user key of
+/// its own.
 class LoopbackSshd {
  public:
   LoopbackSshd() : port_(free_port()) {
     run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "host").string()});
     run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "user").string()});
-    std::ofstream(folder_ / "config") << "Port " << port_ << "\nListenAddress 127.0.0.1\nHostKey " << (folder_ / "host").string() << "\nPidFile none\n"
-                                      << "AuthorizedKeysFile " << (folder_ / "user.pub").string() << "\nPasswordAuthentication no\nUsePAM no\n"
-                                      << "KbdInteractiveAuthentication no\nStrictModes no\nMaxStartups 100\nPermitRootLogin yes\n";
+    std::ofstream(folder_ / "config")
+        << "Port " << port_ << "\nListenAddress 127.0.0.1\nHostKey " << (folder_ / "host").string()
+        << "\nPidFile none\n"
+        << "AuthorizedKeysFile " << (folder_ / "user.pub").string()
+        << "\nPasswordAuthentication no\nUsePAM no\n"
+        << "KbdInteractiveAuthentication no\nStrictModes no\nMaxStartups 100\nPermitRootLogin yes\n";
     if (::geteuid() == 0) std::filesystem::create_directories("/run/sshd");
     pid_ = ::fork();
     REQUIRE(pid_ >= 0);
@@ -65,7 +69,12 @@ class LoopbackSshd {
   }
 
   [[nodiscard]] SshTarget target() const {
-    return {.address = "127.0.0.1", .port = port_, .username = ::getpwuid(::geteuid())->pw_name, .password = Secret("wrong"), .identity_file = folder_ / "user", .known_host_key = {}};
+    return {.address = "127.0.0.1",
+            .port = port_,
+            .username = ::getpwuid(::geteuid())->pw_name,
+            .password = Secret("wrong"),
+            .identity_file = folder_ / "user",
+            .known_host_key = {}};
   }
 
   [[nodiscard]] const TestFolder& folder() const { return folder_; }
@@ -73,7 +82,8 @@ class LoopbackSshd {
   static std::string run(const std::vector<std::string>& argv) {
     SystemClock clock;
     Cancellation never;
-    const auto result = run_program({.argv = argv, .environment = {{"PATH", "/usr/bin:/bin:/usr/sbin"}}}, {.clock = clock, .cancellation = never, .deadline = clock.now() + 30s});
+    const auto result = run_program({.argv = argv, .environment = {{"PATH", "/usr/bin:/bin:/usr/sbin"}}},
+                                    {.clock = clock, .cancellation = never, .deadline = clock.now() + 30s});
     REQUIRE_MESSAGE(result.succeeded(), result.errors);
     return result.output;
   }
@@ -89,7 +99,9 @@ struct Bench {
   SystemClock clock;
   Cancellation cancellation;
 
-  ConnectResult try_to_connect(const SshTarget& target) { return connect_ssh(target, {.until_banner = 2s, .until_login = 20s}, clock, cancellation); }
+  ConnectResult try_to_connect(const SshTarget& target) {
+    return connect_ssh(target, {.until_banner = 2s, .until_login = 20s}, clock, cancellation);
+  }
 
   std::unique_ptr<GuestShell> connect() {
     for (int i = 0; i < 50; ++i) {
@@ -103,15 +115,22 @@ struct Bench {
 
   /// Runs it with stdout and stderr in files; the outcome.
   ScriptOutcome run(const std::string& script) {
-    const UniqueFd out(::open((sshd.folder() / "out").c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600));
-    const UniqueFd err(::open((sshd.folder() / "err").c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600));
-    return connect()->run_script({.content = script, .shell = "bash", .output = out.get(), .errors = err.get()}, cancellation);
+    const UniqueFd out(
+        ::open((sshd.folder() / "out").c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600));
+    const UniqueFd err(
+        ::open((sshd.folder() / "err").c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600));
+    return connect()->run_script(
+        {.content = script, .shell = "bash", .output = out.get(), .errors = err.get()}, cancellation);
   }
 
-  std::string output(const std::string& which = "out") { return read_file(sshd.folder() / which, UINT64_MAX); }
+  std::string output(const std::string& which = "out") {
+    return read_file(sshd.folder() / which, UINT64_MAX);
+  }
 };
 
-int exit_code(const ScriptOutcome& outcome) { return std::get<ScriptExited>(outcome).code; }
+int exit_code(const ScriptOutcome& outcome) {
+  return std::get<ScriptExited>(outcome).code;
+}
 
 }  // namespace
 
@@ -121,7 +140,9 @@ TEST_CASE("ssh: exit codes, separate streams, an empty stdin, and no trace left"
   CHECK(bench.output() == "out\n");
   CHECK(bench.output("err") == "err\n");
   CHECK(exit_code(bench.run("echo $0")) == 0);
-  CHECK_FALSE(std::filesystem::exists(std::filesystem::path(bench.output()).parent_path()));
+  const auto folder = std::filesystem::path(bench.output()).parent_path();
+  for (int i = 0; i < 100 && std::filesystem::exists(folder); ++i) std::this_thread::sleep_for(50ms);
+  CHECK_FALSE(std::filesystem::exists(folder));
 }
 
 TEST_CASE("ssh: every byte comes through, up to the last of a flood") {
@@ -154,7 +175,8 @@ TEST_CASE("ssh: a connection that is lost while the script runs is the host's fa
   Bench bench;
   const auto start = std::chrono::steady_clock::now();
   // The parent of the script's shell is the connection's sshd.
-  check_error(Blame::host, "the connection to the VM was lost", [&] { bench.run("kill -9 $PPID; sleep 20"); });
+  check_error(Blame::host, "the connection to the VM was lost",
+              [&] { bench.run("kill -9 $PPID; sleep 20"); });
   CHECK(std::chrono::steady_clock::now() - start < 10s);
 }
 
@@ -171,10 +193,12 @@ TEST_CASE("ssh: a stop ends the script's whole process group, one that ignores S
   bench.cancellation = Cancellation::on_signals();
   const auto pids = bench.sshd.folder() / "pids";
   std::thread stopper([&] {
-    for (int i = 0; i < 100 && read_end_of_file(pids, 100).find("ready") == std::string::npos; ++i) std::this_thread::sleep_for(50ms);
+    for (int i = 0; i < 100 && read_end_of_file(pids, 100).find("ready") == std::string::npos; ++i)
+      std::this_thread::sleep_for(50ms);
     ::kill(::getpid(), SIGTERM);
   });
-  const auto outcome = bench.run("trap '' TERM; sleep 60 & echo $! >>" + pids.string() + "; echo $$ >>" + pids.string() + "; echo ready >>" + pids.string() + "; wait; sleep 60");
+  const auto outcome = bench.run("trap '' TERM; sleep 60 & echo $! >>" + pids.string() + "; echo $$ >>" +
+                                 pids.string() + "; echo ready >>" + pids.string() + "; wait; sleep 60");
   stopper.join();
   CHECK(std::holds_alternative<ScriptStopped>(outcome));
   std::ifstream file(pids);

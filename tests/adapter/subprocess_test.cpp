@@ -1,8 +1,9 @@
 #include "core/system/subprocess.hpp"
 
-#include <doctest/doctest.h>
 #include <signal.h>
 #include <unistd.h>
+
+#include <doctest/doctest.h>
 
 #include "tests/support/check_error.hpp"
 
@@ -16,16 +17,19 @@ struct Bench {
   SystemClock clock;
   Cancellation cancellation;
 
-  ProgramResult run(const std::vector<std::string>& argv, std::chrono::milliseconds limit = 20s, const std::string& input = "") {
-    return run_program({.argv = argv, .environment = {{"PATH", "/usr/bin:/bin"}, {"WORD", "x y"}}, .input = input},
-                       {.clock = clock, .cancellation = cancellation, .deadline = clock.now() + limit});
+  ProgramResult run(const std::vector<std::string>& argv, std::chrono::milliseconds limit = 20s,
+                    const std::string& input = "") {
+    return run_program(
+        {.argv = argv, .environment = {{"PATH", "/usr/bin:/bin"}, {"WORD", "x y"}}, .input = input},
+        {.clock = clock, .cancellation = cancellation, .deadline = clock.now() + limit});
   }
 };
 
 }  // namespace
 
 TEST_CASE("subprocess: output, errors, exit code and environment, without a shell in between") {
-  const auto result = Bench().run({"sh", "-c", "printf '%s|' \"$@\" \"$WORD\"; echo e >&2; exit 3", "sh", "a b", "$HOME;"});
+  const auto result =
+      Bench().run({"sh", "-c", "printf '%s|' \"$@\" \"$WORD\"; echo e >&2; exit 3", "sh", "a b", "$HOME;"});
   CHECK(result.exit_code == 3);
   CHECK(result.output == "a b|$HOME;|x y|");
   CHECK(result.errors == "e\n");
@@ -50,17 +54,22 @@ TEST_CASE("subprocess: a signal that kills it is told from an exit") {
 }
 
 TEST_CASE("subprocess: a program that is not there is named, with the package to install") {
-  check_error(Blame::host, "run no-such-program: there is no such program", [] { Bench().run({"no-such-program"}); });
+  check_error(Blame::host, "run no-such-program: there is no such program",
+              [] { Bench().run({"no-such-program"}); });
 }
 
 TEST_CASE("subprocess: past its deadline it is ended, and its last words are told") {
   const auto start = std::chrono::steady_clock::now();
-  check_error(Blame::host, "hanging", [] { Bench().run({"sh", "-c", "echo hanging >&2; exec sleep 60"}, 300ms); });
+  check_error(Blame::host, "hanging", [] {
+    Bench().run({"sh", "-c", "echo hanging >&2; exec sleep 60"}, 300ms);
+  });
   CHECK(std::chrono::steady_clock::now() - start < 3s);
 }
 
 TEST_CASE("subprocess: one that ignores SIGTERM is killed") {
-  check_error(Blame::host, "did not end", [] { Bench().run({"sh", "-c", "trap '' TERM; while :; do sleep 1; done"}, 200ms); });
+  check_error(Blame::host, "did not end", [] {
+    Bench().run({"sh", "-c", "trap '' TERM; while :; do sleep 1; done"}, 200ms);
+  });
 }
 
 TEST_CASE("subprocess: a grandchild that keeps the pipes open does not keep us") {

@@ -37,7 +37,7 @@ def main(program, guest):
                 addresses.append(re.search(r"expected at (192\.168\.222\.\d+) port 22", job.result.text)[1])
             assert addresses[0] != addresses[1]
             assert one.run_script(bash_script("echo here")).stdout == b"here\n"
-            reach = "if ping -c 1 -W 3 {} >/dev/null 2>&1; then echo reached; else echo not reached; fi"
+            reach = "if sudo ping -c 1 -W 3 {} >/dev/null 2>&1; then echo reached; else echo not reached; fi"
             assert one.run_script(bash_script(reach.format("192.168.222.1"))).stdout == b"reached\n"
             # one job's guest does not reach another's on the same bridge
             assert one.run_script(bash_script(reach.format(addresses[1]))).stdout == b"not reached\n"

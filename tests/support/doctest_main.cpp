@@ -1,6 +1,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT
-#include <doctest/doctest.h>
 #include <signal.h>
+
+#include <doctest/doctest.h>
 
 int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);  // as the program's own main does

@@ -21,7 +21,9 @@ class FakeHypervisor final : public Hypervisor {
     return "uuid";
   }
 
-  DomainState state(const std::string& name) override { return running.contains(name) ? DomainState::running : DomainState::gone; }
+  DomainState state(const std::string& name) override {
+    return running.contains(name) ? DomainState::running : DomainState::gone;
+  }
 
   void destroy(const std::string& name) override {
     if (refuses_to_destroy) throw Error("libvirt is away");
@@ -30,7 +32,9 @@ class FakeHypervisor final : public Hypervisor {
 
   std::vector<std::string> addresses(const std::string& /*name*/) override { return known_addresses; }
 
-  std::uint16_t forward_port(const std::string& /*name*/, std::uint16_t guest_port) override { return guest_port; }
+  std::uint16_t forward_port(const std::string& /*name*/, std::uint16_t guest_port) override {
+    return guest_port;
+  }
 
   std::vector<JobDomain> list_jobs() override { return {}; }
 

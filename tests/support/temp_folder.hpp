@@ -12,7 +12,9 @@ class TestFolder {
  public:
   TestFolder() : folder_(TempFolder::in("/tmp", "sarde-test-", 0755)) {}
 
-  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const { return folder_.path() / name; }
+  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const {
+    return folder_.path() / name;
+  }
 
   [[nodiscard]] const std::filesystem::path& path() const { return folder_.path(); }
 

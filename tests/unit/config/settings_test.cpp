@@ -22,7 +22,9 @@ SettingsFile file_with(const std::string& text) {
   return read_settings_file(folder / "sarde.toml", commands);
 }
 
-OptionValues typed(const std::string& name, const std::string& value) { return {{name, {.items = {value}, .origin = "command line"}}}; }
+OptionValues typed(const std::string& name, const std::string& value) {
+  return {{name, {.items = {value}, .origin = "command line"}}};
+}
 
 }  // namespace
 
@@ -36,8 +38,11 @@ network = "glob"
 )");
   const Environment with_variable(Variables{{"SARDE_NETWORK", "variable"}});
   const Environment without;
-  const auto resolve = [&](const OptionValues& line, const Environment& environment, const std::string& command, const std::string& image) {
-    return resolve_settings({.file = file, .command = command, .command_line = line, .image = image}, environment, true).network;
+  const auto resolve = [&](const OptionValues& line, const Environment& environment,
+                           const std::string& command, const std::string& image) {
+    return resolve_settings({.file = file, .command = command, .command_line = line, .image = image},
+                            environment, true)
+        .network;
   };
   const auto line = typed("network", "line");
   CHECK(resolve(line, with_variable, "prepare", "h.example/vms/a") == "glob");
@@ -50,7 +55,8 @@ network = "glob"
 
 TEST_CASE("settings: an image's login is apart from the others', for the image's own comes in between") {
   const auto file = file_with("username = \"top\"\n[images.\"a/*\"]\npassword = \"pw\"\n");
-  const auto settings = resolve_settings({.file = file, .command = "prepare", .image = "a/b"}, Environment(), true);
+  const auto settings =
+      resolve_settings({.file = file, .command = "prepare", .image = "a/b"}, Environment(), true);
   CHECK_FALSE(settings.image_login.username);
   CHECK(settings.image_login.password->reveal() == "pw");
   CHECK(settings.login.username == "top");
@@ -58,7 +64,8 @@ TEST_CASE("settings: an image's login is apart from the others', for the image's
 }
 
 TEST_CASE("settings: an exact image beats a glob, and the longest glob wins") {
-  const auto file = file_with("[images.\"a/*\"]\nvcpus = 1\n[images.\"a/b*\"]\nvcpus = 2\n[images.\"a/bc\"]\nvcpus = 3\n");
+  const auto file =
+      file_with("[images.\"a/*\"]\nvcpus = 1\n[images.\"a/b*\"]\nvcpus = 2\n[images.\"a/bc\"]\nvcpus = 3\n");
   const auto vcpus = [&](const std::string& image) {
     return resolve_settings({.file = file, .command = "prepare", .image = image}, Environment(), true).vcpus;
   };
@@ -76,8 +83,12 @@ TEST_CASE("settings: defaults differ for root and others") {
   const auto user = resolve_settings({}, home, false);
   CHECK(user.vmdir == "/home/u/.local/share/sardinecake/vms");
   CHECK(user.connect == "qemu:///session");
-  CHECK(resolve_settings({}, Environment(Variables{{"XDG_DATA_HOME", "/x"}, {"LIBVIRT_DEFAULT_URI", "test:///default"}}), false).connect == "test:///default");
-  CHECK(resolve_settings({}, Environment(Variables{{"XDG_DATA_HOME", "/x"}}), false).jobsdir == "/x/sardinecake/jobs");
+  CHECK(resolve_settings(
+            {}, Environment(Variables{{"XDG_DATA_HOME", "/x"}, {"LIBVIRT_DEFAULT_URI", "test:///default"}}),
+            false)
+            .connect == "test:///default");
+  CHECK(resolve_settings({}, Environment(Variables{{"XDG_DATA_HOME", "/x"}}), false).jobsdir ==
+        "/x/sardinecake/jobs");
   CHECK(user.guest_builds_dir == "/var/tmp/gitlab-runner/builds");
 }
 
@@ -99,9 +110,12 @@ TEST_CASE("settings: whatever is wrong in a file is named with its file, line an
     CAPTURE(text);
     check_error(Blame::job, message, [&, &toml = text] { file_with(toml); });
   }
-  check_error(Blame::job, "guest-builds-dir is not an absolute path",
-              [] { resolve_settings({.command_line = typed("guest-builds-dir", "builds")}, Environment(), true); });
-  check_error(Blame::job, "environment variable SARDE_VCPUS", [] { resolve_settings({}, Environment(Variables{{"SARDE_VCPUS", "x"}}), true); });
+  check_error(Blame::job, "guest-builds-dir is not an absolute path", [] {
+    resolve_settings({.command_line = typed("guest-builds-dir", "builds")}, Environment(), true);
+  });
+  check_error(Blame::job, "environment variable SARDE_VCPUS", [] {
+    resolve_settings({}, Environment(Variables{{"SARDE_VCPUS", "x"}}), true);
+  });
 }
 
 TEST_CASE("settings: SARDE_CONF_FILES names the files, later over earlier, and each must be there") {
@@ -112,7 +126,9 @@ TEST_CASE("settings: SARDE_CONF_FILES names the files, later over earlier, and e
   const auto file = read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", list}}), commands);
   CHECK(file.top.at("network").items.front() == "b");
   CHECK(file.top.at("vcpus").items.front() == "1");
-  check_error(Blame::host, "No such file", [&] { read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", "/nonexistent/x.toml"}}), commands); });
+  check_error(Blame::host, "No such file", [&] {
+    read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", "/nonexistent/x.toml"}}), commands);
+  });
 }
 
 TEST_CASE("settings: sizes know their units") {
@@ -120,7 +136,8 @@ TEST_CASE("settings: sizes know their units") {
   CHECK(parse_size("256MiB") == 256U << 20U);
   CHECK(parse_size("1 GB") == 1'000'000'000);
   CHECK(parse_size("64k") == 65536);
-  for (const auto* wrong : {"", "MiB", "1 XB", "1.5G", "-1", "99999999999999999999", "18446744073709551615K"}) CHECK_FALSE(parse_size(wrong));
+  for (const auto* wrong : {"", "MiB", "1 XB", "1.5G", "-1", "99999999999999999999", "18446744073709551615K"})
+    CHECK_FALSE(parse_size(wrong));
 }
 
 TEST_CASE("settings: the example file is read, and names every option there is") {
@@ -133,6 +150,7 @@ TEST_CASE("settings: the example file is read, and names every option there is")
   CHECK(file.images.size() == 1);
   for (const auto& rule : option_rules()) {
     CAPTURE(rule.name);
-    CHECK((text.find("\n" + std::string(rule.name) + " = ") != std::string::npos || text.find("\n# " + std::string(rule.name) + " = ") != std::string::npos));
+    CHECK((text.find("\n" + std::string(rule.name) + " = ") != std::string::npos ||
+           text.find("\n# " + std::string(rule.name) + " = ") != std::string::npos));
   }
 }

@@ -19,7 +19,8 @@ TEST_CASE("text: the tail of a console has no escape sequences and no empty line
 TEST_CASE("text: numbers are digits only, and fit") {
   CHECK(parse_number("42") == 42);
   CHECK(parse_number("18446744073709551615") == UINT64_MAX);
-  for (const auto* wrong : {"", "-1", "+1", " 1", "1 ", "0x1", "18446744073709551616"}) CHECK_FALSE(parse_number(wrong));
+  for (const auto* wrong : {"", "-1", "+1", " 1", "1 ", "0x1", "18446744073709551616"})
+    CHECK_FALSE(parse_number(wrong));
 }
 
 TEST_CASE("text: base64 pads as RFC 4648 says") {
@@ -29,7 +30,9 @@ TEST_CASE("text: base64 pads as RFC 4648 says") {
   CHECK(to_base64("foobar") == "Zm9vYmFy");
 }
 
-TEST_CASE("text: a word for the shell survives its own quotes") { CHECK(shell_quoted("it's") == R"('it'\''s')"); }
+TEST_CASE("text: a word for the shell survives its own quotes") {
+  CHECK(shell_quoted("it's") == R"('it'\''s')");
+}
 
 TEST_CASE("text: durations and sizes are for people") {
   using std::chrono::milliseconds;

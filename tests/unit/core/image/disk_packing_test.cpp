@@ -1,10 +1,10 @@
 #include "core/image/disk_packing.hpp"
 
-#include <doctest/doctest.h>
+#include <random>
 #include <sys/stat.h>
 #include <zlib.h>
 
-#include <random>
+#include <doctest/doctest.h>
 
 #include "core/system/files.hpp"
 #include "tests/support/check_error.hpp"
@@ -44,9 +44,13 @@ struct Bench {
     make_folders(folder / "out", 0755);
   }
 
-  PackedDisk pack(const std::string& content, std::uint64_t limit = 0, const std::string& name = "disk.qcow2") {
+  PackedDisk pack(const std::string& content, std::uint64_t limit = 0,
+                  const std::string& name = "disk.qcow2") {
     write_file(folder / name, content, 0644);
-    return pack_disk(folder / name, layout, {.name = name, .media_type = "application/x-qemu-disk", .chunk_limit = limit, .threads = 2}, cancellation);
+    return pack_disk(
+        folder / name, layout,
+        {.name = name, .media_type = "application/x-qemu-disk", .chunk_limit = limit, .threads = 2},
+        cancellation);
   }
 
   UnpackedDisk unpack(const std::vector<Descriptor>& chunks) {
@@ -87,12 +91,16 @@ TEST_CASE("disk packing: what is packed comes out again, byte for byte, holes as
   CHECK(out.diff_id == packed.diff_id);
   CHECK(out.size == content.size());
   CHECK(read_file(bench.folder / "out/disk.qcow2", UINT64_MAX) == content);
+
   struct stat status {};
+
   REQUIRE(::stat((bench.folder / "out/disk.qcow2").c_str(), &status) == 0);
   CHECK(static_cast<std::uint64_t>(status.st_blocks) * 512 < content.size() - member_size);
 }
 
-TEST_CASE("disk packing: no chunk is above its limit, none but the first begins like a gzip file, and all is there") {
+TEST_CASE(
+    "disk packing: no chunk is above its limit, none but the first begins like a gzip file, and all is "
+    "there") {
   const auto content = disk_content(4);
   for (const std::uint64_t limit : {4096U, 65536U, 1000001U}) {
     CAPTURE(limit);
@@ -104,7 +112,8 @@ TEST_CASE("disk packing: no chunk is above its limit, none but the first begins 
       CHECK(chunk.size <= limit);
       const auto start = read_file(bench.layout.blob(chunk.digest)).substr(0, 2);
       CHECK((start == "\x1f\x8b") == (i == 0));
-      CHECK(chunk.media_type == (i == 0 ? "application/x-qemu-disk+gzip" : "application/x-qemu-disk+gzip;chunk=" + std::to_string(i)));
+      CHECK(chunk.media_type == (i == 0 ? "application/x-qemu-disk+gzip"
+                                        : "application/x-qemu-disk+gzip;chunk=" + std::to_string(i)));
     }
     CHECK(bench.unpack(packed.chunks).diff_id == Digest::of(content));
   }
@@ -125,7 +134,8 @@ TEST_CASE("disk packing: a change touches only the layers where it is") {
 }
 
 TEST_CASE("disk packing: an empty file, and one that ends with a member, come back") {
-  for (const std::string& content : {std::string(), std::string(member_size, 'x'), std::string(2 * member_size, '\0')}) {
+  for (const std::string& content :
+       {std::string(), std::string(member_size, 'x'), std::string(2 * member_size, '\0')}) {
     Bench bench;
     const auto packed = bench.pack(content);
     CHECK(bench.unpack(packed.chunks).size == content.size());
@@ -138,7 +148,8 @@ TEST_CASE("disk packing: a single long stream of another program, cut anywhere, 
   const auto content = disk_content(3);
   const auto stream = zlib_stream(content, "other.raw");
   const auto third = stream.size() / 3;
-  const auto out = bench.unpack({bench.add(stream.substr(0, third)), bench.add(stream.substr(third, 1)), bench.add(stream.substr(third + 1))});
+  const auto out = bench.unpack({bench.add(stream.substr(0, third)), bench.add(stream.substr(third, 1)),
+                                 bench.add(stream.substr(third + 1))});
   CHECK(out.name == "other.raw");
   CHECK(out.diff_id == Digest::of(content));
 }
@@ -146,7 +157,8 @@ TEST_CASE("disk packing: a single long stream of another program, cut anywhere, 
 TEST_CASE("disk packing: damage is found, and whose it is") {
   Bench bench;
   const auto stream = zlib_stream(disk_content(2), "d");
-  check_error(Blame::job, "ends too early", [&] { bench.unpack({bench.add(stream.substr(0, stream.size() - 4))}); });
+  check_error(Blame::job, "ends too early",
+              [&] { bench.unpack({bench.add(stream.substr(0, stream.size() - 4))}); });
   remove_if_there(bench.folder / "out/d");
   auto flipped = stream;
   flipped[flipped.size() - 6] = static_cast<char>(flipped[flipped.size() - 6] ^ 1);
@@ -167,7 +179,8 @@ TEST_CASE("disk packing: a blob that is not what its digest says is the cache's 
   // The member that it damages may be met before the blob's end.
   const auto error = sarde::testing::error_of([&] { bench.unpack(packed.chunks); });
   INFO(error.what());
-  CHECK((std::string(error.what()).find("digest") != std::string::npos || std::string(error.what()).find("damaged") != std::string::npos));
+  CHECK((std::string(error.what()).find("digest") != std::string::npos ||
+         std::string(error.what()).find("damaged") != std::string::npos));
 }
 
 TEST_CASE("disk packing: a name that is none of a plain file is refused") {

@@ -31,8 +31,27 @@ TEST_CASE("image reference: a digest beats a tag") {
 }
 
 TEST_CASE("image reference: what could leave its folder, or is no name, is the job's fault and named") {
-  for (const auto* wrong : {"", ":", "a:", "/a", "a/", "a//b", "../a", "h.example/../../etc", "h.example/a/..", "a b", "a\nb", "h.example/A",
-                            "h.example:99999/a", "h.example:0/a", "a@sha256:123", "a@md5:00", "a:t:g", "a:.x", "-a", "a..b", "a/.b"}) {
+  for (const auto* wrong : {"",
+                            ":",
+                            "a:",
+                            "/a",
+                            "a/",
+                            "a//b",
+                            "../a",
+                            "h.example/../../etc",
+                            "h.example/a/..",
+                            "a b",
+                            "a\nb",
+                            "h.example/A",
+                            "h.example:99999/a",
+                            "h.example:0/a",
+                            "a@sha256:123",
+                            "a@md5:00",
+                            "a:t:g",
+                            "a:.x",
+                            "-a",
+                            "a..b",
+                            "a/.b"}) {
     CAPTURE(wrong);
     check_error(Blame::job, "image name", [&] { ImageReference::parse(wrong); });
   }

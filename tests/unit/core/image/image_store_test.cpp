@@ -22,13 +22,18 @@ std::string big_endian(std::uint64_t value, int bytes) {
 }
 
 /// The first bytes of a qcow2 file, version 3, with a backing file if one is named.
-std::string qcow2(const std::string& backing = "", const std::string& format = "qcow2", std::uint64_t incompatible = 0) {
+std::string qcow2(const std::string& backing = "", const std::string& format = "qcow2",
+                  std::uint64_t incompatible = 0) {
   std::string extension;
-  if (!backing.empty() && !format.empty()) extension = big_endian(0xe2792aca, 4) + big_endian(format.size(), 4) + format + std::string((8 - format.size() % 8) % 8, '\0');
+  if (!backing.empty() && !format.empty())
+    extension = big_endian(0xe2792aca, 4) + big_endian(format.size(), 4) + format +
+                std::string((8 - format.size() % 8) % 8, '\0');
   extension += std::string(8, '\0');
   const auto at = backing.empty() ? 0 : 104 + extension.size();
-  auto header = "QFI\xfb" + big_endian(3, 4) + big_endian(at, 8) + big_endian(backing.size(), 4) + big_endian(16, 4) + big_endian(1U << 30U, 8);
-  header += std::string(72 - header.size(), '\0') + big_endian(incompatible, 8) + std::string(20, '\0') + big_endian(104, 4);
+  auto header = "QFI\xfb" + big_endian(3, 4) + big_endian(at, 8) + big_endian(backing.size(), 4) +
+                big_endian(16, 4) + big_endian(1U << 30U, 8);
+  header += std::string(72 - header.size(), '\0') + big_endian(incompatible, 8) + std::string(20, '\0') +
+            big_endian(104, 4);
   return header + extension + backing + std::string(200, 'x');
 }
 
@@ -36,18 +41,28 @@ struct Bench {
   TestFolder folder;
   sarde::testing::FakeClock clock;
   Cancellation cancellation;
-  ImageStore store{{.ocidir = folder / "oci", .vmdir = folder / "vms", .threads = 2, .lock_timeout = std::chrono::seconds(1)}, clock, cancellation};
+  ImageStore store{{.ocidir = folder / "oci",
+                    .vmdir = folder / "vms",
+                    .threads = 2,
+                    .lock_timeout = std::chrono::seconds(1)},
+                   clock,
+                   cancellation};
   ImageReference reference = ImageReference::parse("localhost:5000/vms/a:one");
 
   /// Puts an image of these disks into the cache.
   void add(const std::vector<std::pair<std::string, std::string>>& disks) {
     const auto layout = store.layout_of(reference);
     layout.create();
-    Manifest manifest{.config = layout.add_blob("", ""), .layers = {layout.add_blob("<domain/>", media_type::domain)}};
-    ImageConfig config{.architecture = "amd64", .created = "2026-01-01T00:00:00Z", .diff_ids = {manifest.layers[0].digest}, .history = {}};
+    Manifest manifest{.config = layout.add_blob("", ""),
+                      .layers = {layout.add_blob("<domain/>", media_type::domain)}};
+    ImageConfig config{.architecture = "amd64",
+                       .created = "2026-01-01T00:00:00Z",
+                       .diff_ids = {manifest.layers[0].digest},
+                       .history = {}};
     for (const auto& [name, content] : disks) {
       write_file(folder / name, content, 0644);
-      const auto packed = pack_disk(folder / name, layout, {.name = name, .media_type = "application/x-qemu-disk"}, cancellation);
+      const auto packed = pack_disk(folder / name, layout,
+                                    {.name = name, .media_type = "application/x-qemu-disk"}, cancellation);
       manifest.layers.insert(manifest.layers.end(), packed.chunks.begin(), packed.chunks.end());
       config.diff_ids.push_back(packed.diff_id);
     }
@@ -90,7 +105,9 @@ TEST_CASE("image store: disks that reach outside of the image are refused, and n
       {"backing format unsaid", qcow2("d.qcow2", ""), "does not say the format"},
       {"external data", qcow2("", "", 4), "external file"},
       {"header cut short", qcow2().substr(0, 60), "cut short"},
-      {"backing name behind the end", "QFI\xfb" + big_endian(3, 4) + big_endian(1U << 20U, 8) + big_endian(8, 4) + std::string(200, '\0'), "cut short"}};
+      {"backing name behind the end",
+       "QFI\xfb" + big_endian(3, 4) + big_endian(1U << 20U, 8) + big_endian(8, 4) + std::string(200, '\0'),
+       "cut short"}};
   for (const auto& [name, content, message] : cases) {
     CAPTURE(name);
     Bench bench;
@@ -115,7 +132,8 @@ TEST_CASE("image store: a missing image is the job's fault, a damaged cache the 
   bench.add({{"d.raw", "content"}});
   const auto manifest = bench.store.load(bench.reference).manifest;
   write_file(bench.store.layout_of(bench.reference).blob(manifest.digest), "something else", 0644);
-  check_error(Blame::host, "does not match its digest", [&] { static_cast<void>(bench.store.load(bench.reference)); });
+  check_error(Blame::host, "does not match its digest",
+              [&] { static_cast<void>(bench.store.load(bench.reference)); });
 }
 
 TEST_CASE("image store: a name without tag means latest, else the entry added last") {
@@ -133,7 +151,10 @@ TEST_CASE("image store: an image that sardinecake put under the host without its
   make_folders(bench.folder / "oci2", 0755);
   std::filesystem::copy(image.layout.folder(), misplaced.folder(), std::filesystem::copy_options::recursive);
   bench.store.tag(misplaced, image.manifest, "5000/vms/a:one");
-  const ImageStore other({.ocidir = bench.folder / "oci2", .vmdir = bench.folder / "vms", .lock_timeout = std::chrono::seconds(1)}, bench.clock, bench.cancellation);
+  const ImageStore other({.ocidir = bench.folder / "oci2",
+                          .vmdir = bench.folder / "vms",
+                          .lock_timeout = std::chrono::seconds(1)},
+                         bench.clock, bench.cancellation);
   CHECK(other.load(bench.reference).config_digest == image.config_digest);
 }
 

@@ -22,10 +22,11 @@ std::optional<Job> job_from(const std::string& response, std::map<std::string, s
 }  // namespace
 
 TEST_CASE("job: comes from JOB_RESPONSE_FILE, whatever the job's variables say") {
-  const auto job = job_from(R"({"id":5,"token":"t","image":{"name":"h.example/a:b","pull_policy":["always"]},"services":[{"name":"x"}],
+  const auto job = job_from(
+      R"({"id":5,"token":"t","image":{"name":"h.example/a:b","pull_policy":["always"]},"services":[{"name":"x"}],
     "job_info":{"name":"n","project_id":3,"project_name":"p"},"runner_info":{"timeout":60},
     "credentials":[{"type":"registry","url":"h.example","username":"u","password":"s"},{"type":"other"}]})",
-                            {{"CUSTOM_ENV_CI_JOB_ID", "666"}, {"CUSTOM_ENV_CI_JOB_IMAGE", "evil"}});
+      {{"CUSTOM_ENV_CI_JOB_ID", "666"}, {"CUSTOM_ENV_CI_JOB_IMAGE", "evil"}});
   REQUIRE(job);
   CHECK(job->id == "5");
   CHECK(job->image == "h.example/a:b");
@@ -37,18 +38,22 @@ TEST_CASE("job: comes from JOB_RESPONSE_FILE, whatever the job's variables say")
 }
 
 TEST_CASE("job: the runner's start-up check, with no image and an id near 2^63") {
-  const auto job = job_from(R"({"id":9223372036854775807,"image":{"name":""},"services":null,"credentials":null})");
+  const auto job =
+      job_from(R"({"id":9223372036854775807,"image":{"name":""},"services":null,"credentials":null})");
   REQUIRE(job);
   CHECK(job->id == "9223372036854775807");
   CHECK(job->image.empty());
 }
 
 TEST_CASE("job: an empty JOB_RESPONSE_FILE is no job, a broken one an error") {
-  CHECK_FALSE(job_in(Environment(Variables{{"JOB_RESPONSE_FILE", ""}, {"CUSTOM_ENV_CI_JOB_ID", "1"}, {"CI_JOB_ID", "2"}})));
+  CHECK_FALSE(job_in(
+      Environment(Variables{{"JOB_RESPONSE_FILE", ""}, {"CUSTOM_ENV_CI_JOB_ID", "1"}, {"CI_JOB_ID", "2"}})));
   check_error(Blame::host, "not valid JSON", [] { job_from("{"); });
   check_error(Blame::host, "no job id", [] { job_from(R"({"id":"5"})"); });
   check_error(Blame::host, "no job id", [] { job_from("[]"); });
-  check_error(Blame::host, "gitlab-runner 14.1", [] { job_in(Environment(Variables{{"CUSTOM_ENV_CI_JOB_ID", "1"}})); });
+  check_error(Blame::host, "gitlab-runner 14.1", [] {
+    job_in(Environment(Variables{{"CUSTOM_ENV_CI_JOB_ID", "1"}}));
+  });
 }
 
 TEST_CASE("job: by hand, CI_JOB_ID and CI_JOB_IMAGE serve") {
@@ -61,11 +66,13 @@ TEST_CASE("job: by hand, CI_JOB_ID and CI_JOB_IMAGE serve") {
 }
 
 TEST_CASE("runner exits: from the environment, 1 and 2 without") {
-  const auto given = runner_exits_in(Environment(Variables{{"BUILD_FAILURE_EXIT_CODE", "7"}, {"SYSTEM_FAILURE_EXIT_CODE", "9"}, {"BUILD_EXIT_CODE_FILE", "/x"}}));
+  const auto given = runner_exits_in(Environment(Variables{
+      {"BUILD_FAILURE_EXIT_CODE", "7"}, {"SYSTEM_FAILURE_EXIT_CODE", "9"}, {"BUILD_EXIT_CODE_FILE", "/x"}}));
   CHECK(given.build_failure == 7);
   CHECK(given.system_failure == 9);
   CHECK(given.build_exit_code_file == "/x");
-  const auto none = runner_exits_in(Environment(Variables{{"BUILD_FAILURE_EXIT_CODE", "0"}, {"SYSTEM_FAILURE_EXIT_CODE", "abc"}, {"BUILD_EXIT_CODE_FILE", ""}}));
+  const auto none = runner_exits_in(Environment(Variables{
+      {"BUILD_FAILURE_EXIT_CODE", "0"}, {"SYSTEM_FAILURE_EXIT_CODE", "abc"}, {"BUILD_EXIT_CODE_FILE", ""}}));
   CHECK(none.build_failure == 1);
   CHECK(none.system_failure == 2);
   CHECK_FALSE(none.build_exit_code_file);

@@ -35,19 +35,30 @@ const std::string bare_xml = [] {
 }();
 
 JobDomainPlan plan_with(NetworkMode network) {
-  return {.name = VmName::of_job("7", "x"), .job_id = "7", .title = "job <7> & \"co\"\nsecond line", .expires = 99, .virt_type = VirtType::qemu, .network = network,
-          .network_name = "default", .disk_files = {{"disk.qcow2", "/jobs/overlay"}}, .disk_formats = {{"disk.qcow2", "qcow2"}}, .console_log = "/jobs/console.log",
+  return {.name = VmName::of_job("7", "x"),
+          .job_id = "7",
+          .title = "job <7> & \"co\"\nsecond line",
+          .expires = 99,
+          .virt_type = VirtType::qemu,
+          .network = network,
+          .network_name = "default",
+          .disk_files = {{"disk.qcow2", "/jobs/overlay"}},
+          .disk_formats = {{"disk.qcow2", "qcow2"}},
+          .console_log = "/jobs/console.log",
           .nvram = "/jobs/nvram.fd"};
 }
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace
 
 TEST_CASE("domain xml: a job's VM is built anew, and nothing of the host gets in") {
   const auto built = build_job_domain(bare_xml, plan_with(NetworkMode::user));
   INFO(built.xml);
-  for (const auto* evil : {"evil", "shadow", "hostdev", "filesystem", "cron", "sda", "br0", "network'", "<uuid", "commandline"}) {
+  for (const auto* evil : {"evil", "shadow", "hostdev", "filesystem", "cron", "sda", "br0", "network'",
+                           "<uuid", "commandline"}) {
     CAPTURE(evil);
     CHECK_FALSE(has(built.xml, evil));
   }
@@ -102,11 +113,17 @@ TEST_CASE("domain xml: nonsense is the job's fault") {
     text.replace(text.find(from), from.size(), to);
     return text;
   };
-  check_error(Blame::job, "of memory", [&] { build_job_domain(with(">1</memory>", ">-1</memory>"), plan_with(NetworkMode::user)); });
-  check_error(Blame::job, "of memory", [&] { build_job_domain(with("'GiB'", "'PiB'"), plan_with(NetworkMode::user)); });
-  check_error(Blame::job, "processors", [&] { build_job_domain(with("<vcpu>2", "<vcpu>9999"), plan_with(NetworkMode::user)); });
-  check_error(Blame::job, "architecture", [&] { build_job_domain(with("arch='x86_64'", "arch='x/../y'"), plan_with(NetworkMode::user)); });
-  check_error(Blame::job, "does not hold", [&] { build_job_domain(with("disk.qcow2", "other"), plan_with(NetworkMode::user)); });
+  check_error(Blame::job, "of memory",
+              [&] { build_job_domain(with(">1</memory>", ">-1</memory>"), plan_with(NetworkMode::user)); });
+  check_error(Blame::job, "of memory",
+              [&] { build_job_domain(with("'GiB'", "'PiB'"), plan_with(NetworkMode::user)); });
+  check_error(Blame::job, "processors",
+              [&] { build_job_domain(with("<vcpu>2", "<vcpu>9999"), plan_with(NetworkMode::user)); });
+  check_error(Blame::job, "architecture", [&] {
+    build_job_domain(with("arch='x86_64'", "arch='x/../y'"), plan_with(NetworkMode::user));
+  });
+  check_error(Blame::job, "does not hold",
+              [&] { build_job_domain(with("disk.qcow2", "other"), plan_with(NetworkMode::user)); });
   check_error(Blame::job, "not valid XML", [&] { parse_domain("<domain>", "it"); });
   check_error(Blame::job, "no libvirt domain", [&] { parse_domain("<network/>", "it"); });
   std::string deep;
@@ -131,9 +148,11 @@ TEST_CASE("domain xml: an imported one has its name and its folder") {
 }
 
 TEST_CASE("domain xml: the forwarded port is found in QEMU's answer") {
-  const std::string answer = "Hub -1 (hostnet0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n"
-                             "  TCP[ESTABLISHED]  18       127.0.0.1 40000       10.0.2.15    22     0     0\r\n"
-                             "  TCP[HOST_FORWARD]  17       127.0.0.1 46549       10.0.2.15    22     0     0\r\n";
+  const std::string answer =
+      "Hub -1 (hostnet0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ "
+      "SendQ\r\n"
+      "  TCP[ESTABLISHED]  18       127.0.0.1 40000       10.0.2.15    22     0     0\r\n"
+      "  TCP[HOST_FORWARD]  17       127.0.0.1 46549       10.0.2.15    22     0     0\r\n";
   CHECK(port_in_usernet(answer, 22) == 46549);
   CHECK_FALSE(port_in_usernet(answer, 2222));
   CHECK_FALSE(port_in_usernet("", 22));
