@@ -206,8 +206,6 @@ class JobDomainBuilder {
     add(serial, "log", {{"file", plan_.console_log.string()}, {"append", "off"}});
     auto console = add(devices_, "console", {{"type", "pty"}});
     add(console, "target", {{"type", "serial"}, {"port", "0"}});
-    auto agent = add(devices_, "channel", {{"type", "unix"}});
-    add(agent, "target", {{"type", "virtio"}, {"name", "org.qemu.guest_agent.0"}});
     auto rng = add(devices_, "rng", {{"model", "virtio"}});
     add(rng, "backend", {{"model", "random"}}, "/dev/urandom");
     const auto video = attribute(image_.child("devices").child("video").child("model"), "type");
@@ -261,7 +259,13 @@ class JobDomainBuilder {
     }
     // Ports that are isolated reach the bridge's own machine and the world, but not each other: one job's VM
     // not another's.
-    if (type != "user") add(node, "port", {{"isolated", "yes"}});
+    if (type != "user") {
+      add(node, "port", {{"isolated", "yes"}});
+      // The agent tells the address where no DHCP server of libvirt's does. Not on QEMU's own network, whose address is
+      // known: the channel's socket path is near the system's limit of 107 bytes in a user's home.
+      auto agent = add(devices_, "channel", {{"type", "unix"}});
+      add(agent, "target", {{"type", "virtio"}, {"name", "org.qemu.guest_agent.0"}});
+    }
     add(node, "model",
         {{"type", one_of<5>(attribute(from.child("model"), "type"),
                             {"virtio", "e1000", "e1000e", "rtl8139", "virtio-transitional"}, "virtio")}});

@@ -85,6 +85,8 @@ TEST_CASE("domain xml: the network is as configured") {
   const auto image = build_job_domain(bare_xml, plan_with(NetworkMode::image)).xml;
   CHECK(has(image, "<source bridge=\"br0\""));
   CHECK(has(image, "<port isolated=\"yes\""));
+  CHECK(has(image, "guest_agent"));
+  CHECK_FALSE(has(build_job_domain(bare_xml, plan_with(NetworkMode::user)).xml, "guest_agent"));
   auto direct = bare_xml;
   direct.replace(direct.find("type='bridge'"), 13, "type='vhostuser'");
   check_error(Blame::job, "'vhostuser'", [&] { build_job_domain(direct, plan_with(NetworkMode::image)); });
