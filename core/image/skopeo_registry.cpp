@@ -48,6 +48,9 @@ std::string cause_in(std::string_view errors) {
   if (const auto at = text.find("msg=\""); at != std::string::npos) {
     text = text.substr(at + 5);
     if (text.ends_with('"')) text.pop_back();
+    for (auto quote_at = text.find("\\\""); quote_at != std::string::npos;
+         quote_at = text.find("\\\"", quote_at))
+      text.erase(quote_at, 1);
   }
   return text;
 }

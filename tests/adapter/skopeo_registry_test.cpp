@@ -137,6 +137,8 @@ TEST_CASE("registry: skopeo's words for refused credentials are the job's fault"
   CHECK(said("Requesting bearer token: invalid status code from registry 403 (Forbidden)").blame() ==
         Blame::job);
   CHECK(said("received unexpected HTTP status: 502 Bad Gateway").blame() == Blame::host);
+  CHECK(std::string(said("Get \\\"https://x/\\\": EOF").what()).find("Get \"https://x/\": EOF") !=
+        std::string::npos);
   CHECK(std::string(said("write /x: no space left on device").what()).find("disk is full") !=
         std::string::npos);
 }

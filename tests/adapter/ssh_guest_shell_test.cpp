@@ -44,7 +44,7 @@ class LoopbackSshd {
     run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "host").string()});
     run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "user").string()});
     std::ofstream(folder_ / "config")
-        << "Port " << port_ << "\nListenAddress 127.0.0.1\nHostKey " << (folder_ / "host").string()
+        << "Port " << port_ << "\nListenAddress 127.0.0.1\nListenAddress ::1\nHostKey " << (folder_ / "host").string()
         << "\nPidFile none\n"
         << "AuthorizedKeysFile " << (folder_ / "user.pub").string()
         << "\nPasswordAuthentication no\nUsePAM no\n"
@@ -238,4 +238,17 @@ TEST_CASE("ssh: a login that is refused is told from a server that does not answ
   target.identity_file = "/nonexistent";
   target.port = bench.sshd.target().port;
   check_error(Blame::host, "identity file /nonexistent", [&] { bench.try_to_connect(target); });
+}
+
+TEST_CASE("ssh: an IPv6 address will do") {
+  Bench bench;
+  static_cast<void>(bench.connect());
+  auto target = bench.sshd.target();
+  target.address = "::1";
+  const auto result = bench.try_to_connect(target);
+  if (const auto* problem = std::get_if<ConnectProblem>(&result)) {
+    // A machine without IPv6 cannot show it; any other answer is a failure.
+    CHECK(problem->why == "Cannot assign requested address");
+    MESSAGE("skipped: this machine has no IPv6 loopback");
+  }
 }
