@@ -44,8 +44,8 @@ class LoopbackSshd {
     run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "host").string()});
     run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "user").string()});
     std::ofstream(folder_ / "config")
-        << "Port " << port_ << "\nListenAddress 127.0.0.1\nListenAddress ::1\nHostKey " << (folder_ / "host").string()
-        << "\nPidFile none\n"
+        << "Port " << port_ << "\nListenAddress 127.0.0.1\nListenAddress ::1\nHostKey "
+        << (folder_ / "host").string() << "\nPidFile none\n"
         << "AuthorizedKeysFile " << (folder_ / "user.pub").string()
         << "\nPasswordAuthentication no\nUsePAM no\n"
         << "KbdInteractiveAuthentication no\nStrictModes no\nMaxStartups 100\nPermitRootLogin yes\n";
@@ -176,7 +176,7 @@ TEST_CASE("ssh: a connection that is lost while the script runs is the host's fa
   const auto start = std::chrono::steady_clock::now();
   // The parent of the script's shell is the connection's sshd.
   check_error(Blame::host, "the connection to the VM was lost",
-              [&] { bench.run("kill -9 $PPID; sleep 20"); });
+              [&] { bench.run("rm -rf ${0%/*}; kill -9 $PPID; sleep 20"); });
   CHECK(std::chrono::steady_clock::now() - start < 10s);
 }
 
