@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "config/image_policy.hpp"
+#include "config/sardinecake_ini.hpp"
 #include "config/units.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -10,12 +11,14 @@
 namespace sarde {
 
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 
 namespace {
 
 OptionValues values_in(const Environment& environment) {
   OptionValues values;
   for (const auto& rule : option_rules()) {
+    if (rule.scope == OptionScope::call) continue;
     std::string name = "SARDE_";
     for (const char c : rule.name)
       name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
@@ -37,9 +40,7 @@ OptionValues built_in(const Environment& environment, bool is_root) {
           : fs::path(environment.non_empty("XDG_DATA_HOME").value_or(home + "/.local/share")) / "sardinecake";
   const auto uri =
       environment.non_empty("LIBVIRT_DEFAULT_URI").value_or(is_root ? "qemu:///system" : "qemu:///session");
-  const std::map<std::string, std::string> texts{{"address-timeout", "120"},
-                                                 {"boot-timeout", "300"},
-                                                 {"chunksize", "0"},
+  const std::map<std::string, std::string> texts{{"chunksize", "0"},
                                                  {"compression", "small"},
                                                  {"connect", uri},
                                                  {"fetch-timeout", "3600"},
@@ -99,9 +100,15 @@ class Lookup {
     return value;
   }
 
-  [[nodiscard]] std::chrono::milliseconds seconds(const std::string& name) const {
-    constexpr std::uint64_t year = 31'536'000;
-    return std::chrono::seconds(number(name, year));
+  [[nodiscard]] bool flag(const std::string& name) const { return text(name) == "true"; }
+
+  [[nodiscard]] std::optional<std::chrono::seconds> seconds(const std::string& name) const {
+    constexpr std::uint64_t century = 3'153'600'000;
+    const auto* value = find(name);
+    if (value == nullptr) return std::nullopt;
+    const auto given = parse_seconds(value->items.front()).value_or(0);
+    if (given > century) throw Error(Blame::job, value->origin + ": " + name + " is above a hundred years");
+    return std::chrono::seconds(given);
   }
 
   [[nodiscard]] LoginSettings login() const {
@@ -118,40 +125,147 @@ class Lookup {
 
 }  // namespace
 
-SettingsFile read_settings_files(const Environment& environment,
-                                 const std::set<std::string>& known_commands) {
-  SettingsFile file;
-  if (const auto listed = environment.non_empty("SARDE_CONF_FILES")) {
-    for (const auto& path : split(*listed, ':')) {
-      if (!path.empty()) file.lay_over(read_settings_file(path, known_commands));
-    }
-    return file;
-  }
-  std::vector<fs::path> paths{"/etc/sardinecake/sarde.toml"};
-  if (const auto home = environment.non_empty("HOME")) {
-    paths.push_back(fs::path(*home) / ".config" / "sardinecake" / "sarde.toml");
-  }
-  for (const auto& path : paths) {
+namespace {
+
+using Paths = std::vector<fs::path>;
+
+/// `name` in /etc's folder and in the user's, those that are there.
+Paths present(const Environment& environment, const std::string& folder, const std::string& name) {
+  Paths paths{fs::path("/etc") / folder / name};
+  if (const auto home = environment.non_empty("HOME"))
+    paths.push_back(fs::path(*home) / ".config" / folder / name);
+  std::erase_if(paths, [](const fs::path& path) {
     std::error_code ignored;
-    if (fs::exists(path, ignored)) file.lay_over(read_settings_file(path, known_commands));
+    return !fs::exists(path, ignored);
+  });
+  return paths;
+}
+
+class FilesReader {
+ public:
+  FilesReader(const std::set<std::string>& known_commands, SettingsUser user)
+      : known_commands_(known_commands),
+        kind_(user == SettingsUser::job_stage ? IniKind::executor : IniKind::sarde) {}
+
+  void add(const fs::path& path) {
+    if (path.extension() != ".ini") {
+      found_.file.lay_over(read_settings_file(path, known_commands_));
+      return;
+    }
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) {
+      found_.notes.push_back(path.string() + " is listed, but is not there");
+      return;
+    }
+    const auto read = read_ini_settings(path, kind_, known_commands_);
+    found_.file.lay_over(read.file);
+    found_.notes.insert(found_.notes.end(), read.notes.begin(), read.notes.end());
   }
-  return file;
+
+  void say_ignored(const fs::path& ini, const fs::path& toml) {
+    found_.notes.push_back(ini.string() + " is not read, for there is " + toml.string());
+  }
+
+  FoundSettings take() { return std::move(found_); }
+
+ private:
+  const std::set<std::string>& known_commands_;
+  IniKind kind_;
+  FoundSettings found_;
+};
+
+}  // namespace
+
+FoundSettings read_settings_files(const Environment& environment, const std::set<std::string>& known_commands,
+                                  SettingsUser user) {
+  FilesReader files(known_commands, user);
+  const bool is_stage = user == SettingsUser::job_stage;
+  auto listed = is_stage ? environment.non_empty("GITLAB_SARDINECAKE_EXECUTOR_CONF_FILES") : std::nullopt;
+  if (!listed) listed = environment.non_empty("SARDE_CONF_FILES");
+  if (listed) {
+    for (const auto& path : split(*listed, ':')) {
+      if (!path.empty()) files.add(path);
+    }
+    return files.take();
+  }
+  const auto toml = present(environment, "sardinecake", "sarde.toml");
+  const auto ini = is_stage ? present(environment, "gitlab-runner", "gitlab-sardinecake-executor.ini")
+                            : present(environment, "sardinecake", "sarde.ini");
+  for (const auto& path : toml.empty() ? ini : toml) files.add(path);
+  if (!toml.empty()) {
+    for (const auto& path : ini) files.say_ignored(path, toml.back());
+  }
+  return files.take();
+}
+
+namespace {
+
+/// The places that may set an option, in the order of their force.
+struct Places {
+  const OptionValues none;
+  const OptionValues* image;
+  const OptionValues environment;
+  const OptionValues defaults;
+  const OptionValues* section;
+  std::vector<const OptionValues*> general;  ///< all but the image's
+
+  Places(const SettingsSources& sources, const Environment& variables, bool is_root)
+      : image(sources.image.empty() ? &none : section_for_image(sources.file.images, sources.image)),
+        environment(values_in(variables)),
+        defaults(built_in(variables, is_root)),
+        section(&none) {
+    if (image == nullptr) image = &none;
+    const auto found = sources.file.commands.find(sources.command);
+    if (found != sources.file.commands.end()) section = &found->second;
+    general = {&sources.command_line, &environment, section, &sources.file.top, &defaults};
+  }
+
+  Places(const Places&) = delete;
+  Places& operator=(const Places&) = delete;
+  ~Places() = default;
+
+  [[nodiscard]] std::vector<const OptionValues*> all() const {
+    auto everything = general;
+    everything.insert(everything.begin(), image);
+    return everything;
+  }
+};
+
+CallOptions call_options(const Lookup& all) {
+  CallOptions call{.name = all.text("name"),
+                   .source = all.text("source"),
+                   .target = all.text("target"),
+                   .tag = all.text("tag"),
+                   .raw = all.flag("raw"),
+                   .print_uuid = all.flag("print-uuid"),
+                   .json = all.flag("json") || all.text("format") == "json",
+                   .remote = all.flag("remote"),
+                   .live = all.flag("live"),
+                   .dry_run = all.flag("dry-run"),
+                   .password_stdin = all.flag("password-stdin"),
+                   .older_than = all.seconds("older-than"),
+                   .budget = std::nullopt};
+  if (all.find("budget") != nullptr) call.budget = all.number("budget", UINT64_MAX);
+  return call;
+}
+
+}  // namespace
+
+OptionValues effective_values(const SettingsSources& sources, const Environment& environment, bool is_root) {
+  const Places places(sources, environment, is_root);
+  const Lookup lookup(places.all(), "");
+  OptionValues values;
+  for (const auto& rule : option_rules()) {
+    if (const auto* value = lookup.find(std::string(rule.name))) values[std::string(rule.name)] = *value;
+  }
+  return values;
 }
 
 Settings resolve_settings(const SettingsSources& sources, const Environment& environment, bool is_root) {
-  const OptionValues none;
-  const auto* image = sources.image.empty() ? nullptr : section_for_image(sources.file.images, sources.image);
-  const auto from_environment = values_in(environment);
-  const auto section = sources.file.commands.find(sources.command);
-  const auto defaults = built_in(environment, is_root);
+  const Places places(sources, environment, is_root);
   const auto home = environment.non_empty("HOME").value_or("/");
-  std::vector<const OptionValues*> general{&sources.command_line, &from_environment,
-                                           section == sources.file.commands.end() ? &none : &section->second,
-                                           &sources.file.top, &defaults};
-  auto everything = general;
-  everything.insert(everything.begin(), image == nullptr ? &none : image);
-  const Lookup all(everything, home);
-
+  const Lookup all(places.all(), home);
+  const auto timeout = all.seconds("timeout");
   constexpr std::uint64_t any = UINT64_MAX;
   Settings settings{.connect = all.text("connect"),
                     .ocidir = all.path("ocidir"),
@@ -159,8 +273,9 @@ Settings resolve_settings(const SettingsSources& sources, const Environment& env
                     .jobsdir = all.path("jobsdir"),
                     .network = all.text("network"),
                     .virt_type = all.text("virt-type"),
-                    .image_login = image == nullptr ? LoginSettings() : Lookup({image}, home).login(),
-                    .login = Lookup(general, home).login(),
+                    .image_login = Lookup({places.image}, home).login(),
+                    .login = Lookup(places.general, home).login(),
+                    .registry_login = Lookup({&sources.command_line, places.section}, home).login(),
                     .identity_file = all.path("identity-file"),
                     .ssh_port = static_cast<std::uint16_t>(all.number("ssh-port", 65535)),
                     .prepare_script = all.path("prepare-script"),
@@ -170,7 +285,7 @@ Settings resolve_settings(const SettingsSources& sources, const Environment& env
                     .image = all.text("image"),
                     .pull_policy = all.text("pull-policy"),
                     .allowed_pull_policies = all.list("allowed-pull-policies"),
-                    .insecure = all.text("insecure") == "true",
+                    .insecure = all.flag("insecure"),
                     .insecure_registries = all.list("insecure-registries"),
                     .memory_mib = all.number("memory", any) >> 20U,
                     .vcpus = static_cast<unsigned>(all.number("vcpus", 512)),
@@ -178,10 +293,14 @@ Settings resolve_settings(const SettingsSources& sources, const Environment& env
                     .chunksize = all.number("chunksize", any),
                     .vmconfig = all.path("vmconfig"),
                     .libvirtconfig = all.path("libvirtconfig"),
-                    .address_timeout = all.seconds("address-timeout"),
-                    .boot_timeout = all.seconds("boot-timeout"),
-                    .fetch_timeout = all.seconds("fetch-timeout"),
-                    .verbosity = static_cast<unsigned>(all.number("verbosity", 9))};
+                    .address_timeout = all.seconds("address-timeout").value_or(timeout.value_or(120s)),
+                    .boot_timeout = all.seconds("boot-timeout").value_or(timeout.value_or(300s)),
+                    .fetch_timeout = all.seconds("fetch-timeout").value_or(3600s),
+                    .verbosity = static_cast<unsigned>(all.number("verbosity", 9)),
+                    .authfile = all.path("authfile"),
+                    .signature_policy = all.path("signature-policy"),
+                    .no_run = all.flag("no-run"),
+                    .call = call_options(all)};
   for (const auto* name : {"guest-builds-dir", "guest-cache-dir"}) {
     if (!all.text(name).starts_with('/') && settings.shell != "powershell") {
       throw Error(Blame::job, all.find(name)->origin + ": " + name + " is not an absolute path");

@@ -20,6 +20,23 @@ struct LoginSettings {
   std::optional<Secret> password;
 };
 
+/// What one call of a command is to do: options of OptionScope::call.
+struct CallOptions {
+  std::string name;
+  std::string source;
+  std::string target;
+  std::string tag;
+  bool raw = false;
+  bool print_uuid = false;
+  bool json = false;
+  bool remote = false;
+  bool live = false;
+  bool dry_run = false;
+  bool password_stdin = false;
+  std::optional<std::chrono::seconds> older_than;
+  std::optional<std::uint64_t> budget;  ///< bytes
+};
+
 /// Every option's effective value for one call of the program.
 struct Settings {
   std::string connect;
@@ -30,6 +47,7 @@ struct Settings {
   std::string virt_type;      ///< auto, kvm, qemu
   LoginSettings image_login;  ///< from the image's section: before the image's own
   LoginSettings login;        ///< from elsewhere: after the image's own
+  LoginSettings registry_login;  ///< for `login`: from the command line and the command's section
   std::filesystem::path identity_file;
   std::uint16_t ssh_port = 0;
   std::filesystem::path prepare_script;
@@ -51,6 +69,10 @@ struct Settings {
   std::chrono::milliseconds boot_timeout{};
   std::chrono::milliseconds fetch_timeout{};
   unsigned verbosity = 1;
+  std::filesystem::path authfile;          ///< empty: skopeo's own places
+  std::filesystem::path signature_policy;  ///< empty: skopeo's own
+  bool no_run = false;
+  CallOptions call;
 };
 
 /// Where the values come from. Of several, first wins: the image's section, [the image's own login], command
@@ -62,11 +84,26 @@ struct SettingsSources {
   std::string image;  ///< the job's; empty: no image section applies
 };
 
-/// The files that count: SARDE_CONF_FILES if it is set (each must be there), else those of /etc and of the
-/// user that are there. Later ones are laid over earlier ones. Throws Error.
-SettingsFile read_settings_files(const Environment& environment, const std::set<std::string>& known_commands);
+/// Which of sardinecake's INI files count where there are no TOML files: those of `sarde`, or those of its
+/// executor.
+enum class SettingsUser { command, job_stage };
+
+struct FoundSettings {
+  SettingsFile file;
+  std::vector<std::string> notes;  ///< what people should know: a file that is not read, an unknown key
+};
+
+/// The files that count: those listed by the environment if it does (SARDE_CONF_FILES; for a job's stage
+/// first GITLAB_SARDINECAKE_EXECUTOR_CONF_FILES), else sarde.toml of /etc and of the user, else sardinecake's
+/// INI files there. Of a list a TOML file must be there, an INI file that is not is noted. Later ones are laid
+/// over earlier ones. Throws Error.
+FoundSettings read_settings_files(const Environment& environment, const std::set<std::string>& known_commands,
+                                  SettingsUser user);
 
 /// Throws Error naming the place of a value that does not fit. `is_root` decides about the default folders.
 Settings resolve_settings(const SettingsSources& sources, const Environment& environment, bool is_root);
+
+/// The value of every option that has one, and where it comes from, by name.
+OptionValues effective_values(const SettingsSources& sources, const Environment& environment, bool is_root);
 
 }  // namespace sarde

@@ -1,5 +1,8 @@
 #include "config/settings_file.hpp"
 
+#include <cstdint>
+#include <sstream>
+
 #define TOML_EXCEPTIONS 1
 #include <toml++/toml.h>
 
@@ -20,14 +23,14 @@ class FileReader {
     SettingsFile file;
     for (const auto& [key, node] : table) {
       if (key == "commands") {
-        file.commands = sections(node, "commands");
+        file.commands = sections(node, "commands", OptionScope::call);
         for (const auto& [name, values] : file.commands) {
           if (!known_commands_.contains(name)) fail(node, "there is no command " + quote(name));
         }
       } else if (key == "images") {
-        file.images = sections(node, "images");
+        file.images = sections(node, "images", OptionScope::everywhere);
       } else {
-        file.top[std::string(key.str())] = option(key.str(), node);
+        file.top[std::string(find_name(key.str(), node))] = option(key.str(), node, OptionScope::everywhere);
       }
     }
     return file;
@@ -38,7 +41,9 @@ class FileReader {
     throw Error(Blame::job, path_ + ", line " + std::to_string(node.source().begin.line) + ": " + what);
   }
 
-  std::map<std::string, OptionValues> sections(const toml::node& node, const std::string& name) const {
+  /// `scope`: what may stand in these sections beside the options that may stand everywhere.
+  std::map<std::string, OptionValues> sections(const toml::node& node, const std::string& name,
+                                               OptionScope scope) const {
     const auto* table = node.as_table();
     if (table == nullptr) fail(node, quote(name) + " is not a table of sections");
     std::map<std::string, OptionValues> result;
@@ -47,14 +52,24 @@ class FileReader {
       if (options == nullptr) fail(section, quote(name + "." + std::string(key.str())) + " is not a section");
       auto& values = result[std::string(key.str())];
       for (const auto& [option_key, value] : *options)
-        values[std::string(option_key.str())] = option(option_key.str(), value);
+        values[std::string(find_name(option_key.str(), value))] = option(option_key.str(), value, scope);
     }
     return result;
   }
 
-  [[nodiscard]] OptionValue option(std::string_view name, const toml::node& node) const {
+  /// The option's own name, where sardinecake's may have been written.
+  [[nodiscard]] std::string_view find_name(std::string_view name, const toml::node& node) const {
     const auto* rule = find_rule(name);
     if (rule == nullptr) fail(node, "there is no option " + quote(name));
+    return rule->name;
+  }
+
+  [[nodiscard]] OptionValue option(std::string_view name, const toml::node& node, OptionScope scope) const {
+    const auto* rule = find_rule(find_name(name, node));
+    if (rule->scope == OptionScope::call && scope != OptionScope::call) {
+      fail(node, std::string(name) + " says what one call does: it belongs on the command line, or into a "
+                                     "[commands.…] section");
+    }
     OptionValue value{.items = {}, .origin = path_ + ", line " + std::to_string(node.source().begin.line)};
     if (const auto* list = node.as_array(); list != nullptr && rule->kind == ValueKind::list) {
       for (const auto& item : *list) value.items.push_back(scalar(item, *rule));
@@ -69,7 +84,8 @@ class FileReader {
   [[nodiscard]] std::string scalar(const toml::node& node, const OptionRule& rule) const {
     const bool numeric =
         rule.kind == ValueKind::number || rule.kind == ValueKind::seconds || rule.kind == ValueKind::size;
-    if (node.is_string() && (!numeric || rule.kind == ValueKind::size) && rule.kind != ValueKind::flag)
+    const bool has_unit = rule.kind == ValueKind::size || rule.kind == ValueKind::seconds;
+    if (node.is_string() && (!numeric || has_unit) && rule.kind != ValueKind::flag)
       return node.value_or(std::string());
     if (node.is_integer() && numeric) return std::to_string(node.value_or(std::int64_t{-1}));
     if (node.is_boolean() && rule.kind == ValueKind::flag) return node.value_or(false) ? "true" : "false";
@@ -84,7 +100,46 @@ class FileReader {
   const std::set<std::string>& known_commands_;
 };
 
+toml::table table_of(const OptionValues& values) {
+  toml::table table;
+  for (const auto& [name, value] : values) {
+    const auto kind = find_rule(name)->kind;
+    if (kind == ValueKind::list) {
+      toml::array items;
+      for (const auto& item : value.items) items.push_back(item);
+      table.insert(name, std::move(items));
+      continue;
+    }
+    const auto& text = value.items.front();
+    const bool numeric = kind == ValueKind::number || kind == ValueKind::seconds || kind == ValueKind::size;
+    const auto number = numeric ? parse_number(text) : std::nullopt;
+    if (kind == ValueKind::flag) {
+      table.insert(name, text == "true");
+    } else if (number && *number <= INT64_MAX) {
+      table.insert(name, static_cast<std::int64_t>(*number));
+    } else {
+      table.insert(name, text);
+    }
+  }
+  return table;
+}
+
+toml::table table_of(const std::map<std::string, OptionValues>& sections) {
+  toml::table table;
+  for (const auto& [name, values] : sections) table.insert(name, table_of(values));
+  return table;
+}
+
 }  // namespace
+
+std::string to_toml(const SettingsFile& file) {
+  auto table = table_of(file.top);
+  if (!file.commands.empty()) table.insert("commands", table_of(file.commands));
+  if (!file.images.empty()) table.insert("images", table_of(file.images));
+  std::ostringstream text;
+  text << table << '\n';
+  return text.str();
+}
 
 void SettingsFile::lay_over(const SettingsFile& later) {
   const auto over = [](OptionValues& values, const OptionValues& newer) {

@@ -25,4 +25,7 @@ struct SettingsFile {
 SettingsFile read_settings_file(const std::filesystem::path& path,
                                 const std::set<std::string>& known_commands);
 
+/// The same as TOML text, as read_settings_file reads it.
+std::string to_toml(const SettingsFile& file);
+
 }  // namespace sarde

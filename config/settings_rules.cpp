@@ -10,43 +10,65 @@ namespace sarde {
 
 std::span<const OptionRule> option_rules() {
   using enum ValueKind;
+  constexpr auto call = OptionScope::call;
   static const std::vector<OptionRule> rules{
-      {"address-timeout", seconds, "how long a VM may take to get an address"},
+      {"address-timeout", seconds, "how long a VM may take to get an address; default: timeout, or 120 s"},
       {"allowed-pull-policies", list, "pull policies that a job may choose"},
-      {"boot-timeout", seconds, "how long a VM may take until its SSH server lets us in"},
+      {"authfile", path, "registry credentials, as containers-auth.json(5) has them; default: skopeo's own places"},
+      {"boot-timeout", seconds, "how long a VM may take until its SSH server lets us in; default: timeout, or 300 s"},
+      {"budget", size, "remove the images not used for longest until the rest fits", {}, call},
       {"chunksize", size, "largest layer of an exported image; 0: as large as it comes"},
       {"compression", text, "small (slower) or fast (larger)", {"small", "fast"}},
       {"connect", text, "libvirt connection URI"},
+      {"dry-run", flag, "say what would be removed, remove nothing", {}, call},
       {"fetch-timeout", seconds, "how long one transfer from or to a registry may take"},
+      {"format", text, "text or json", {"text", "json"}, call},
       {"guest-builds-dir", text, "where jobs build, in the guest"},
       {"guest-cache-dir", text, "where jobs keep their cache, in the guest"},
       {"identity-file", path, "private key to log into guests with"},
       {"image", text, "image of jobs that name none"},
       {"insecure", flag, "plain HTTP and unverified certificates for every registry"},
       {"insecure-registries", list, "registries (host[:port]) that may be spoken to so"},
-      {"jobsdir", path, "folder of the running jobs' files"},
+      {"jobsdir", path, "folder of the running jobs' files", {}, OptionScope::everywhere, "clonedir"},
+      {"json", flag, "the same as --format json", {}, call},
       {"libvirtconfig", path, "domain XML to export instead of the VM's own"},
+      {"live", flag, "export the VM while it runs, from a consistent copy of its disks", {}, call},
       {"memory", size, "memory of a job's VM; 0: as the image has it"},
+      {"name", text, "the VM's name; else the image config's digest", {}, call},
       {"network", text, "user, image, or the name of a libvirt network"},
+      {"no-run", flag, "read the settings and the command line, then stop"},
       {"ocidir", path, "folder of the images as they come from registries"},
-      {"password", text, "password to log into guests with"},
+      {"older-than", seconds, "remove images that were not used for that long (30d, 12h)", {}, call},
+      {"omit-backingstore", flag, "of no effect: VMs are always defined so (sardinecake's option)"},
+      {"password", text, "password to log in with: into guests, or for 'login' at the registry"},
+      {"password-stdin", flag, "read the password from standard input", {}, call},
       {"prepare-script", path, "script that is run in each job's VM before the job"},
+      {"print-uuid", flag, "print the VM's UUID rather than its name", {}, call},
       {"pull-policy", text, "when to ask the registry for an image", {"always", "if-not-present", "never"}},
+      {"raw", flag, "CONTAINER is the folder of an OCI layout", {}, call},
+      {"remote", flag, "ask the registry, even if the image is in the cache", {}, call},
       {"shell", text, "shell that runs a job's scripts", {"bash", "sh", "pwsh", "powershell"}},
+      {"signature-policy", path, "whose signatures an image must have: containers-policy.json(5); default: skopeo's"},
+      {"source", text, "the image's name at the registry, if it is another", {}, call},
       {"ssh-port", number, "port of the guests' SSH server; 0: as the image has it"},
-      {"username", text, "user to log into guests as"},
+      {"tag", text, "the image's name", {}, call},
+      {"target", text, "the image's name at the registry, if it is another", {}, call},
+      {"timeout", seconds, "address-timeout and boot-timeout in one"},
+      {"username", text, "user to log in as: into guests, or for 'login' at the registry"},
       {"vcpus", number, "processors of a job's VM; 0: as the image has it"},
       {"verbosity", number, "0: results only, 1: steps, 2: details"},
       {"virt-type", text, "auto, kvm or qemu (emulation)", {"auto", "kvm", "qemu"}},
       {"vmconfig", path, "JSON file with the VM's login and services"},
-      {"vmdir", path, "folder of the unpacked images' disks"},
+      {"vmdir", path, "folder of the unpacked images' disks", {}, OptionScope::everywhere, "outdir"},
   };
   return rules;
 }
 
 const OptionRule* find_rule(std::string_view name) {
   const auto rules = option_rules();
-  const auto found = std::ranges::find(rules, name, &OptionRule::name);
+  const auto found = std::ranges::find_if(rules, [&](const OptionRule& rule) {
+    return rule.name == name || (!rule.alias.empty() && rule.alias == name);
+  });
   return found == rules.end() ? nullptr : &*found;
 }
 
@@ -59,7 +81,7 @@ std::string complaint(const OptionRule& rule, const std::string& value) {
     case ValueKind::number:
       return parse_number(value) ? "" : "is not a whole number";
     case ValueKind::seconds:
-      return parse_number(value).value_or(0) > 0 ? "" : "is not a whole number of seconds";
+      return parse_seconds(value).value_or(0) > 0 ? "" : "is not a time such as 90, 45m, 12h or 30d";
     case ValueKind::size:
       return parse_size(value) ? "" : "is not a size such as 256MiB";
     case ValueKind::path:

@@ -13,9 +13,15 @@ enum class ValueKind {
   path,     ///< `~/` is the home folder; relative to the working directory
   flag,     ///< true or false
   number,   ///< a whole number, 0 or more
-  seconds,  ///< a whole number of seconds, 1 or more
+  seconds,  ///< a time of a second or more: a whole number of seconds, or with a unit: 90m, 12h, 30d, 2w
   size,     ///< bytes, with a unit if wanted: 256MiB, 1GB
   list,     ///< of texts
+};
+
+/// Where an option may be set.
+enum class OptionScope {
+  everywhere,  ///< command line, environment, files: top level, a command's section, an image's section
+  call,        ///< it says what one call does: command line, or a command's section
 };
 
 /// One option: its long name, which is also its key in files and, as SARDE_<NAME>, in the environment.
@@ -24,12 +30,14 @@ struct OptionRule {
   ValueKind kind = ValueKind::text;
   std::string_view help;
   std::vector<std::string_view> choices = {};  ///< empty: anything
+  OptionScope scope = OptionScope::everywhere;
+  std::string_view alias = {};  ///< what sardinecake calls it
 };
 
 /// Every option there is, in alphabetical order.
 std::span<const OptionRule> option_rules();
 
-/// Null if there is no such option.
+/// By name or alias; null if there is no such option.
 const OptionRule* find_rule(std::string_view name);
 
 /// A value as text (a list: one text an item) and the place it came from, for messages and `sarde settings`.

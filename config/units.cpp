@@ -1,5 +1,6 @@
 #include "config/units.hpp"
 
+#include <array>
 #include <string>
 
 #include "core/foundation/text.hpp"
@@ -30,6 +31,18 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   std::uint64_t bytes = 0;
   if (!number || !unit || __builtin_mul_overflow(*number, *unit, &bytes)) return std::nullopt;
   return bytes;
+}
+
+std::optional<std::uint64_t> parse_seconds(std::string_view text) {
+  constexpr std::string_view units = "smhdw";
+  constexpr std::array<std::uint64_t, 5> seconds{1, 60, 3600, 86400, 604800};
+  const auto digits = text.find_first_not_of("0123456789");
+  const auto number = parse_number(text.substr(0, digits));
+  const auto unit = digits == std::string_view::npos ? "s" : trimmed(text.substr(digits));
+  std::uint64_t result = 0;
+  if (!number || unit.size() != 1 || units.find(unit.front()) == units.npos) return std::nullopt;
+  if (__builtin_mul_overflow(*number, seconds[units.find(unit.front())], &result)) return std::nullopt;
+  return result;
 }
 
 }  // namespace sarde

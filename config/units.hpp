@@ -10,4 +10,7 @@ namespace sarde {
 /// GB, TB powers of 1000. Nothing if it is not of that form.
 std::optional<std::uint64_t> parse_size(std::string_view text);
 
+/// Seconds of "90", "90s", "45m", "12h", "30d", "2w". Nothing if it is not of that form.
+std::optional<std::uint64_t> parse_seconds(std::string_view text);
+
 }  // namespace sarde

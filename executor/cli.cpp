@@ -20,64 +20,106 @@ struct Positional {
   bool required = true;
 };
 
+using OptionNames = std::vector<std::string_view>;
+
 struct CommandRule {
   std::string name;
   std::string help;
-  std::vector<std::string_view> settings;  ///< names of option rules, beside the common ones
+  OptionNames options;  ///< beside the common ones
   std::vector<Positional> positionals;
-  std::vector<std::string_view> extras;  ///< options that are no settings
 };
 
+OptionNames operator+(OptionNames names, const OptionNames& more) {
+  names.insert(names.end(), more.begin(), more.end());
+  return names;
+}
+
 const std::vector<CommandRule>& command_rules() {
-  static const std::vector<std::string_view> job{"jobsdir", "shell", "guest-builds-dir", "guest-cache-dir",
-                                                 "image"};
-  static const std::vector<std::string_view> prepare{
-      "ocidir",   "vmdir",           "jobsdir",       "network",      "virt-type",
-      "username", "password",        "identity-file", "ssh-port",     "prepare-script",
-      "shell",    "image",           "pull-policy",   "insecure",     "memory",
-      "vcpus",    "address-timeout", "boot-timeout",  "fetch-timeout"};
+  static const OptionNames common{"connect", "no-run"};
+  static const OptionNames login{"username", "password", "identity-file"};
+  static const OptionNames registry{"authfile", "insecure", "fetch-timeout"};
+  static const OptionNames answer{"format", "json"};
+  static const OptionNames fetch = common + registry + OptionNames{"ocidir", "signature-policy"};
+  static const Positional container{"CONTAINER", "the image"};
   static const std::vector<CommandRule> rules{
-      {"config", "gitlab-runner's config stage: tell it about the driver", job, {}, {}},
-      {"prepare", "gitlab-runner's prepare stage: start the job's VM", prepare, {}, {}},
+      {"config",
+       "gitlab-runner's config stage: tell it about the driver",
+       common + login + OptionNames{"jobsdir", "shell", "guest-builds-dir", "guest-cache-dir", "image"},
+       {}},
+      {"prepare",
+       "gitlab-runner's prepare stage: start the job's VM",
+       fetch + login +
+           OptionNames{"vmdir", "jobsdir", "network", "virt-type", "ssh-port", "prepare-script", "shell",
+                       "image", "pull-policy", "memory", "vcpus", "timeout", "address-timeout",
+                       "boot-timeout", "omit-backingstore"},
+       {}},
       {"run",
        "gitlab-runner's run stage: run one script in the VM",
-       {"jobsdir"},
-       {{"SCRIPT", "the script's file"}, {"STAGE", "the stage's name"}},
-       {}},
-      {"cleanup", "gitlab-runner's cleanup stage: destroy the VM", {"jobsdir"}, {}, {}},
-      {"fetch",
-       "bring an image from a registry into the cache",
-       {"ocidir", "insecure", "fetch-timeout"},
-       {{"CONTAINER", "the image"}},
-       {"source"}},
+       common + login + OptionNames{"jobsdir"},
+       {{"SCRIPT", "the script's file"}, {"STAGE", "the stage's name"}}},
+      {"cleanup", "gitlab-runner's cleanup stage: destroy the VM", common + login + OptionNames{"jobsdir"}, {}},
+      {"login",
+       "keep credentials for a registry",
+       common + registry + OptionNames{"username", "password", "password-stdin"},
+       {{"REGISTRY", "the registry's host[:port]"}}},
+      {"logout",
+       "forget a registry's credentials",
+       common + OptionNames{"authfile"},
+       {{"REGISTRY", "the registry's host[:port], or '*' for all of them"}}},
+      {"fetch", "bring an image from a registry into the cache", fetch + OptionNames{"source"}, {container}},
       {"import",
        "make a VM from an image in the cache",
-       {"ocidir", "vmdir"},
-       {{"CONTAINER", "the image"}},
-       {"name", "raw", "print-uuid"}},
-      {"pull",
-       "fetch and import",
-       {"ocidir", "vmdir", "insecure", "fetch-timeout"},
-       {{"CONTAINER", "the image"}},
-       {"source", "name", "print-uuid"}},
+       common + OptionNames{"ocidir", "vmdir", "name", "raw", "print-uuid"},
+       {container}},
+      {"pull", "fetch and import", fetch + OptionNames{"source", "vmdir", "name", "print-uuid"}, {container}},
       {"export",
        "make an image from a VM",
-       {"ocidir", "vmconfig", "libvirtconfig", "chunksize", "compression"},
-       {{"NAME", "the VM"}, {"CONTAINER", "the image; else as --tag says, else the VM's name", false}},
-       {"tag", "raw"}},
+       common + OptionNames{"ocidir", "vmconfig", "libvirtconfig", "chunksize", "compression", "tag", "raw", "live"},
+       {{"NAME", "the VM"}, {"CONTAINER", "the image; else as --tag says, else the VM's name", false}}},
       {"push",
        "send an image from the cache to a registry",
-       {"ocidir", "insecure", "fetch-timeout"},
-       {{"CONTAINER", "the image"}},
-       {"target"}},
+       common + registry + OptionNames{"ocidir", "target"},
+       {container}},
+      {"list", "list the images in the cache", common + answer + OptionNames{"ocidir"}, {}},
+      {"getconfig", "print an image's vm config", common + OptionNames{"ocidir", "raw"}, {container}},
+      {"inspect",
+       "tell what an image consists of, in the cache or at the registry",
+       fetch + answer + OptionNames{"raw", "remote"},
+       {container}},
+      {"clone",
+       "make a VM whose disks are thin copies of an image's, or of another VM's",
+       fetch + OptionNames{"vmdir", "print-uuid"},
+       {{"SOURCE", "a VM, or an image (fetched if it is not in the cache)"}, {"TARGET", "the new VM's name"}}},
+      {"rm",
+       "remove an image: its name, and what nothing else needs of it",
+       common + answer + OptionNames{"ocidir", "vmdir", "jobsdir", "dry-run"},
+       {container}},
+      {"prune",
+       "remove unreferenced blobs, and images that are not used",
+       common + answer + OptionNames{"ocidir", "vmdir", "jobsdir", "older-than", "budget", "dry-run"},
+       {}},
+      {"settings",
+       "print the effective settings; 'settings convert FILE.ini' prints a sardinecake file as TOML",
+       common + answer,
+       {{"IMAGE", "for jobs on this image; or 'convert'", false}, {"FILE", "the file to convert", false}}},
+      {"selftest",
+       "look whether this machine has what is needed",
+       common + answer + OptionNames{"ocidir", "vmdir", "jobsdir", "virt-type"},
+       {}},
   };
   return rules;
 }
 
-std::string option_names(std::string_view name) {
-  static const std::map<std::string_view, std::string> short_names{{"ocidir", "-d,"}, {"vmdir", "-o,"}};
-  const auto found = short_names.find(name);
-  return (found == short_names.end() ? "" : found->second) + "--" + std::string(name);
+/// As CLI11 wants them: -d,--ocidir
+std::string option_names(const OptionRule& rule) {
+  static const std::map<std::string_view, std::string> short_names{
+      {"name", "-n"},   {"ocidir", "-d"}, {"password", "-p"}, {"source", "-s"},
+      {"target", "-t"}, {"username", "-u"}, {"vmdir", "-o"}};
+  const auto found = short_names.find(rule.name);
+  auto names = found == short_names.end() ? "" : found->second + ",";
+  names += "--" + std::string(rule.name);
+  if (!rule.alias.empty()) names += ",--" + std::string(rule.alias);
+  return names;
 }
 
 class CommandLine {
@@ -86,7 +128,8 @@ class CommandLine {
     app_.set_version_flag("-V,--version", std::string(program_name) + " " + program_version);
     app_.require_subcommand(1);
     app_.set_help_all_flag("--help-all", "Help of all commands");
-    add_common(app_);
+    add_verbosity(app_);
+    for (const auto* name : {"connect", "no-run", "username", "password", "identity-file"}) add_option(app_, name);
     for (const auto& rule : command_rules()) add_command(rule);
   }
 
@@ -111,7 +154,7 @@ class CommandLine {
   }
 
  private:
-  void add_setting(CLI::App& app, std::string_view name) {
+  void add_option(CLI::App& app, std::string_view name) {
     const auto& rule = *find_rule(name);
     const auto take = [this, &rule](const std::string& text) {
       OptionValue value{.items = {text}, .origin = "command line"};
@@ -124,37 +167,21 @@ class CommandLine {
     };
     if (rule.kind == ValueKind::flag) {
       app.add_flag_callback(
-          option_names(name), [take] { take("true"); }, std::string(rule.help));
+          option_names(rule), [take] { take("true"); }, std::string(rule.help));
     } else {
-      app.add_option_function<std::string>(option_names(name), take, std::string(rule.help));
+      app.add_option_function<std::string>(option_names(rule), take, std::string(rule.help));
     }
   }
 
-  void add_common(CLI::App& app) {
-    add_setting(app, "connect");
+  void add_verbosity(CLI::App& app) {
     app.add_flag("-v,--verbose", verbose_, "say more; may be given twice");
     app.add_flag("-q,--quiet", quiet_, "say less");
-    app.add_flag("--no-run", invocation_.no_run, "read the settings and the command line, then stop");
-  }
-
-  void add_extra(CLI::App& app, std::string_view name) {
-    if (name == "source")
-      app.add_option("-s,--source", invocation_.source, "the image's name at the registry, if it is another");
-    if (name == "target")
-      app.add_option("-t,--target", invocation_.target, "the image's name at the registry, if it is another");
-    if (name == "name")
-      app.add_option("-n,--name", invocation_.name, "the VM's name; else the image config's digest");
-    if (name == "tag") app.add_option("--tag", invocation_.tag, "the image's name");
-    if (name == "raw") app.add_flag("--raw", invocation_.raw, "CONTAINER is the folder of an OCI layout");
-    if (name == "print-uuid")
-      app.add_flag("--print-uuid", invocation_.print_uuid, "print the VM's UUID rather than its name");
   }
 
   void add_command(const CommandRule& rule) {
     auto& app = *app_.add_subcommand(rule.name, rule.help);
-    add_common(app);
-    for (const auto name : rule.settings) add_setting(app, name);
-    for (const auto name : rule.extras) add_extra(app, name);
+    add_verbosity(app);
+    for (const auto name : rule.options) add_option(app, name);
     for (std::size_t i = 0; i < rule.positionals.size(); ++i) {
       auto* option = app.add_option(rule.positionals[i].name, positionals_[i], rule.positionals[i].help);
       option->required(rule.positionals[i].required);

@@ -12,15 +12,8 @@ namespace sarde {
 /// What was typed, understood but not yet acted on.
 struct Invocation {
   std::string command;
-  OptionValues options;                ///< those that are settings, by name
+  OptionValues options;                ///< by name
   std::vector<std::string> arguments;  ///< positional
-  std::string name;                    ///< --name
-  std::string source;                  ///< --source
-  std::string target;                  ///< --target
-  std::string tag;                     ///< --tag
-  bool raw = false;                    ///< --raw
-  bool print_uuid = false;             ///< --print-uuid
-  bool no_run = false;                 ///< --no-run
 };
 
 /// Text to print, and what to exit with: --help, --version, or a complaint.

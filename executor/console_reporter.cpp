@@ -1,40 +1,123 @@
 #include "executor/console_reporter.hpp"
 
+#include <algorithm>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/foundation/text.hpp"
+
 namespace sarde {
+
+using std::chrono::milliseconds;
 
 namespace {
 
 /// Shorter ones would mask half of every line; gitlab-runner has the same limit in mind.
 constexpr std::size_t shortest_secret = 4;
 
+constexpr std::string_view mask_text = "[MASKED]";
+
+constexpr milliseconds line_every(5'000);
+constexpr milliseconds bar_every(100);
+
+std::size_t columns_of(int terminal) {
+  winsize size{};
+  const bool known = ::ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return known ? size.ws_col : 80;
+}
+
+/// The text with a bar behind it, cut to the terminal's width.
+std::string bar_line(const std::string& text, const Progress& progress, std::size_t columns) {
+  constexpr std::size_t shortest_bar = 10;
+  constexpr std::size_t longest_bar = 40;
+  auto line = text.substr(0, columns - 1);
+  if (progress.total == 0 || line.size() + shortest_bar + 4 > columns) return line;
+  const auto width = std::min(longest_bar, columns - line.size() - 4);
+  const auto full = static_cast<std::size_t>(static_cast<double>(width) * static_cast<double>(progress.done) /
+                                             static_cast<double>(progress.total));
+  const auto filled = std::min(full, width);
+  return line + " [" + std::string(filled, '#') + std::string(width - filled, ' ') + "]";
+}
+
 }  // namespace
 
+std::string progress_text(const Progress& progress, std::uint64_t done_before, milliseconds since_start) {
+  auto text = "  " + progress.doing + ": " + size_text(progress.done);
+  if (progress.total != 0) {
+    const auto percent = static_cast<unsigned>(100 * static_cast<double>(progress.done) /
+                                               static_cast<double>(progress.total));
+    text += " of " + size_text(progress.total) + ", " + std::to_string(percent) + " %";
+  }
+  const auto fresh = progress.done - std::min(done_before, progress.done);
+  if (fresh == 0 || since_start.count() < 100) return text;
+  const auto rate = static_cast<double>(fresh) * 1000 / static_cast<double>(since_start.count());
+  text += ", " + size_text(static_cast<std::uint64_t>(rate)) + "/s";
+  if (progress.total <= progress.done) return text;
+  const auto left = static_cast<double>(progress.total - progress.done) / rate;
+  return text + ", " + duration_text(milliseconds(static_cast<std::int64_t>(left * 1000))) + " left";
+}
+
+ConsoleReporter::ConsoleReporter(int fd, unsigned verbosity, const Clock& clock)
+    : fd_(fd), verbosity_(verbosity), clock_(clock), is_terminal_(::isatty(fd) == 1) {}
+
+ConsoleReporter::~ConsoleReporter() {
+  clear_bar();
+}
+
 void ConsoleReporter::say(const std::string& line) {
-  if (verbosity_ >= 1) write(line);
+  if (verbosity_ >= 1) write_line(line);
 }
 
 void ConsoleReporter::detail(const std::string& line) {
-  if (verbosity_ >= 2) write(line);
+  if (verbosity_ >= 2) write_line(line);
 }
 
 void ConsoleReporter::warn(const std::string& line) {
-  write(line);
+  write_line(line);
+}
+
+void ConsoleReporter::progress(const Progress& progress) {
+  if (verbosity_ == 0) return;
+  const auto now = clock_.now();
+  const auto every = is_terminal_ ? bar_every : line_every;
+  if (progress.doing != doing_) {
+    doing_ = progress.doing;
+    begun_ = now;
+    done_at_start_ = progress.done;
+    next_ = now + every;
+  }
+  if (now < next_) return;
+  next_ = now + every;
+  const auto text = progress_text(progress, done_at_start_, milliseconds_between(begun_, now));
+  if (!is_terminal_) {
+    write_line(text);
+    return;
+  }
+  write("\r\x1b[K" + bar_line(text, progress, columns_of(fd_)));
+  bar_is_shown_ = true;
 }
 
 void ConsoleReporter::mask(const std::string& secret) {
   if (secret.size() >= shortest_secret) secrets_.push_back(secret);
 }
 
-void ConsoleReporter::write(std::string line) const {
+void ConsoleReporter::clear_bar() {
+  if (bar_is_shown_) write("\r\x1b[K");
+  bar_is_shown_ = false;
+}
+
+void ConsoleReporter::write_line(const std::string& line) {
+  clear_bar();
+  write(line + '\n');
+}
+
+void ConsoleReporter::write(std::string text) {
   for (const auto& secret : secrets_) {
-    for (auto at = line.find(secret); at != std::string::npos; at = line.find(secret, at))
-      line.replace(at, secret.size(), "[MASKED]");
+    for (auto at = text.find(secret); at != std::string::npos; at = text.find(secret, at + mask_text.size()))
+      text.replace(at, secret.size(), mask_text);
   }
-  line += '\n';
   // Nobody is left to be told that stderr is gone.
-  static_cast<void>(!::write(fd_, line.data(), line.size()));
+  static_cast<void>(!::write(fd_, text.data(), text.size()));
 }
 
 }  // namespace sarde

@@ -3,26 +3,46 @@
 #include <string>
 #include <vector>
 
+#include "core/system/clock.hpp"
 #include "executor/stages/reporter.hpp"
 
 namespace sarde {
 
 /// Writes lines to a descriptor, masks secrets. Verbosity: 0 warnings only, 1 steps too, 2 details too.
+/// Progress is a bar in the last line of a terminal, else a line every five seconds.
 class ConsoleReporter final : public Reporter {
  public:
-  ConsoleReporter(int fd, unsigned verbosity) : fd_(fd), verbosity_(verbosity) {}
+  ConsoleReporter(int fd, unsigned verbosity, const Clock& clock);
+  ConsoleReporter(const ConsoleReporter&) = delete;
+  ConsoleReporter& operator=(const ConsoleReporter&) = delete;
+  ~ConsoleReporter() override;
 
   void say(const std::string& line) override;
+  void progress(const Progress& progress) override;
   void detail(const std::string& line) override;
   void warn(const std::string& line) override;
   void mask(const std::string& secret) override;
 
  private:
-  void write(std::string line) const;
+  void write(std::string text);
+  void write_line(const std::string& line);
+  void clear_bar();
 
   int fd_;
   unsigned verbosity_;
+  const Clock& clock_;
+  bool is_terminal_;
+  bool bar_is_shown_ = false;
+  std::string doing_;
+  TimePoint begun_{};
+  TimePoint next_{};
+  std::uint64_t done_at_start_ = 0;
   std::vector<std::string> secrets_;
 };
+
+/// "  unpacking disk.qcow2: 1.2 GB of 4.0 GB, 30 %, 210.0 MB/s, 13.3 s left"; what is not known is left out.
+/// `done_before`: bytes that were done when the work began.
+std::string progress_text(const Progress& progress, std::uint64_t done_before,
+                          std::chrono::milliseconds since_start);
 
 }  // namespace sarde

@@ -12,7 +12,16 @@
 #include "core/image/image_store.hpp"
 #include "core/image/skopeo_registry.hpp"
 #include "core/vm/hypervisor_loader.hpp"
-#include "executor/commands/image_commands.hpp"
+#include "executor/commands/clone_command.hpp"
+#include "executor/commands/export_command.hpp"
+#include "executor/commands/import_command.hpp"
+#include "executor/commands/inspect_command.hpp"
+#include "executor/commands/list_command.hpp"
+#include "executor/commands/login_command.hpp"
+#include "executor/commands/prune_command.hpp"
+#include "executor/commands/selftest_command.hpp"
+#include "executor/commands/settings_command.hpp"
+#include "executor/commands/transfer_commands.hpp"
 #include "executor/console_reporter.hpp"
 #include "executor/stages/cleanup_stage.hpp"
 #include "executor/stages/config_stage.hpp"
@@ -39,11 +48,13 @@ class Wiring {
         cancellation_(cancellation),
         exit_codes_(exit_codes),
         job_(is_job_stage(invocation.command) ? job_in(environment) : std::nullopt),
-        settings_(read_settings()),
-        reporter_(STDERR_FILENO, settings_.verbosity) {}
+        sources_(read_sources()),
+        settings_(resolve_settings(sources_, environment_, is_root())),
+        reporter_(STDERR_FILENO, settings_.verbosity, clock_) {}
 
   int run() {
-    if (invocation_.no_run) return 0;
+    say_notes();
+    if (settings_.no_run) return 0;
     const auto& command = invocation_.command;
     if (command == "config") return print(config_answer(settings_, job_));
     if (command == "prepare") return prepare();
@@ -53,23 +64,38 @@ class Wiring {
   }
 
  private:
+  /// An empty answer is none.
   static int print(const std::string& line) {
+    if (line.empty()) return 0;
     std::cout << line << std::endl;
     if (!std::cout) throw Error("write the answer to stdout: it is closed, or its disk is full");
     return 0;
   }
 
-  [[nodiscard]] Settings read_settings() const {
-    SettingsSources sources{.file = read_settings_files(environment_, command_names()),
+  static bool is_root() { return ::geteuid() == 0; }
+
+  [[nodiscard]] SettingsSources read_sources() {
+    const auto user = is_job_stage(invocation_.command) ? SettingsUser::job_stage : SettingsUser::command;
+    auto found = read_settings_files(environment_, command_names(), user);
+    notes_ = std::move(found.notes);
+    SettingsSources sources{.file = std::move(found.file),
                             .command = invocation_.command,
                             .command_line = invocation_.options,
                             .image = job_ ? job_->image : ""};
-    auto settings = resolve_settings(sources, environment_, ::geteuid() == 0);
-    if (job_ && job_->image.empty() && !settings.image.empty()) {
-      sources.image = settings.image;
-      settings = resolve_settings(sources, environment_, ::geteuid() == 0);
+    if (job_ && job_->image.empty()) sources.image = resolve_settings(sources, environment_, is_root()).image;
+    return sources;
+  }
+
+  /// gitlab-runner calls several stages a job: one of them speaks of the files.
+  void say_notes() {
+    const bool is_quiet_stage = is_job_stage(invocation_.command) && invocation_.command != "prepare";
+    for (const auto& note : notes_) {
+      if (is_quiet_stage) {
+        reporter_.detail(note);
+      } else {
+        reporter_.say(note);
+      }
     }
-    return settings;
   }
 
   [[nodiscard]] const Job& job() const {
@@ -110,9 +136,11 @@ class Wiring {
   }
 
   std::unique_ptr<Registry> registry() {
-    return make_skopeo_registry({.temporary_folder = environment_.non_empty("TMPDIR").value_or("/tmp"),
+    return make_skopeo_registry({.temporary_folder = settings_.ocidir,
                                  .insecure = settings_.insecure,
                                  .insecure_registries = settings_.insecure_registries,
+                                 .authfile = settings_.authfile,
+                                 .signature_policy = settings_.signature_policy,
                                  .timeout = settings_.fetch_timeout},
                                 environment_, clock_, cancellation_);
   }
@@ -155,41 +183,64 @@ class Wiring {
     return 0;
   }
 
+  [[nodiscard]] std::string argument(std::size_t index) const {
+    return index < invocation_.arguments.size() ? invocation_.arguments[index] : "";
+  }
+
   int run_command() {
     const auto images = image_store();
     const auto from = registry();
-    const ImageCommandParts parts{.settings = settings_,
-                                  .images = images,
-                                  .registry = *from,
-                                  .hypervisor = hypervisor_source(),
-                                  .clock = clock_,
-                                  .cancellation = cancellation_,
-                                  .reporter = reporter_,
-                                  .threads = threads()};
-    const auto& first = invocation_.arguments.at(0);
-    const auto id = invocation_.print_uuid ? PrintedId::uuid : PrintedId::name;
-    if (invocation_.command == "export") {
-      const auto positional = invocation_.arguments.size() > 1 ? invocation_.arguments[1] : invocation_.tag;
-      return print(export_image(parts, {.vm = first, .container = positional, .raw = invocation_.raw}));
+    const CommandParts parts{.settings = settings_,
+                             .environment = environment_,
+                             .images = images,
+                             .registry = *from,
+                             .hypervisor = hypervisor_source(),
+                             .clock = clock_,
+                             .cancellation = cancellation_,
+                             .reporter = reporter_,
+                             .threads = threads()};
+    const auto& command = invocation_.command;
+    if (command == "selftest") {
+      const auto answer = self_test(parts);
+      print(answer.text);
+      return answer.all_is_well ? 0 : exit_codes_.of(Blame::host);
     }
-    if (invocation_.command == "push") push_image(parts, first, invocation_.target);
-    if (invocation_.command == "fetch" || invocation_.command == "pull")
-      fetch_image(parts, first, invocation_.source);
-    if (invocation_.command == "import" || invocation_.command == "pull") {
-      return print(import_image(
-          parts, {.container = first, .raw = invocation_.raw, .name = invocation_.name, .print = id}));
-    }
+    if (command == "login") log_in(parts, argument(0));
+    if (command == "logout") log_out(parts, argument(0));
+    if (command == "push") push_image(parts, argument(0));
+    if (command == "fetch" || command == "pull") fetch_image(parts, argument(0));
+    if (command == "import" || command == "pull") return print(import_image(parts, argument(0)));
+    if (command == "export") return print(export_image(parts, argument(0), argument(1)));
+    if (command == "clone") return print(clone_vm(parts, argument(0), argument(1)));
+    if (command == "list") return print(list_images(parts));
+    if (command == "getconfig") return print(config_of_image(parts, argument(0)));
+    if (command == "inspect") return print(inspect_image(parts, argument(0)));
+    if (command == "rm") return print(remove_image(parts, argument(0)));
+    if (command == "prune") return print(prune_images(parts));
+    if (command == "settings") return print(settings_answer());
     return 0;
+  }
+
+  [[nodiscard]] std::string settings_answer() {
+    if (argument(0) == "convert") {
+      if (argument(1).empty()) throw Error(Blame::job, "settings convert: say the INI file");
+      return convert_settings(argument(1), command_names());
+    }
+    auto sources = sources_;
+    sources.image = argument(0);
+    return show_settings(effective_values(sources, environment_, is_root()), settings_.call.json);
   }
 
   const Invocation& invocation_;
   const Environment& environment_;
   Cancellation& cancellation_;
   const ExitCodes& exit_codes_;
+  SystemClock clock_;
   std::optional<Job> job_;
+  std::vector<std::string> notes_;
+  SettingsSources sources_;
   Settings settings_;
   ConsoleReporter reporter_;
-  SystemClock clock_;
   std::unique_ptr<Hypervisor> hypervisor_;
 };
 

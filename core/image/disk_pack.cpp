@@ -101,6 +101,7 @@ PackedDisk pack_disk(const std::filesystem::path& file, const OciLayout& layout,
     cancellation.check();
     Bytes data(member_size);
     data.resize(read_full(fd.get(), data.data(), data.size(), file.string()));
+    if (offset == 0) std::copy_n(options.head.begin(), std::min(options.head.size(), data.size()), data.begin());
     hash.update(data.data(), data.size());
     const auto size = data.size();
     const bool begins_layer = offset != 0 && offset % span == 0;

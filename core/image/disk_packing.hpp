@@ -22,10 +22,11 @@ struct PackOptions {
   std::uint64_t chunk_limit = 0;  ///< bytes that no layer exceeds; 0: no limit
   unsigned threads = 1;
   DiskProgress progress = {};
+  Bytes head = {};  ///< stands in for the file's first bytes (at most a member's); empty: it does not
 };
 
 struct PackedDisk {
-  Digest diff_id;  ///< of the file's own bytes
+  Digest diff_id;  ///< of the bytes that were packed: the file's own, but for `head`
   std::vector<Descriptor> chunks;
 };
 
@@ -51,6 +52,17 @@ struct UnpackedDisk {
 /// compared diff_id, what is in the folder must not be taken for a disk. Throws Error, Cancelled.
 UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const std::filesystem::path& folder,
                          const UnpackOptions& options, Cancellation& cancellation);
+
+/// What can be told of a packed disk without unpacking it to a file.
+struct DiskSummary {
+  std::string name;  ///< the file's, from the stream; not checked
+  std::uint64_t size = 0;
+  Bytes head;  ///< its first bytes, as many as a qcow2 header may have
+};
+
+/// Decompresses the chunks, checking them as unpack_disk does, and keeps the summary only.
+DiskSummary summarize_disk(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,
+                           Cancellation& cancellation);
 
 /// Is `name` usable as a file's name in a folder: not empty, no slash, not `.` or `..`, no control
 /// characters?

@@ -87,8 +87,37 @@ bool is_zero(const unsigned char* data, std::size_t size) {
   return std::all_of(data, data + size, [](unsigned char byte) { return byte == 0; });
 }
 
+/// Where a disk's bytes go, in their order.
+class DiskSink {
+ public:
+  DiskSink() = default;
+  DiskSink(const DiskSink&) = delete;
+  DiskSink& operator=(const DiskSink&) = delete;
+  virtual ~DiskSink() = default;
+  virtual void write(std::span<const unsigned char> data) = 0;
+};
+
+/// Keeps the first bytes and counts all.
+class SummarySink final : public DiskSink {
+ public:
+  void write(std::span<const unsigned char> data) override {
+    const auto wanted = std::min(data.size(), kept_head - std::min(kept_head, summary_.head.size()));
+    summary_.head.insert(summary_.head.end(), data.begin(), data.begin() + static_cast<std::ptrdiff_t>(wanted));
+    summary_.size += data.size();
+  }
+
+  DiskSummary finish(std::string name) {
+    summary_.name = std::move(name);
+    return std::move(summary_);
+  }
+
+ private:
+  static constexpr std::size_t kept_head = 64U << 10U;
+  DiskSummary summary_;
+};
+
 /// Writes a file from its beginning, leaves blocks of zeros out, and hashes all.
-class SparseWriter {
+class SparseWriter final : public DiskSink {
  public:
   explicit SparseWriter(const std::filesystem::path& path)
       : path_(path.string()), fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {
@@ -97,7 +126,7 @@ class SparseWriter {
     if (!fd_) throw Error("make " + path_ + ": " + errno_text(errno));
   }
 
-  void write(std::span<const unsigned char> data) {
+  void write(std::span<const unsigned char> data) override {
     hash_.update(data.data(), data.size());
     std::size_t start = 0;
     while (start < data.size()) {
@@ -158,7 +187,7 @@ class StreamInflater {
   ~StreamInflater() { ::inflateEnd(&stream_); }
 
   /// Inflates from `input`; returns bytes used. ended() tells whether the member is complete.
-  std::size_t inflate(std::span<const unsigned char> input, SparseWriter& output) {
+  std::size_t inflate(std::span<const unsigned char> input, DiskSink& output) {
     stream_.next_in = const_cast<unsigned char*>(input.data());
     stream_.avail_in = static_cast<unsigned>(input.size());
     do {
@@ -195,15 +224,15 @@ class Unpacker {
     for (const auto& chunk : disk.chunks) total_ += chunk.size;
   }
 
-  UnpackedDisk run(const std::filesystem::path& folder) {
-    auto header = next_header();
-    const auto name = header && header->name ? *header->name : std::string();
-    if (!is_bare_file_name(name))
-      throw Error(Blame::job,
-                  "the disk's gzip header names the file " + quote(name) + ", which is no plain file name");
-    SparseWriter writer(folder / name);
+  /// The name in the first member's header; empty if there is none.
+  std::string name() {
+    const auto header = next_header();
+    return header && header->name ? *header->name : std::string();
+  }
+
+  void run(DiskSink& writer) {
     const auto take = [&](const Bytes& data) { writer.write(data); };
-    for (; header; header = next_header()) {
+    for (auto header = next_header(); header; header = next_header()) {
       cancellation_.check();
       if (header->member_size && *header->member_size <= largest_member) {
         add_member(*header->member_size, take);
@@ -214,7 +243,6 @@ class Unpacker {
       if (options_.progress) options_.progress(reader_.consumed(), total_);
     }
     tasks_.finish(take);
-    return writer.finish(name);
   }
 
  private:
@@ -238,7 +266,7 @@ class Unpacker {
     reader_.skip(size);
   }
 
-  void stream_member(SparseWriter& writer) {
+  void stream_member(DiskSink& writer) {
     StreamInflater inflater;
     while (!inflater.ended()) {
       cancellation_.check();
@@ -265,7 +293,23 @@ bool is_bare_file_name(const std::string& name) {
 
 UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const std::filesystem::path& folder,
                          const UnpackOptions& options, Cancellation& cancellation) {
-  return Unpacker(layout, disk, options, cancellation).run(folder);
+  Unpacker unpacker(layout, disk, options, cancellation);
+  const auto name = unpacker.name();
+  if (!is_bare_file_name(name))
+    throw Error(Blame::job,
+                "the disk's gzip header names the file " + quote(name) + ", which is no plain file name");
+  SparseWriter writer(folder / name);
+  unpacker.run(writer);
+  return writer.finish(name);
+}
+
+DiskSummary summarize_disk(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,
+                           Cancellation& cancellation) {
+  Unpacker unpacker(layout, disk, options, cancellation);
+  auto name = unpacker.name();
+  SummarySink sink;
+  unpacker.run(sink);
+  return sink.finish(std::move(name));
 }
 
 }  // namespace sarde

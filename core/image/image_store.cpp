@@ -53,6 +53,14 @@ Digest digest_of_file(const fs::path& path, Cancellation& cancellation) {
 
 }  // namespace
 
+fs::path blobs_lock(const OciLayout& layout) {
+  return layout.folder() / ".sarde.fetch.lock";
+}
+
+fs::path unpacked_lock(const fs::path& vmdir, const std::string& name) {
+  return vmdir / ("." + name + ".lock");
+}
+
 std::uint64_t StoredImage::compressed_size() const {
   std::uint64_t size = 0;
   for (const auto& disk : disks) {
@@ -75,19 +83,19 @@ FileLock::Waiting ImageStore::waiting(const std::string& what) const {
           }};
 }
 
-std::optional<std::pair<OciLayout, Descriptor>> ImageStore::find(const ImageReference& reference) const {
+std::optional<std::pair<OciLayout, IndexEntry>> ImageStore::find(const ImageReference& reference) const {
   const auto layout = layout_of(reference);
-  if (auto manifest = layout.find(reference.local_name())) return std::pair{layout, *manifest};
+  if (auto entry = layout.find(reference.local_name())) return std::pair{layout, *entry};
   const auto entries = layout.index();
   const bool bare = !reference.tag() && !reference.digest();
-  if (bare && !entries.empty()) return std::pair{layout, entries.back().manifest};
+  if (bare && !entries.empty()) return std::pair{layout, entries.back()};
   // sardinecake splits host:port/name:tag at the first colon: there the rest is the tag.
   const auto registry = reference.registry();
   const auto colon = registry.find(':');
   if (colon == std::string::npos) return std::nullopt;
   const OciLayout misplaced(settings_.ocidir / registry.substr(0, colon));
   const auto name = reference.repository().substr(colon + 1) + ":" + reference.local_name();
-  if (auto manifest = misplaced.find(name)) return std::pair{misplaced, *manifest};
+  if (auto entry = misplaced.find(name)) return std::pair{misplaced, *entry};
   return std::nullopt;
 }
 
@@ -111,12 +119,12 @@ StoredImage ImageStore::load_folder(const fs::path& folder) const {
   if (entries.empty())
     throw Error(Blame::job, "there is no image in " + folder.string() + ": it is no OCI image layout");
   return within("image in " + folder.string(),
-                [&] { return read(ImageReference::parse("image"), layout, entries.back().manifest); });
+                [&] { return read(ImageReference::parse("image"), layout, entries.back()); });
 }
 
 StoredImage ImageStore::read(const ImageReference& reference, const OciLayout& layout,
-                             const Descriptor& descriptor) {
-  const auto manifest = parse_manifest(layout.read_blob(descriptor), "the manifest");
+                             const IndexEntry& entry) {
+  const auto manifest = parse_manifest(layout.read_blob(entry.manifest), "the manifest");
   const auto layers = vm_layers(manifest, "the manifest");
   const auto config = parse_image_config(layout.read_blob(manifest.config), "the image config");
   const auto before_disks = 1 + layers.vm_config.size();
@@ -127,14 +135,19 @@ StoredImage ImageStore::read(const ImageReference& reference, const OciLayout& l
   }
   StoredImage image{.reference = reference,
                     .layout = layout,
-                    .manifest = descriptor,
+                    .manifest = entry.manifest,
+                    .tag = entry.tag,
                     .config_digest = manifest.config.digest,
+                    .created = config.created,
                     .domain_xml = layout.read_blob(layers.domain),
                     .vm_config = {},
+                    .vm_config_text = {},
                     .disks = layers.disks,
                     .disk_diff_ids = {}};
-  for (const auto& blob : layers.vm_config)
-    image.vm_config = parse_vm_config(layout.read_blob(blob), "the vm config");
+  for (const auto& blob : layers.vm_config) {
+    image.vm_config_text = layout.read_blob(blob);
+    image.vm_config = parse_vm_config(image.vm_config_text, "the vm config");
+  }
   image.disk_diff_ids.assign(config.diff_ids.begin() + static_cast<std::ptrdiff_t>(before_disks),
                              config.diff_ids.end());
   return image;
@@ -146,12 +159,85 @@ StoredImage ImageStore::fetch_as(const ImageReference& reference, const ImageRef
   layout.create();
   {
     // One at a time: a second process would load the same blobs again.
-    const auto lock =
-        FileLock::wait_for(layout.folder() / ".sarde.fetch.lock", waiting("image " + reference.text()));
-    const auto manifest = registry.fetch(source, layout, access);
+    const auto lock = lock_blobs(layout);
+    const auto known = layout.find(reference.local_name());
+    const auto manifest = registry.fetch(source, layout, known ? std::optional(known->manifest) : std::nullopt, access);
     tag(layout, manifest, reference.local_name());
+    set_modified_now(layout.blob(manifest.digest));
   }
   return load(reference);
+}
+
+StoredImage ImageStore::fetch_description(const ImageReference& reference, const OciLayout& layout,
+                                          Registry& registry, const RegistryAccess& access) const {
+  const auto manifest = registry.fetch_description(reference, layout, access);
+  return within("image " + quote(reference.text()), [&] { return read(reference, layout, {.manifest = manifest, .tag = {}}); });
+}
+
+FileLock ImageStore::lock_blobs(const OciLayout& layout) const {
+  layout.create();
+  return FileLock::wait_for(blobs_lock(layout), waiting("blobs of " + layout.folder().string()));
+}
+
+FileLock ImageStore::lock_unpacked(const std::string& name) const {
+  return FileLock::wait_for(unpacked_lock(settings_.vmdir, name), waiting("unpacked image " + name));
+}
+
+void ImageStore::mark_used(const StoredImage& image) const {
+  set_modified_now(image.layout.blob(image.manifest.digest));
+  set_modified_now(settings_.vmdir / folder_for_jobs(image));
+}
+
+std::string CatalogEntry::name() const {
+  return tag.empty() || Digest::parse(tag) ? repository + "@" + manifest.digest.text() : repository + ":" + tag;
+}
+
+std::vector<std::pair<std::string, OciLayout>> ImageStore::layouts() const {
+  std::vector<std::pair<std::string, OciLayout>> found;
+  std::error_code error;
+  auto at = fs::recursive_directory_iterator(settings_.ocidir, error);
+  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    const auto name = at->path().filename().string();
+    if (name == "blobs" || name.starts_with('.')) at.disable_recursion_pending();
+    if (name != "index.json" || at.depth() == 0) continue;
+    const auto folder = at->path().parent_path();
+    found.emplace_back(folder.lexically_relative(settings_.ocidir).string(), OciLayout(folder));
+  }
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw Error("list the images in " + settings_.ocidir.string() + ": " + error.message());
+  std::ranges::sort(found, {}, &std::pair<std::string, OciLayout>::first);
+  return found;
+}
+
+std::vector<CatalogEntry> ImageStore::catalog(const std::function<void(const std::string&)>& complain) const {
+  std::vector<CatalogEntry> all;
+  for (const auto& [repository, layout] : layouts()) {
+    const auto complain_of = [&, &repository = repository](const Error& error) {
+      complain("image " + quote(repository) + ": " + error.what());
+    };
+    std::vector<IndexEntry> entries;
+    try {
+      entries = layout.index();
+    } catch (const Error& error) {
+      complain_of(error);
+    }
+    for (const auto& entry : entries) {
+      try {
+        const auto manifest = parse_manifest(layout.read_blob(entry.manifest), "the manifest");
+        all.push_back({.layout = layout,
+                       .repository = repository,
+                       .tag = entry.tag,
+                       .manifest = entry.manifest,
+                       .config_digest = manifest.config.digest,
+                       .blobs = manifest.layers});
+        all.back().blobs.push_back(manifest.config);
+        all.back().blobs.push_back(entry.manifest);
+      } catch (const Error& error) {
+        complain_of(error);
+      }
+    }
+  }
+  return all;
 }
 
 void ImageStore::tag(const OciLayout& layout, const Descriptor& manifest, const std::string& tag) const {
@@ -209,8 +295,7 @@ UnpackedImage ImageStore::unpack(const StoredImage& image, const std::string& na
   if (!is_bare_file_name(name)) throw Error("import as " + quote(name) + ": that cannot be a folder's name");
   return within("import " + quote(image.reference.text()), [&] {
     make_folders(settings_.vmdir, 0755);
-    const auto lock = FileLock::wait_for(settings_.vmdir / ("." + name + ".lock"),
-                                         waiting("image " + image.reference.text()));
+    const auto lock = lock_unpacked(name);
     const auto folder = settings_.vmdir / name;
     if (fs::exists(folder)) return adopt(image, folder);
     auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0755);

@@ -29,9 +29,12 @@ struct StoredImage {
   ImageReference reference;
   OciLayout layout;
   Descriptor manifest;
+  std::string tag;  ///< its name in the index; empty: none
   Digest config_digest;
+  std::string created;     ///< RFC 3339, or empty: foreign text
   std::string domain_xml;  ///< as exported: foreign text
   VmConfig vm_config;
+  std::string vm_config_text;  ///< empty if it has none
   std::vector<DiskLayers> disks;
   std::vector<Digest> disk_diff_ids;
 
@@ -48,6 +51,24 @@ struct UnpackedImage {
   std::vector<std::string> disks;
   bool was_there = false;
 };
+
+/// A tag in the cache, or a manifest without one.
+struct CatalogEntry {
+  OciLayout layout;
+  std::string repository;
+  std::string tag;  ///< empty: none
+  Descriptor manifest;
+  Digest config_digest;
+  std::vector<Descriptor> blobs;  ///< all that the manifest names
+
+  /// repository:tag, or repository@digest
+  [[nodiscard]] std::string name() const;
+};
+
+/// Lock files. blobs_lock: held while blobs are added to or removed from a layout; unpacked_lock: while an
+/// unpacked image's folder is made or removed.
+std::filesystem::path blobs_lock(const OciLayout& layout);
+std::filesystem::path unpacked_lock(const std::filesystem::path& vmdir, const std::string& name);
 
 /// The images on this machine: packed in `ocidir`, one OCI layout per repository, and unpacked in `vmdir`,
 /// one folder per image. Every call may be made by several processes at once; what it leaves is whole or not
@@ -78,6 +99,24 @@ class ImageStore {
   StoredImage fetch_as(const ImageReference& reference, const ImageReference& source, Registry& registry,
                        const RegistryAccess& access) const;
 
+  /// Brings what describes the image from the registry into `layout`, which is to be thrown away; its disks'
+  /// blobs are empty files there.
+  StoredImage fetch_description(const ImageReference& reference, const OciLayout& layout, Registry& registry,
+                                const RegistryAccess& access) const;
+
+  /// Every image in the cache, by repository. What cannot be read is told to `complain`, a sentence each.
+  [[nodiscard]] std::vector<CatalogEntry> catalog(
+      const std::function<void(const std::string&)>& complain) const;
+
+  /// Every layout in the cache, by repository.
+  [[nodiscard]] std::vector<std::pair<std::string, OciLayout>> layouts() const;
+
+  /// Notes that the image is used now: `prune` goes by that.
+  void mark_used(const StoredImage& image) const;
+
+  /// Waits for blobs_lock, making the layout if there is none. Throws as FileLock does.
+  [[nodiscard]] FileLock lock_blobs(const OciLayout& layout) const;
+
   /// Names the manifest in the cache.
   void tag(const OciLayout& layout, const Descriptor& manifest, const std::string& tag) const;
 
@@ -89,11 +128,16 @@ class ImageStore {
   /// has used the base VM itself and so changed its disks.
   [[nodiscard]] std::string folder_for_jobs(const StoredImage& image) const;
 
+  [[nodiscard]] const std::filesystem::path& ocidir() const { return settings_.ocidir; }
+
+  [[nodiscard]] const std::filesystem::path& vmdir() const { return settings_.vmdir; }
+
  private:
+  [[nodiscard]] FileLock lock_unpacked(const std::string& name) const;
   [[nodiscard]] FileLock::Waiting waiting(const std::string& what) const;
   [[nodiscard]] static StoredImage read(const ImageReference& reference, const OciLayout& layout,
-                                        const Descriptor& descriptor);
-  [[nodiscard]] std::optional<std::pair<OciLayout, Descriptor>> find(const ImageReference& reference) const;
+                                        const IndexEntry& entry);
+  [[nodiscard]] std::optional<std::pair<OciLayout, IndexEntry>> find(const ImageReference& reference) const;
   [[nodiscard]] UnpackedImage adopt(const StoredImage& image, const std::filesystem::path& folder) const;
   [[nodiscard]] std::vector<std::string> unpack_all(const StoredImage& image,
                                                     const std::filesystem::path& folder,

@@ -49,12 +49,12 @@ std::vector<IndexEntry> OciLayout::index() const {
   }
 }
 
-std::optional<Descriptor> OciLayout::find(const std::string& name) const {
+std::optional<IndexEntry> OciLayout::find(const std::string& name) const {
   const auto entries = index();
   const auto digest = Digest::parse(name);
   // The entry added last counts, as it does for sardinecake.
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-    if (digest ? entry->manifest.digest == *digest : entry->tag == name) return entry->manifest;
+    if (digest ? entry->manifest.digest == *digest : entry->tag == name) return *entry;
   }
   return std::nullopt;
 }
@@ -91,6 +91,15 @@ void OciLayout::tag(const Descriptor& manifest, const std::string& tag,
     return entry.tag == tag || (entry.tag.empty() && entry.manifest.digest == manifest.digest);
   });
   entries.push_back({.manifest = manifest, .tag = tag});
+  write_file(folder_ / "index.json", to_text(entries), 0644);
+}
+
+void OciLayout::untag(const IndexEntry& gone, const FileLock::Waiting& waiting) const {
+  const auto lock = FileLock::wait_for(folder_ / ".sarde.lock", waiting);
+  auto entries = index();
+  std::erase_if(entries, [&](const IndexEntry& entry) {
+    return entry.tag == gone.tag && entry.manifest.digest == gone.manifest.digest;
+  });
   write_file(folder_ / "index.json", to_text(entries), 0644);
 }
 

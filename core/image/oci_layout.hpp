@@ -49,8 +49,8 @@ class OciLayout {
   /// index.json's entries; none where there is no layout yet.
   [[nodiscard]] std::vector<IndexEntry> index() const;
 
-  /// The manifest that `name` (a tag or a digest's text) stands for.
-  [[nodiscard]] std::optional<Descriptor> find(const std::string& name) const;
+  /// The entry that `name` (a tag or a digest's text) stands for.
+  [[nodiscard]] std::optional<IndexEntry> find(const std::string& name) const;
 
   /// A small blob whole, its digest and size checked. Throws Error (the host's fault: the cache is damaged).
   [[nodiscard]] std::string read_blob(const Descriptor& descriptor) const;
@@ -62,6 +62,9 @@ class OciLayout {
 
   /// Makes `tag` stand for the manifest; what it stood for before loses the name.
   void tag(const Descriptor& manifest, const std::string& tag, const FileLock::Waiting& waiting) const;
+
+  /// Takes an entry out of index.json; its blobs stay.
+  void untag(const IndexEntry& gone, const FileLock::Waiting& waiting) const;
 
  private:
   std::filesystem::path folder_;

@@ -40,14 +40,22 @@ Digest digest_in(const json& value) {
 Descriptor descriptor_in(const json& value) {
   const auto& size = value.at("size");
   if (!size.is_number_unsigned()) throw Error("a blob's size is not a positive number");
-  return {.media_type = value.value("mediaType", ""),
-          .digest = digest_in(value.at("digest")),
-          .size = size.get<std::uint64_t>()};
+  Descriptor descriptor{.media_type = value.value("mediaType", ""),
+                        .digest = digest_in(value.at("digest")),
+                        .size = size.get<std::uint64_t>()};
+  if (value.contains("annotations") && value["annotations"].is_object()) {
+    for (const auto& [key, text] : value["annotations"].items()) {
+      if (text.is_string()) descriptor.annotations[key] = text.get<std::string>();
+    }
+  }
+  return descriptor;
 }
 
 json to_json(const Descriptor& descriptor) {
-  return {
+  json value{
       {"mediaType", descriptor.media_type}, {"digest", descriptor.digest.text()}, {"size", descriptor.size}};
+  for (const auto& [key, text] : descriptor.annotations) value["annotations"][key] = text;
+  return value;
 }
 
 /// N of a media type's `;chunk=N`; 0 without.
@@ -71,6 +79,11 @@ Manifest parse_manifest(std::string_view text, const std::string& what) {
   });
 }
 
+bool is_index(std::string_view text) {
+  return reading(text, "the registry's answer",
+                 [](const json& value) { return value.contains("manifests") && !value.contains("layers"); });
+}
+
 ImageConfig parse_image_config(std::string_view text, const std::string& what) {
   return reading(text, what, [](const json& value) {
     ImageConfig config;
@@ -86,8 +99,9 @@ std::vector<IndexEntry> parse_index(std::string_view text, const std::string& wh
   return reading(text, what, [](const json& value) {
     std::vector<IndexEntry> index;
     for (const auto& entry : value.at("manifests")) {
-      const auto annotations = entry.value("annotations", json::object());
-      index.push_back({.manifest = descriptor_in(entry), .tag = annotations.value(ref_name, "")});
+      IndexEntry read{.manifest = descriptor_in(entry), .tag = {}};
+      if (auto name = read.manifest.annotations.extract(ref_name)) read.tag = std::move(name.mapped());
+      index.push_back(std::move(read));
     }
     return index;
   });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,16 @@ struct Descriptor {
   std::string media_type;
   Digest digest;
   std::uint64_t size = 0;
+  std::map<std::string, std::string> annotations = {};
 };
+
+/// Annotations of ours on the first layer of a disk file: they let `inspect` tell of an image whose disks are
+/// still at the registry. sardinecake knows nothing of them.
+namespace annotation {
+inline constexpr auto disk_name = "sarde-executor.disk.name";
+inline constexpr auto disk_size = "sarde-executor.disk.size";        ///< of the file, in bytes
+inline constexpr auto disk_backing = "sarde-executor.disk.backing";  ///< its backing file's name, if it has one
+}  // namespace annotation
 
 struct Manifest {
   Descriptor config;
@@ -48,6 +58,10 @@ struct IndexEntry {
 
 /// Readers throw Error (the job's fault: the image is broken) that names `what`; unknown keys are ignored.
 Manifest parse_manifest(std::string_view text, const std::string& what);
+
+/// Is it a list of manifests, one for each platform, rather than a manifest?
+bool is_index(std::string_view text);
+
 ImageConfig parse_image_config(std::string_view text, const std::string& what);
 std::vector<IndexEntry> parse_index(std::string_view text, const std::string& what);
 

@@ -1,9 +1,11 @@
 #include "core/image/qcow2_header.hpp"
 
+#include <algorithm>
 #include <span>
 #include <unistd.h>
 
 #include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
 #include "core/image/gzip_stream.hpp"
 #include "core/system/files.hpp"
 
@@ -44,23 +46,44 @@ class Fields {
   const std::string& name_;
 };
 
-std::optional<std::string> backing_format(const Fields& fields, std::uint64_t at) {
+struct Extensions {
+  std::optional<std::string> backing_format;
+  std::uint64_t end = 0;  ///< where something else may begin
+};
+
+Extensions extensions_in(const Fields& fields, std::uint64_t at) {
+  Extensions found;
   for (;;) {
     const auto type = fields.number(at, 4);
     const auto length = static_cast<std::size_t>(fields.number(at + 4, 4));
-    if (type == extension_end) return std::nullopt;
-    if (type == extension_backing_format) return fields.text(at + 8, length);
+    if (type == extension_end) break;
+    if (type == extension_backing_format) found.backing_format = fields.text(at + 8, length);
     at += 8 + (length + 7) / 8 * 8;
   }
+  found.end = at + 8;
+  return found;
+}
+
+std::uint64_t header_length(const Fields& fields) {
+  return fields.number(4, 4) == 2 ? 72 : fields.number(100, 4);
+}
+
+Bytes first_bytes(const std::filesystem::path& file) {
+  const auto fd = open_to_read(file);
+  Bytes bytes(largest_header);
+  bytes.resize(read_full(fd.get(), bytes.data(), bytes.size(), file.string()));
+  return bytes;
+}
+
+void put_number(Bytes& bytes, std::size_t at, std::size_t size, std::uint64_t value) {
+  for (std::size_t i = 0; i < size; ++i)
+    bytes.at(at + size - 1 - i) = static_cast<unsigned char>(value >> (8 * i));
 }
 
 }  // namespace
 
-std::optional<Qcow2Header> read_qcow2_header(const std::filesystem::path& file) {
-  const auto fd = open_to_read(file);
-  Bytes bytes(largest_header);
-  bytes.resize(read_full(fd.get(), bytes.data(), bytes.size(), file.string()));
-  const auto name = file.string();
+std::optional<Qcow2Header> parse_qcow2_header(std::span<const unsigned char> bytes, const std::string& name) {
+  bytes = bytes.first(std::min(bytes.size(), largest_header));
   const Fields fields(bytes, name);
   if (bytes.size() < 8 || fields.text(0, 4) != "QFI\xfb") return std::nullopt;
   const auto version = fields.number(4, 4);
@@ -69,16 +92,48 @@ std::optional<Qcow2Header> read_qcow2_header(const std::filesystem::path& file) 
                                 " is not known");
   Qcow2Header header;
   header.virtual_size = fields.number(24, 8);
-  const auto header_length = version == 2 ? 72 : fields.number(100, 4);
   if (version == 3) header.external_data = (fields.number(72, 8) & incompatible_external_data) != 0;
   const auto name_size = static_cast<std::size_t>(fields.number(16, 4));
   if (fields.number(8, 8) != 0) {
     if (name_size > longest_name)
       throw Error(Blame::job, "read the qcow2 header of " + name + ": the backing file's name is too long");
     header.backing_file = fields.text(fields.number(8, 8), name_size);
-    header.backing_format = backing_format(fields, header_length);
+    header.backing_format = extensions_in(fields, header_length(fields)).backing_format;
   }
   return header;
+}
+
+std::optional<Qcow2Header> read_qcow2_header(const std::filesystem::path& file) {
+  return parse_qcow2_header(first_bytes(file), file.string());
+}
+
+std::vector<unsigned char> qcow2_head_with_backing(const std::filesystem::path& file,
+                                                   const std::string& backing) {
+  auto bytes = first_bytes(file);
+  const auto name = file.string();
+  const Fields fields(bytes, name);
+  const auto old_at = static_cast<std::size_t>(fields.number(8, 8));
+  const auto old_size = static_cast<std::size_t>(fields.number(16, 4));
+  static_cast<void>(fields.text(old_at, old_size));
+  const auto cluster_bits = fields.number(20, 4);
+  const std::size_t cluster = std::size_t{1} << std::clamp<std::uint64_t>(cluster_bits, 9, 16);
+  std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(old_at), old_size, 0);
+  // In its old place if it is no longer than before; else behind the extensions, where nothing else is.
+  const auto at = backing.size() <= old_size
+                      ? old_at
+                      : static_cast<std::size_t>(extensions_in(fields, header_length(fields)).end);
+  const auto end = at + backing.size();
+  const bool is_free = end <= std::min(cluster, bytes.size()) &&
+                       std::all_of(bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                                   bytes.begin() + static_cast<std::ptrdiff_t>(end),
+                                   [](unsigned char byte) { return byte == 0; });
+  if (!is_free)
+    throw Error(Blame::job, "name the backing file of " + name + " " + quote(backing) +
+                                ": its header has no room; shorten the backing file's name");
+  std::ranges::copy(backing, bytes.begin() + static_cast<std::ptrdiff_t>(at));
+  put_number(bytes, 8, 8, at);
+  put_number(bytes, 16, 4, backing.size());
+  return bytes;
 }
 
 }  // namespace sarde

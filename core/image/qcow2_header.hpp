@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace sarde {
 
@@ -16,8 +18,16 @@ struct Qcow2Header {
   bool external_data = false;                 ///< its data is in another file
 };
 
+/// As the next function, from the file's first bytes (64 KiB are enough). `name` is for messages.
+std::optional<Qcow2Header> parse_qcow2_header(std::span<const unsigned char> bytes, const std::string& name);
+
 /// The header, or nothing if the file does not begin as a qcow2 file does. Throws Error if it cannot be read
 /// or makes no sense.
 std::optional<Qcow2Header> read_qcow2_header(const std::filesystem::path& file);
+
+/// The first bytes of the file, changed so that its backing file is called `backing`; the rest of the file
+/// stays as it is. Throws Error if the header has no room for the name.
+std::vector<unsigned char> qcow2_head_with_backing(const std::filesystem::path& file,
+                                                   const std::string& backing);
 
 }  // namespace sarde

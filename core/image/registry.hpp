@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "core/foundation/secret.hpp"
 #include "core/image/image_reference.hpp"
 #include "core/image/oci_layout.hpp"
 
@@ -13,12 +14,14 @@ namespace sarde {
 
 /// How to reach registries for one piece of work.
 struct RegistryAccess {
-  std::optional<std::filesystem::path> authfile = std::nullopt;  ///< none: skopeo's own places
-  std::function<void(std::chrono::milliseconds)> heartbeat =
-      {};  ///< called now and then with the time since the start
+  std::optional<std::filesystem::path> authfile = std::nullopt;  ///< none: as the registry was made
+  /// Called now and then with the bytes that have travelled, and those that will in all (0: not known).
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
 };
 
-/// Where images come from and go to. Both calls block until done or the deadline they were made with.
+/// Where images come from and go to. Every call blocks until done or the deadline it was made with, and
+/// throws Error: the job's fault when the registry answers that it has no such image or refuses the
+/// credentials.
 class Registry {
  public:
   Registry() = default;
@@ -27,14 +30,26 @@ class Registry {
   virtual ~Registry() = default;
 
   /// Brings the blobs that the layout lacks and returns the manifest's descriptor; the caller gives it its
-  /// tag. Throws Error: the job's fault when the registry answers that it has no such image or refuses the
-  /// credentials.
+  /// tag. `known` is what the layout has under that name: if the registry still says the same and all of it
+  /// is there, nothing is brought. Throws Error also if it is no VM's image, before bringing any of it.
   virtual Descriptor fetch(const ImageReference& from, const OciLayout& into,
-                           const RegistryAccess& access) = 0;
+                           const std::optional<Descriptor>& known, const RegistryAccess& access) = 0;
 
-  /// Sends the manifest and the blobs that the registry lacks. Throws Error as fetch does.
+  /// As fetch(), but of disks' blobs there will only be empty files of the right size: for looking at what an
+  /// image consists of. `into` is to be thrown away afterwards.
+  virtual Descriptor fetch_description(const ImageReference& from, const OciLayout& into,
+                                       const RegistryAccess& access) = 0;
+
+  /// Sends the manifest and the blobs that the registry lacks.
   virtual void push(const OciLayout& from, const Descriptor& manifest, const ImageReference& to,
                     const RegistryAccess& access) = 0;
+
+  /// Tries the credentials and keeps them in the auth file, for the calls above and for others (skopeo,
+  /// podman).
+  virtual void login(const std::string& registry, const std::string& username, const Secret& password) = 0;
+
+  /// Forgets the credentials for a registry, or with "*" all. Throws Error if there are none.
+  virtual void logout(const std::string& registry) = 0;
 };
 
 }  // namespace sarde

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
 
 #include "core/foundation/text.hpp"
+#include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
 
 namespace sarde {
@@ -21,6 +23,9 @@ struct Meaning {
 constexpr std::array meanings{
     Meaning{"manifest unknown", Blame::job, "the registry has no such image or tag; check the name"},
     Meaning{"name unknown", Blame::job, "the registry has no such repository; check the name"},
+    Meaning{"source image rejected", Blame::job,
+            "the signature policy does not accept it: it lacks a signature that is trusted here"},
+    Meaning{"not logged into", Blame::job, "no credentials are kept for it"},
     Meaning{"invalid username/password", Blame::job, "the registry refused the credentials"},
     Meaning{"unauthorized", Blame::job,
             "the registry wants other credentials: log in with 'sarde login', or give the job access"},
@@ -55,6 +60,65 @@ std::string cause_in(std::string_view errors) {
   return text;
 }
 
+bool is_complete(const OciLayout& layout, const Manifest& manifest) {
+  const auto is_there = [&](const Descriptor& blob) {
+    std::error_code error;
+    return std::filesystem::file_size(layout.blob(blob.digest), error) == blob.size && !error;
+  };
+  return is_there(manifest.config) && std::ranges::all_of(manifest.layers, is_there);
+}
+
+/// What the registry says of an image before any of it is brought.
+struct Announced {
+  Digest digest;
+  std::uint64_t size = 0;
+  std::optional<Manifest> manifest;  ///< none if it is an index of several platforms, of which skopeo chooses
+};
+
+/// Bytes that have arrived: new blobs, and what skopeo holds in temporary files.
+class Arrivals {
+ public:
+  Arrivals(const OciLayout& into, std::filesystem::path incoming, const std::optional<Manifest>& manifest)
+      : into_(into), incoming_(std::move(incoming)) {
+    if (!manifest) return;
+    for (const auto& layer : manifest->layers) {
+      std::error_code error;
+      if (std::filesystem::exists(into_.blob(layer.digest), error)) continue;
+      total_ += layer.size;
+      missing_.push_back(layer);
+    }
+  }
+
+  [[nodiscard]] std::uint64_t total() const { return total_; }
+
+  [[nodiscard]] std::uint64_t done() const {
+    std::uint64_t bytes = 0;
+    std::error_code error;
+    for (const auto& blob : missing_) {
+      if (std::filesystem::exists(into_.blob(blob.digest), error)) bytes += blob.size;
+    }
+    for (const auto& file : std::filesystem::directory_iterator(incoming_, error)) {
+      const auto size = file.file_size(error);
+      if (!error && file.path().filename().string().starts_with("oci-put-blob")) bytes += size;
+    }
+    return total_ == 0 ? bytes : std::min(bytes, total_);
+  }
+
+ private:
+  const OciLayout& into_;
+  std::filesystem::path incoming_;
+  std::vector<Descriptor> missing_;
+  std::uint64_t total_ = 0;
+};
+
+/// Bytes that a process has read so far (proc(5), /proc/[pid]/io); 0 where that is not told.
+std::uint64_t bytes_read_by(int pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/io");
+  std::string key;
+  std::uint64_t bytes = 0;
+  return file >> key >> bytes && key == "rchar:" ? bytes : 0;
+}
+
 class SkopeoRegistry final : public Registry {
  public:
   SkopeoRegistry(SkopeoSettings settings, const Environment& environment, Clock& clock,
@@ -64,50 +128,168 @@ class SkopeoRegistry final : public Registry {
         clock_(clock),
         cancellation_(cancellation) {}
 
-  Descriptor fetch(const ImageReference& from, const OciLayout& into, const RegistryAccess& access) override {
+  Descriptor fetch(const ImageReference& from, const OciLayout& into, const std::optional<Descriptor>& known,
+                   const RegistryAccess& access) override {
+    const auto announced = announcement_of(from, access);
+    // Under a policy of its own the signatures are looked at each time.
+    const bool same = known && known->digest == announced.digest && announced.manifest;
+    if (same && settings_.signature_policy.empty() && is_complete(into, *announced.manifest)) return *known;
+    return bring(from, into, announced.manifest, access);
+  }
+
+  Descriptor fetch_description(const ImageReference& from, const OciLayout& into,
+                               const RegistryAccess& access) override {
+    const auto announced = announcement_of(from, access);
     into.create();
-    const auto folder = TempFolder::in(settings_.temporary_folder, "sarde-fetch-", 0700);
-    copy("fetch " + quote(from.text()),
-         {"--src-tls-verify=" + verify(from), "--dest-shared-blob-dir", (into.folder() / "blobs").string()},
-         "docker://" + from.transport_text(), "oci:" + folder.path().string() + ":image", access);
-    const auto fetched = OciLayout(folder.path()).find("image");
-    if (!fetched) throw Error("fetch " + quote(from.text()) + ": skopeo left no manifest behind");
-    return *fetched;
+    if (announced.manifest) {
+      // skopeo brings no blob that is there, and looks at no more than its name and size.
+      for (const auto& disk : vm_layers(*announced.manifest, from.text()).disks) {
+        for (const auto& chunk : disk.chunks) make_sparse_file(into.blob(chunk.digest), chunk.size);
+      }
+    }
+    return bring(from, into, announced.manifest, access);
   }
 
   void push(const OciLayout& from, const Descriptor& manifest, const ImageReference& to,
             const RegistryAccess& access) override {
-    const auto folder = TempFolder::in(settings_.temporary_folder, "sarde-push-", 0700);
+    const auto folder = temporary_folder("push");
     write_single_index(folder.path(), {.manifest = manifest, .tag = "image"});
     copy("push to " + quote(to.text()),
-         {"--dest-tls-verify=" + verify(to), "--src-shared-blob-dir", (from.folder() / "blobs").string()},
-         "oci:" + folder.path().string() + ":image", "docker://" + to.transport_text(), access);
+         {"--dest-tls-verify=" + verify(to.registry()), "--src-shared-blob-dir",
+          (from.folder() / "blobs").string()},
+         "oci:" + folder.path().string() + ":image", "docker://" + to.transport_text(), access,
+         [&](const RunningProgram& skopeo) {
+           if (access.progress) access.progress(bytes_read_by(skopeo.pid), 0);
+         });
+  }
+
+  void login(const std::string& registry, const std::string& username, const Secret& password) override {
+    const auto file = settings_.authfile.empty() ? lasting_authfile() : settings_.authfile;
+    make_folders(file.parent_path(), 0700);
+    run("log in at " + quote(registry),
+        {"login", "--authfile", file.string(), "--tls-verify=" + verify(registry), "--username", username,
+         "--password-stdin", registry},
+        password.reveal(), {});
+  }
+
+  void logout(const std::string& registry) override {
+    // Of two places that skopeo reads, one may hold what skopeo itself was told.
+    const auto which = registry == "*" ? std::string("--all") : registry;
+    std::vector<std::filesystem::path> files{settings_.authfile};
+    if (settings_.authfile.empty()) files.push_back(lasting_authfile());
+    std::optional<Error> failure;
+    std::size_t done = 0;
+    for (const auto& file : files) {
+      std::error_code ignored;
+      if (!file.empty() && !std::filesystem::exists(file, ignored)) continue;
+      std::vector<std::string> arguments{"logout"};
+      if (!file.empty()) arguments.insert(arguments.end(), {"--authfile", file.string()});
+      arguments.push_back(which);
+      try {
+        run("log out from " + quote(registry), arguments, "", {});
+        ++done;
+      } catch (const Cancelled&) {
+        throw;
+      } catch (const Error& error) {
+        failure = error;
+      }
+    }
+    if (done == 0 && failure) throw *failure;
+    if (done == 0)
+      throw Error(Blame::job, "log out from " + quote(registry) + ": no credentials are kept for it");
   }
 
  private:
-  [[nodiscard]] std::string verify(const ImageReference& reference) const {
-    const auto listed = std::ranges::find(settings_.insecure_registries, reference.registry());
+  using Heartbeat = std::function<void(const RunningProgram&)>;
+
+  [[nodiscard]] std::string verify(const std::string& registry) const {
+    const auto listed = std::ranges::find(settings_.insecure_registries, registry);
     return settings_.insecure || listed != settings_.insecure_registries.end() ? "false" : "true";
   }
 
+  /// Where credentials survive a reboot, and where skopeo and podman look for them too
+  /// (containers-auth.json(5)).
+  [[nodiscard]] std::filesystem::path lasting_authfile() const {
+    if (const auto given = environment_.non_empty("REGISTRY_AUTH_FILE")) return *given;
+    return std::filesystem::path(environment_.non_empty("HOME").value_or("/root")) / ".config" /
+           "containers" / "auth.json";
+  }
+
+  [[nodiscard]] TempFolder temporary_folder(const std::string& what) const {
+    const auto& parent = settings_.temporary_folder;
+    if (parent.string().find(':') != std::string::npos)
+      throw Error(Blame::job, parent.string() + ": skopeo cannot use a folder with a colon in its path; "
+                                                "choose another ocidir");
+    make_folders(parent, 0755);
+    return TempFolder::in(parent, ".sarde-" + what + "-", 0700);
+  }
+
+  Announced announcement_of(const ImageReference& from, const RegistryAccess& access) {
+    const auto doing = "fetch " + quote(from.text());
+    std::vector<std::string> arguments{"inspect", "--raw", "--tls-verify=" + verify(from.registry())};
+    add_authfile(arguments, access);
+    arguments.push_back("docker://" + from.transport_text());
+    const auto text = run(doing, arguments, "", {});
+    Announced announced{.digest = Digest::of(text), .size = text.size(), .manifest = std::nullopt};
+    if (!is_index(text)) {
+      announced.manifest = parse_manifest(text, "the manifest of " + quote(from.text()));
+      static_cast<void>(vm_layers(*announced.manifest, "the manifest of " + quote(from.text())));
+    }
+    return announced;
+  }
+
+  Descriptor bring(const ImageReference& from, const OciLayout& into, const std::optional<Manifest>& manifest,
+                   const RegistryAccess& access) {
+    into.create();
+    const auto folder = temporary_folder("fetch");
+    const Arrivals arrivals(into, folder.path(), manifest);
+    // Signatures have been looked at by then; a layout cannot keep them.
+    copy("fetch " + quote(from.text()),
+         {"--remove-signatures", "--src-tls-verify=" + verify(from.registry()), "--dest-shared-blob-dir",
+          (into.folder() / "blobs").string()},
+         "docker://" + from.transport_text(), "oci:" + folder.path().string() + ":image", access,
+         [&](const RunningProgram& /*skopeo*/) {
+           if (access.progress) access.progress(arrivals.done(), arrivals.total());
+         });
+    const auto fetched = OciLayout(folder.path()).find("image");
+    if (!fetched) throw Error("fetch " + quote(from.text()) + ": skopeo left no manifest behind");
+    return fetched->manifest;
+  }
+
   void copy(const std::string& doing, const std::vector<std::string>& options, const std::string& from,
-            const std::string& to, const RegistryAccess& access) {
-    std::vector<std::string> argv{"skopeo", "--tmpdir", settings_.temporary_folder.string(), "copy",
-                                  "--quiet"};
-    argv.insert(argv.end(), options.begin(), options.end());
-    if (access.authfile) argv.insert(argv.end(), {"--authfile", access.authfile->string()});
-    argv.insert(argv.end(), {from, to});
+            const std::string& to, const RegistryAccess& access, const Heartbeat& heartbeat) {
+    std::vector<std::string> arguments{"--tmpdir", settings_.temporary_folder.string()};
+    if (!settings_.signature_policy.empty())
+      arguments.insert(arguments.end(), {"--policy", settings_.signature_policy.string()});
+    arguments.insert(arguments.end(), {"copy", "--quiet"});
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    add_authfile(arguments, access);
+    arguments.insert(arguments.end(), {from, to});
+    static_cast<void>(run(doing, arguments, "", heartbeat));
+  }
+
+  void add_authfile(std::vector<std::string>& arguments, const RegistryAccess& access) const {
+    const auto& file = access.authfile ? *access.authfile : settings_.authfile;
+    if (!file.empty()) arguments.insert(arguments.end(), {"--authfile", file.string()});
+  }
+
+  /// Returns what skopeo wrote to its standard output.
+  std::string run(const std::string& doing, const std::vector<std::string>& arguments,
+                  const std::string& input, const Heartbeat& heartbeat) {
     const auto& all = environment_.all();
-    const Program skopeo{.argv = std::move(argv), .environment = {all.begin(), all.end()}};
+    Program skopeo{.argv = {"skopeo"}, .environment = {all.begin(), all.end()}, .input = input};
+    skopeo.argv.insert(skopeo.argv.end(), arguments.begin(), arguments.end());
     const auto result = within(doing, [&] {
       return run_program(skopeo, {.clock = clock_,
                                   .cancellation = cancellation_,
                                   .deadline = clock_.now() + settings_.timeout,
-                                  .heartbeat = access.heartbeat});
+                                  .heartbeat = heartbeat,
+                                  .heartbeat_every = std::chrono::milliseconds(200)});
     });
     if (result.signal != 0)
       throw Error(doing + ": skopeo was killed by signal " + std::to_string(result.signal));
     if (!result.succeeded()) throw explain_skopeo_failure(doing, result.errors);
+    return result.output;
   }
 
   SkopeoSettings settings_;

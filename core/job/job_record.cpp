@@ -14,6 +14,7 @@ using nlohmann::json;
 namespace {
 
 constexpr auto record_name = "record.json";
+constexpr auto image_name = "image";
 constexpr auto expectation_name = "vm-started";
 
 }  // namespace
@@ -30,6 +31,14 @@ void JobFolder::expect_vm() const {
 bool JobFolder::expects_vm() const {
   std::error_code ignored;
   return std::filesystem::exists(path_ / expectation_name, ignored);
+}
+
+void JobFolder::note_image(const std::string& config_digest) const {
+  write_file(path_ / image_name, config_digest, 0644);
+}
+
+std::optional<std::string> JobFolder::image() const {
+  return read_file_if_there(path_ / image_name);
 }
 
 void JobFolder::write(const JobRecord& record) const {

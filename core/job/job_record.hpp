@@ -45,6 +45,12 @@ class JobFolder {
 
   [[nodiscard]] bool expects_vm() const;
 
+  /// Notes the image that the job's disks come from, so that nobody removes it.
+  void note_image(const std::string& config_digest) const;
+
+  /// Nothing where none was noted yet.
+  [[nodiscard]] std::optional<std::string> image() const;
+
   void write(const JobRecord& record) const;
 
   /// Nothing where the job was not prepared, or is cleaned up. Throws Error.

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <optional>
 
 #include "core/foundation/unique_fd.hpp"
 #include "core/system/clock.hpp"
@@ -23,6 +24,9 @@ class FileLock {
 
   /// Waits until nobody else holds it. Throws Error past the deadline, Cancelled when asked to stop.
   static FileLock wait_for(const std::filesystem::path& path, const Waiting& waiting);
+
+  /// Nothing if somebody else holds it.
+  static std::optional<FileLock> try_for(const std::filesystem::path& path);
 
  private:
   explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}

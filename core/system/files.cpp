@@ -103,6 +103,15 @@ void write_file(const fs::path& path, std::string_view content, mode_t mode) {
   file.sync_and_rename_to(path, mode);
 }
 
+void set_modified_now(const fs::path& path) noexcept {
+  static_cast<void>(::utimensat(AT_FDCWD, path.c_str(), nullptr, 0));
+}
+
+void make_sparse_file(const fs::path& path, std::uint64_t size) {
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) fail("make", path);
+}
+
 void make_folders(const fs::path& path, mode_t mode) {
   std::error_code ignored;
   if (path.empty() || fs::is_directory(path, ignored)) return;
@@ -158,6 +167,11 @@ TempFolder TempFolder::in(const fs::path& parent, const std::string& prefix, mod
 }
 
 TempFolder::TempFolder(TempFolder&& other) noexcept : path_(std::exchange(other.path_, fs::path())) {}
+
+TempFolder& TempFolder::operator=(TempFolder&& other) noexcept {
+  path_.swap(other.path_);
+  return *this;
+}
 
 TempFolder::~TempFolder() {
   std::error_code ignored;

@@ -34,6 +34,12 @@ void write_full(int fd, const void* data, std::size_t size, const std::string& n
 /// Makes `path` hold `content` whole or leaves it as it was: temporary file beside it, sync, rename.
 void write_file(const std::filesystem::path& path, std::string_view content, mode_t mode);
 
+/// Sets the time of the last change to now; nothing happens if there is no such file, or it is another's.
+void set_modified_now(const std::filesystem::path& path) noexcept;
+
+/// Makes a file of that size which takes no room.
+void make_sparse_file(const std::filesystem::path& path, std::uint64_t size);
+
 /// Makes the folder and what is missing above it; `mode` is for those that it makes (exactly, whatever the
 /// umask).
 void make_folders(const std::filesystem::path& path, mode_t mode);
@@ -79,7 +85,7 @@ class TempFolder {
   TempFolder(const TempFolder&) = delete;
   TempFolder& operator=(const TempFolder&) = delete;
   TempFolder(TempFolder&& other) noexcept;
-  TempFolder& operator=(TempFolder&&) = delete;
+  TempFolder& operator=(TempFolder&& other) noexcept;
   ~TempFolder();
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }

@@ -28,7 +28,7 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr std::size_t kept_output = 256U << 10U;
+constexpr std::size_t kept_output = 4U << 20U;
 constexpr milliseconds grace(3'000);
 constexpr milliseconds stop_pause(100);
 
@@ -186,7 +186,7 @@ ProgramResult Child::finish(const ProgramLimits& limits) {
                   "; its last words: " + quote(printable_tail(result_.errors, 3)));
     }
     if (limits.heartbeat && now >= next_heartbeat) {
-      limits.heartbeat(milliseconds_between(started, now));
+      limits.heartbeat({.pid = pid_, .since_start = milliseconds_between(started, now)});
       next_heartbeat = now + limits.heartbeat_every;
     }
     const auto wait = milliseconds_between(now, std::min(limits.deadline, next_heartbeat));

@@ -17,7 +17,7 @@ struct Program {
   std::string input = {};
 };
 
-/// How a program ended, and what it wrote (each stream's last 256 KiB).
+/// How a program ended, and what it wrote (each stream's last 4 MiB).
 struct ProgramResult {
   int exit_code = -1;  ///< -1: ended by a signal
   int signal = 0;
@@ -27,12 +27,18 @@ struct ProgramResult {
   [[nodiscard]] bool succeeded() const { return exit_code == 0; }
 };
 
+/// A program that runs.
+struct RunningProgram {
+  int pid = 0;
+  std::chrono::milliseconds since_start{};
+};
+
 struct ProgramLimits {
   Clock& clock;
   Cancellation& cancellation;
   TimePoint deadline;
-  /// Called every `heartbeat_every` while the program runs, with the time since its start.
-  std::function<void(std::chrono::milliseconds)> heartbeat = {};
+  /// Called every `heartbeat_every` while the program runs.
+  std::function<void(const RunningProgram&)> heartbeat = {};
   std::chrono::milliseconds heartbeat_every{10'000};
 };
 

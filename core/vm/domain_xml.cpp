@@ -115,8 +115,9 @@ std::vector<xml_node> file_disks(const xml_node& domain) {
 
 DomainDisk disk_of(const xml_node& node) {
   return {.file = attribute(node.child("source"), "file"),
-          .format = attribute(node.child("driver"), "type", "raw"),
+          .format = attribute(node.child("driver"), "type"),
           .device = attribute(node, "device", "disk"),
+          .target = attribute(node.child("target"), "dev"),
           .read_only = !node.child("readonly").empty()};
 }
 
@@ -226,10 +227,10 @@ class JobDomainBuilder {
     // `unsafe`: what a job's VM wrote is thrown away anyhow, so its flushes need not reach the disk.
     add(node, "driver",
         {{"name", "qemu"},
-         {"type", plan_.disk_formats.at(disk.file)},
+         {"type", file->second.format},
          {"cache", "unsafe"},
          {"discard", "unmap"}});
-    add(node, "source", {{"file", file->second.string()}});
+    add(node, "source", {{"file", file->second.path.string()}});
     const auto target = from.child("target");
     auto own_target = add(node, "target", {{"dev", plain_word(attribute(target, "dev"), "disk's target")}});
     if (target.attribute("bus")) {
@@ -316,13 +317,30 @@ BuiltDomain build_job_domain(std::string_view image_xml, const JobDomainPlan& pl
   return JobDomainBuilder(document.document_element(), plan).build();
 }
 
-std::string domain_for_export(std::string_view xml) {
-  xml_document document;
-  parse(document, xml, "the VM's definition");
-  auto domain = document.document_element();
+namespace {
+
+/// Without what belongs to one VM only.
+void remove_identity(xml_node domain) {
   domain.remove_child("uuid");
   auto devices = domain.child("devices");
   for (auto interface : devices.children("interface")) interface.remove_child("mac");
+  for (auto disk : devices.children("disk")) disk.remove_child("backingStore");
+}
+
+void collect_files(const xml_node& disk, std::vector<std::filesystem::path>& files) {
+  const auto file = attribute(disk.child("source"), "file");
+  if (!file.empty()) files.emplace_back(file);
+  if (const auto backing = disk.child("backingStore")) collect_files(backing, files);
+}
+
+}  // namespace
+
+std::string domain_for_export(std::string_view xml, const std::map<std::string, std::string>& names) {
+  xml_document document;
+  parse(document, xml, "the VM's definition");
+  auto domain = document.document_element();
+  remove_identity(domain);
+  auto devices = domain.child("devices");
   for (auto watchdog = devices.child("watchdog"); watchdog;) {
     const auto next = watchdog.next_sibling("watchdog");
     if (attribute(watchdog, "model") == "itco") devices.remove_child(watchdog);
@@ -330,23 +348,68 @@ std::string domain_for_export(std::string_view xml) {
   }
   for (auto disk : file_disks(domain)) {
     auto file = disk.child("source").attribute("file");
-    file.set_value(std::filesystem::path(file.as_string()).filename().c_str());
+    file.set_value(names.at(file.as_string()).c_str());
   }
   return text_of(document);
 }
 
-std::string domain_for_import(std::string_view image_xml, const std::string& name,
-                              const std::filesystem::path& folder) {
+std::string domain_to_define(std::string_view xml, const std::string& name,
+                             const std::map<std::string, DiskFile>& files) {
   xml_document document;
-  parse(document, image_xml, "the image's domain");
+  parse(document, xml, "the domain");
   auto domain = document.document_element();
-  domain.remove_child("uuid");
+  remove_identity(domain);
+  domain.child("os").remove_child("nvram");
+  if (!domain.child("name")) domain.prepend_child("name");
   domain.child("name").text().set(name.c_str());
   for (auto disk : file_disks(domain)) {
     auto file = disk.child("source").attribute("file");
-    file.set_value((folder / std::filesystem::path(file.as_string()).filename()).c_str());
+    const auto found = files.find(file.as_string());
+    if (found == files.end()) {
+      throw Error(Blame::job, "the domain has a disk " + quote(file.as_string()) + ", which the image does not hold");
+    }
+    file.set_value(found->second.path.c_str());
+    auto driver = disk.child("driver") ? disk.child("driver") : disk.prepend_child("driver");
+    if (!driver.attribute("name")) driver.append_attribute("name").set_value("qemu");
+    auto type = driver.attribute("type") ? driver.attribute("type") : driver.append_attribute("type");
+    type.set_value(found->second.format.c_str());
   }
   return text_of(document);
+}
+
+std::vector<std::filesystem::path> files_of_domain(std::string_view xml) {
+  xml_document document;
+  parse(document, xml, "a VM's definition");
+  const auto domain = document.document_element();
+  std::vector<std::filesystem::path> files;
+  for (const auto& disk : domain.child("devices").children("disk")) collect_files(disk, files);
+  if (const auto nvram = domain.child("os").child("nvram")) files.emplace_back(nvram.text().as_string());
+  return files;
+}
+
+std::string backup_order(const std::vector<DiskCopy>& copies, const std::vector<std::string>& all_targets) {
+  xml_document document;
+  auto disks = add(add(document, "domainbackup"), "disks");
+  for (const auto& target : all_targets) {
+    const auto copy = std::ranges::find(copies, target, &DiskCopy::device);
+    if (copy == copies.end()) {
+      add(disks, "disk", {{"name", target}, {"backup", "no"}});
+      continue;
+    }
+    auto disk = add(disks, "disk", {{"name", target}, {"backup", "yes"}, {"type", "file"}});
+    add(disk, "target", {{"file", copy->file.string()}});
+    add(disk, "driver", {{"type", copy->format}});
+  }
+  return text_of(document);
+}
+
+std::vector<std::string> disk_targets(std::string_view xml) {
+  xml_document document;
+  parse(document, xml, "a VM's definition");
+  std::vector<std::string> targets;
+  for (const auto& disk : document.document_element().child("devices").children("disk"))
+    targets.push_back(attribute(disk.child("target"), "dev"));
+  return targets;
 }
 
 std::optional<std::uint16_t> port_in_usernet(std::string_view answer, std::uint16_t guest_port) {

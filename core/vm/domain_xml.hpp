@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/vm/hypervisor.hpp"
 #include "core/vm/vm_name.hpp"
 
 namespace sarde {
@@ -24,8 +25,9 @@ enum class VirtType { kvm, qemu };
 /// A file disk of a domain.
 struct DomainDisk {
   std::string file;    ///< path, or bare name in an image
-  std::string format;  ///< qcow2, raw, …: the driver's type; `raw` where it is unsaid, as libvirt takes it
+  std::string format;  ///< qcow2, raw, …: the driver's type; empty where it is unsaid
   std::string device;  ///< disk or cdrom
+  std::string target;  ///< what the domain calls it: vda
   bool read_only = false;
 };
 
@@ -40,6 +42,12 @@ struct ImageDomain {
 /// Throws Error (the job's fault) naming `what` when the text is no domain, or too odd to run.
 ImageDomain parse_domain(std::string_view xml, const std::string& what);
 
+/// A disk's file for a VM that is to be made.
+struct DiskFile {
+  std::filesystem::path path;
+  std::string format;  ///< qcow2 or raw
+};
+
 enum class NetworkMode { user, named, image };
 
 /// A job's VM.
@@ -50,9 +58,8 @@ struct JobDomainPlan {
   std::int64_t expires = 0;  ///< seconds since 1970
   VirtType virt_type = VirtType::qemu;
   NetworkMode network = NetworkMode::user;
-  std::string network_name;                                 ///< for NetworkMode::named
-  std::map<std::string, std::filesystem::path> disk_files;  ///< image's bare name → file to use
-  std::map<std::string, std::string> disk_formats;          ///< and its format
+  std::string network_name;  ///< for NetworkMode::named
+  std::map<std::string, DiskFile> disk_files;  ///< by the image's bare name
   std::filesystem::path console_log;
   std::filesystem::path nvram;   ///< where UEFI variables go, if the image boots by UEFI
   std::uint64_t memory_mib = 0;  ///< 0: as the image has it
@@ -68,13 +75,24 @@ struct BuiltDomain {
 /// Builds the domain of a job from its image's. Throws Error (the job's fault).
 BuiltDomain build_job_domain(std::string_view image_xml, const JobDomainPlan& plan);
 
-/// A VM's definition as it goes into an image: without uuid, MAC addresses, itco watchdog, and with bare file
-/// names.
-std::string domain_for_export(std::string_view xml);
+/// A VM's definition as it goes into an image: without uuid, MAC addresses, itco watchdog and backing chains
+/// (the disks' headers tell them), each disk's file by the name that `names` gives for it.
+std::string domain_for_export(std::string_view xml, const std::map<std::string, std::string>& names);
 
-/// An image's domain as `import` defines it: under `name`, its disks' files in `folder`.
-std::string domain_for_import(std::string_view image_xml, const std::string& name,
-                              const std::filesystem::path& folder);
+/// A domain (an image's, or a VM's) as another one is to be defined: under `name`, without uuid, MAC
+/// addresses, NVRAM file and backing chains, with these files in place of those that its disks name. Throws
+/// Error (the job's fault) if there is none for a disk.
+std::string domain_to_define(std::string_view xml, const std::string& name,
+                             const std::map<std::string, DiskFile>& files);
+
+/// Files that a domain's definition names: disks with their backing chains, NVRAM.
+std::vector<std::filesystem::path> files_of_domain(std::string_view xml);
+
+/// libvirt's order to copy disks of a running domain (formatbackup.html); `all_targets`: every disk it has.
+std::string backup_order(const std::vector<DiskCopy>& copies, const std::vector<std::string>& all_targets);
+
+/// The targets (vda) of all disks.
+std::vector<std::string> disk_targets(std::string_view xml);
 
 /// The port of 127.0.0.1 that QEMU's `info usernet` shows as forwarded to `guest_port`.
 std::optional<std::uint16_t> port_in_usernet(std::string_view answer, std::uint16_t guest_port);

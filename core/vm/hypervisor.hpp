@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +19,22 @@ struct JobDomain {
   std::string uuid;
   std::int64_t expires = 0;  ///< seconds since 1970; 0: unsaid
 };
+
+/// The files that a domain's definition names: disks, their backing files, NVRAM.
+struct DomainFiles {
+  std::string name;
+  std::vector<std::filesystem::path> files;
+};
+
+/// A disk of a running domain and the new file that gets what it holds.
+struct DiskCopy {
+  std::string device;  ///< its target: vda
+  std::string format;  ///< qcow2 or raw
+  std::filesystem::path file;
+};
+
+/// Whether the guest's file systems were frozen at the moment that a copy shows.
+enum class GuestFileSystems { frozen, running };
 
 /// The machine virtualisation of one libvirt connection, in our own words. Calls block until libvirt has
 /// answered; they throw Error, the host's fault, when it cannot be asked or refuses.
@@ -52,6 +71,21 @@ class Hypervisor {
 
   /// The UUID of a domain, nothing if it is gone.
   virtual std::optional<std::string> uuid(const std::string& name) = 0;
+
+  /// Forgets a domain that is not running; its disks stay, its NVRAM file goes. Fine if it is gone.
+  virtual void undefine(const std::string& name) = 0;
+
+  /// Every domain's name, and whether it runs. One question, however many there are.
+  virtual std::map<std::string, bool> domains() = 0;
+
+  /// What files every domain uses, as it runs and as it is defined.
+  virtual std::vector<DomainFiles> domain_files() = 0;
+
+  /// Copies disks of a running domain as they are at one moment, while it runs on. Blocks until done, calling
+  /// `progress` with bytes; what it throws (Cancelled too) leaves no copying behind, but perhaps files.
+  virtual GuestFileSystems copy_disks(
+      const std::string& name, const std::vector<DiskCopy>& copies,
+      const std::function<void(std::uint64_t done, std::uint64_t total)>& progress) = 0;
 
   /// Does libvirt offer KVM for guests of this architecture (libvirt's name)?
   virtual bool offers_kvm(const std::string& architecture) = 0;

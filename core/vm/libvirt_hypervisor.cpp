@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <memory>
+#include <array>
 #include <span>
+#include <thread>
 
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
@@ -20,12 +22,15 @@ using Connection = CHandle<virConnect, virConnectClose>;
 using Domain = CHandle<virDomain, virDomainFree>;
 using CText = CHandle<char, free>;
 
+std::string last_error_text() {
+  const virError* error = virGetLastError();
+  return error != nullptr && error->message != nullptr ? error->message : "libvirt gives no reason";
+}
+
 /// Throws with libvirt's last error, which any further call in this thread would clear: so this is the first
 /// call after the one that failed.
 [[noreturn]] void fail_libvirt(const std::string& doing) {
-  const virError* error = virGetLastError();
-  throw Error(doing + ": " +
-              (error != nullptr && error->message != nullptr ? error->message : "libvirt gives no reason"));
+  throw Error(doing + ": " + last_error_text());
 }
 
 bool last_error_is(int code) {
@@ -80,6 +85,38 @@ class Interfaces {
  private:
   virDomainInterfacePtr* interfaces_ = nullptr;
   int count_;
+};
+
+/// How a domain's job (its only one: copying disks) stands.
+class JobStats {
+ public:
+  JobStats(const Domain& domain, unsigned flags) {
+    if (virDomainGetJobStats(domain.get(), &type_, &parameters_, &count_, flags) != 0)
+      fail_libvirt("ask how the copying of disks stands");
+  }
+
+  JobStats(const JobStats&) = delete;
+  JobStats& operator=(const JobStats&) = delete;
+
+  ~JobStats() { virTypedParamsFree(parameters_, count_); }
+
+  [[nodiscard]] int type() const { return type_; }
+
+  [[nodiscard]] std::uint64_t number(const char* name) const {
+    unsigned long long value = 0;
+    return virTypedParamsGetULLong(parameters_, count_, name, &value) == 1 ? value : 0;
+  }
+
+  [[nodiscard]] std::optional<std::string> text(const char* name) const {
+    const char* value = nullptr;
+    if (virTypedParamsGetString(parameters_, count_, name, &value) != 1) return std::nullopt;
+    return value;
+  }
+
+ private:
+  virTypedParameterPtr parameters_ = nullptr;
+  int count_ = 0;
+  int type_ = VIR_DOMAIN_JOB_NONE;
 };
 
 class LibvirtHypervisor final : public Hypervisor {
@@ -140,13 +177,8 @@ class LibvirtHypervisor final : public Hypervisor {
   }
 
   std::vector<JobDomain> list_jobs() override {
-    virDomainPtr* listed = nullptr;
-    const int count = virConnectListAllDomains(connection_.get(), &listed, 0);
-    if (count < 0) fail_libvirt("list the VMs at " + uri_);
-    std::vector<Domain> domains(listed, listed + count);
-    free(listed);  // NOLINT(cppcoreguidelines-no-malloc): libvirt allocated it
     std::vector<JobDomain> jobs;
-    for (const auto& domain : domains) {
+    for (const auto& domain : all_domains()) {
       const CText metadata(
           virDomainGetMetadata(domain.get(), VIR_DOMAIN_METADATA_ELEMENT, job_metadata_uri, 0));
       if (!metadata) continue;  // not a job's, or gone since
@@ -178,6 +210,64 @@ class LibvirtHypervisor final : public Hypervisor {
     return uuid_of(domain);
   }
 
+  void undefine(const std::string& name) override {
+    const auto domain = look_up(name);
+    constexpr unsigned all = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
+                             VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
+                             VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA;
+    if (!domain || virDomainUndefineFlags(domain.get(), all) == 0) return;
+    if (last_error_is(VIR_ERR_NO_DOMAIN)) return;
+    fail_libvirt("undefine VM '" + name + "'");
+  }
+
+  std::map<std::string, bool> domains() override {
+    std::map<std::string, bool> states;
+    // A domain that does not run has no number; libvirt is not asked again.
+    for (const auto& domain : all_domains())
+      states[virDomainGetName(domain.get())] = virDomainGetID(domain.get()) != static_cast<unsigned>(-1);
+    return states;
+  }
+
+  std::vector<DomainFiles> domain_files() override {
+    std::vector<DomainFiles> all;
+    for (const auto& domain : all_domains()) {
+      DomainFiles entry{.name = virDomainGetName(domain.get()), .files = {}};
+      for (const unsigned flags : {0U, static_cast<unsigned>(VIR_DOMAIN_XML_INACTIVE)}) {
+        const CText xml(virDomainGetXMLDesc(domain.get(), flags));
+        if (!xml) {
+          if (last_error_is(VIR_ERR_NO_DOMAIN)) continue;
+          fail_libvirt("read the definition of VM '" + entry.name + "'");
+        }
+        auto files = files_of_domain(xml.get());
+        entry.files.insert(entry.files.end(), files.begin(), files.end());
+      }
+      all.push_back(std::move(entry));
+    }
+    return all;
+  }
+
+  GuestFileSystems copy_disks(
+      const std::string& name, const std::vector<DiskCopy>& copies,
+      const std::function<void(std::uint64_t, std::uint64_t)>& progress) override {
+    const auto domain = look_up(name);
+    const auto doing = "copy the disks of VM '" + name + "'";
+    if (!domain) throw Error(Blame::job, doing + ": it is gone");
+    const auto xml = taken(virDomainGetXMLDesc(domain.get(), 0), doing);
+    const auto order = backup_order(copies, disk_targets(xml));
+    const bool frozen = virDomainFSFreeze(domain.get(), nullptr, 0, 0) >= 0;
+    const bool begun = virDomainBackupBegin(domain.get(), order.c_str(), nullptr, 0) == 0;
+    const std::string why = begun ? "" : last_error_text();
+    if (frozen) virDomainFSThaw(domain.get(), nullptr, 0, 0);
+    if (!begun) throw Error(doing + ": " + why);
+    try {
+      while (copying(domain, doing, progress)) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    } catch (...) {
+      virDomainAbortJob(domain.get());
+      throw;
+    }
+    return frozen ? GuestFileSystems::frozen : GuestFileSystems::running;
+  }
+
   bool offers_kvm(const std::string& architecture) override {
     const CText capabilities(
         virConnectGetDomainCapabilities(connection_.get(), nullptr, architecture.c_str(), nullptr, "kvm", 0));
@@ -197,6 +287,28 @@ class LibvirtHypervisor final : public Hypervisor {
     Domain domain(virDomainLookupByName(connection_.get(), name.c_str()));
     if (!domain && !last_error_is(VIR_ERR_NO_DOMAIN)) fail_libvirt("look up VM '" + name + "'");
     return domain;
+  }
+
+  std::vector<Domain> all_domains() {
+    virDomainPtr* listed = nullptr;
+    const int count = virConnectListAllDomains(connection_.get(), &listed, 0);
+    if (count < 0) fail_libvirt("list the VMs at " + uri_);
+    std::vector<Domain> domains(listed, listed + count);
+    free(listed);  // NOLINT(cppcoreguidelines-no-malloc): libvirt allocated it
+    return domains;
+  }
+
+  /// Is the copying still under way? Throws Error if it ended otherwise than well.
+  static bool copying(const Domain& domain, const std::string& doing,
+                      const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+    const JobStats now(domain, 0);
+    if (now.type() == VIR_DOMAIN_JOB_BOUNDED || now.type() == VIR_DOMAIN_JOB_UNBOUNDED) {
+      progress(now.number(VIR_DOMAIN_JOB_DISK_PROCESSED), now.number(VIR_DOMAIN_JOB_DISK_TOTAL));
+      return true;
+    }
+    const JobStats ended(domain, VIR_DOMAIN_JOB_STATS_COMPLETED);
+    if (ended.type() == VIR_DOMAIN_JOB_COMPLETED) return false;
+    throw Error(doing + ": " + ended.text(VIR_DOMAIN_JOB_ERRMSG).value_or("libvirt gave it up without a reason"));
   }
 
   static std::string monitor(const Domain& domain, const std::string& command, const std::string& doing) {

@@ -1,16 +1,18 @@
+#include "executor/commands/export_command.hpp"
+
 #include <algorithm>
 #include <ctime>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <optional>
 #include <sys/stat.h>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/image/disk_chain.hpp"
 #include "core/image/qcow2_header.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/domain_xml.hpp"
-#include "executor/commands/image_commands.hpp"
-#include "executor/commands/progress_lines.hpp"
 
 namespace sarde {
 
@@ -18,91 +20,85 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The VM's definition, with absolute paths of its disks' files.
+/// What is to be exported: a definition, and the files that hold its disks.
 struct Source {
   std::string xml;
   ImageDomain domain;
+  std::map<std::string, fs::path> files;  ///< by the disk's file as the definition has it
+  std::optional<TempFolder> copies;       ///< of a running VM's disks
 };
 
-Source source_of(const ImageCommandParts& parts, const std::string& vm) {
-  const auto& file = parts.settings.libvirtconfig;
-  if (!file.empty()) {
-    Source source{.xml = read_file(file), .domain = {}};
-    source.domain = parse_domain(source.xml, file.string());
-    for (auto& disk : source.domain.disks) disk.file = (file.parent_path() / disk.file).lexically_normal();
-    return source;
-  }
-  auto& hypervisor = parts.hypervisor();
-  Source source{.xml = hypervisor.definition(vm), .domain = {}};
-  if (hypervisor.state(vm) == DomainState::running) {
-    throw Error(
-        Blame::job,
-        "export VM " + quote(vm) +
-            ": it is running, so its disks change while they are read; shut it down first ('virsh shutdown " +
-            vm + "')");
-  }
-  source.domain = parse_domain(source.xml, "the definition of VM '" + vm + "'");
+Source source_in_file(const fs::path& file) {
+  Source source{.xml = read_file(file), .domain = {}, .files = {}, .copies = {}};
+  source.domain = parse_domain(source.xml, file.string());
+  for (const auto& disk : source.domain.disks)
+    source.files[disk.file] = (file.parent_path() / disk.file).lexically_normal();
   return source;
 }
 
-/// A disk file with those that it reads from, base first.
-std::vector<fs::path> backing_chain(const fs::path& disk, const std::string& format) {
-  constexpr std::size_t longest = 64;
-  std::vector<fs::path> chain{disk};
-  for (bool is_qcow2 = format == "qcow2"; is_qcow2;) {
-    const auto& file = chain.front();
-    const auto header = read_qcow2_header(file);
-    if (!header) throw Error(Blame::job, "export: " + file.string() + " is said to be qcow2, but is not");
-    if (header->external_data)
-      throw Error(Blame::job, "export: " + file.string() +
-                                  " keeps its data in an external file, which an image cannot hold");
-    if (!header->backing_file) break;
-    if (header->backing_file->find('/') != std::string::npos) {
-      throw Error(
-          Blame::job,
-          "export: " + file.string() + " refers to its backing file by the path " +
-              quote(*header->backing_file) +
-              "; images need a bare file name in the same folder (qemu-img rebase -u -b NAME -F FORMAT)");
-    }
-    if (!header->backing_format) {
-      throw Error(Blame::job, "export: " + file.string() + " does not say the format of its backing file " +
-                                  quote(*header->backing_file) +
-                                  " (qemu-img rebase -u -b NAME -F FORMAT sets it)");
-    }
-    is_qcow2 = *header->backing_format == "qcow2";
-    chain.insert(chain.begin(), file.parent_path() / *header->backing_file);
-    if (chain.size() > longest)
-      throw Error(Blame::job, "export: the backing chain of " + disk.string() + " loops, or has more than " +
-                                  std::to_string(longest) + " files");
+/// Puts copies in place of the disks that the running VM writes to.
+void copy_disks(const CommandParts& parts, const std::string& vm, Source& source) {
+  make_folders(parts.images.ocidir(), 0755);
+  source.copies = TempFolder::in(parts.images.ocidir(), ".sarde-live-", 0711);
+  std::vector<DiskCopy> copies;
+  for (const auto& disk : source.domain.disks) {
+    if (disk.read_only || disk.device == "cdrom") continue;
+    // A folder each, for two disks may have one name.
+    const auto folder = source.copies->path() / disk.target;
+    make_folders(folder, 0711);
+    const auto copy = folder / fs::path(disk.file).filename();
+    copies.push_back({.device = disk.target, .format = disk.format, .file = copy});
+    source.files[disk.file] = copy;
   }
-  return chain;
+  const auto start = parts.clock.now();
+  const auto show = parts.progress("copying the disks of the running VM");
+  const auto state = parts.hypervisor().copy_disks(vm, copies, [&](std::uint64_t done, std::uint64_t total) {
+    parts.cancellation.check();
+    show(done, total);
+  });
+  parts.reporter.say("Copied " + std::to_string(copies.size()) + " disk(s) of the running VM" + parts.since(start));
+  if (state == GuestFileSystems::running) {
+    parts.reporter.warn(
+        "WARNING: no guest agent froze the guest's file systems: the image is as if the VM's power had been cut");
+  }
 }
 
-std::vector<fs::path> files_to_pack(const ImageDomain& domain) {
-  std::vector<fs::path> files;
-  for (const auto& disk : domain.disks) {
-    for (const auto& file : backing_chain(disk.file, disk.format)) {
-      if (std::ranges::find(files, file) == files.end()) files.push_back(file);
-    }
+Source source_of(const CommandParts& parts, const std::string& vm) {
+  if (!parts.settings.libvirtconfig.empty()) return source_in_file(parts.settings.libvirtconfig);
+  auto& hypervisor = parts.hypervisor();
+  Source source{.xml = hypervisor.definition(vm), .domain = {}, .files = {}, .copies = {}};
+  source.domain = parse_domain(source.xml, "the definition of VM '" + vm + "'");
+  for (const auto& disk : source.domain.disks) source.files[disk.file] = disk.file;
+  if (hypervisor.state(vm) != DomainState::running) return source;
+  if (!parts.settings.call.live) {
+    throw Error(Blame::job, "export VM " + quote(vm) +
+                                ": it is running, so its disks change while they are read; shut it down first "
+                                "('virsh shutdown " +
+                                vm + "'), or export a copy of what it has now ('--live')");
   }
-  if (files.empty()) throw Error(Blame::job, "export: the VM has no disk in a file");
-  for (auto file = files.begin(); file != files.end(); ++file) {
-    const auto twin = std::find_if(
-        file + 1, files.end(), [&](const fs::path& other) { return other.filename() == file->filename(); });
-    if (twin != files.end())
-      throw Error(Blame::job, "export: " + file->string() + " and " + twin->string() +
-                                  " would have one name in the image; rename one");
+  copy_disks(parts, vm, source);
+  return source;
+}
+
+std::vector<ChainTop> tops_of(const Source& source) {
+  std::vector<ChainTop> tops;
+  for (const auto& disk : source.domain.disks) {
+    // libvirt never says the format of an ISO image; there is only one.
+    const bool is_cdrom = disk.device == "cdrom" && disk.format.empty();
+    tops.push_back({.path = source.files.at(disk.file), .format = is_cdrom ? "raw" : disk.format});
   }
-  return files;
+  if (tops.empty()) throw Error(Blame::job, "export: the VM has no disk in a file");
+  return tops;
 }
 
 /// RFC 3339, from when the disks last changed: so the same VM exported twice is the same image.
-std::string created_at(const std::vector<fs::path>& files) {
+std::string created_at(const std::vector<ChainFile>& files) {
   std::time_t newest = 0;
   for (const auto& file : files) {
     struct stat status {};
 
-    if (::stat(file.c_str(), &status) != 0) throw Error("export " + file.string() + ": " + errno_text(errno));
+    if (::stat(file.path.c_str(), &status) != 0)
+      throw Error("export " + file.path.string() + ": " + errno_text(errno));
     newest = std::max(newest, status.st_mtim.tv_sec);
   }
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(newest));
@@ -110,14 +106,14 @@ std::string created_at(const std::vector<fs::path>& files) {
 
 class Exporter {
  public:
-  Exporter(const ImageCommandParts& parts, OciLayout layout) : parts_(parts), layout_(std::move(layout)) {}
+  Exporter(const CommandParts& parts, OciLayout layout) : parts_(parts), layout_(std::move(layout)) {}
 
   Descriptor run(const Source& source) {
-    const auto files = files_to_pack(source.domain);
+    const auto files = image_files(tops_of(source));
     config_.created = created_at(files);
     config_.architecture = go_architecture(source.domain.architecture);
-    layout_.create();
-    add_small(domain_for_export(source.xml), media_type::domain, "virsh dumpxml");
+    const auto lock = parts_.images.lock_blobs(layout_);
+    add_small(domain_for_export(source.xml, names_in(files, source)), media_type::domain, "virsh dumpxml");
     if (!parts_.settings.vmconfig.empty()) add_vm_config();
     for (const auto& file : files) add_disk(file);
     const auto config = layout_.add_blob(to_text(config_), media_type::config);
@@ -125,6 +121,15 @@ class Exporter {
   }
 
  private:
+  static std::map<std::string, std::string> names_in(const std::vector<ChainFile>& files, const Source& source) {
+    std::map<std::string, std::string> names;
+    for (const auto& [disk, path] : source.files) {
+      const auto file = std::ranges::find(files, fs::canonical(path), &ChainFile::path);
+      names[disk] = file->name;
+    }
+    return names;
+  }
+
   void add_small(const std::string& content, std::string_view type, const std::string& history) {
     layers_.push_back(layout_.add_blob(content, type));
     config_.diff_ids.push_back(layers_.back().digest);
@@ -137,31 +142,35 @@ class Exporter {
     add_small(text, media_type::vm_config, "vm config");
   }
 
-  void add_disk(const fs::path& file) {
+  void add_disk(const ChainFile& file) {
     const auto start = parts_.clock.now();
-    const bool is_qcow2 = read_qcow2_header(file).has_value();
-    const auto name = file.filename().string();
-    const PackOptions options{
-        .name = name,
-        .media_type = std::string(is_qcow2 ? media_type::qemu_disk : media_type::other_disk),
+    const auto type = file.format == "qcow2" ? media_type::qemu_disk : media_type::other_disk;
+    PackOptions options{
+        .name = file.name,
+        .media_type = std::string(type),
         .compression = parts_.settings.compression == "fast" ? Compression::fast : Compression::small,
         .chunk_limit = parts_.settings.chunksize,
         .threads = parts_.threads,
-        .progress = progress_lines("packing " + name, parts_.clock, parts_.reporter)};
-    if (!is_bare_file_name(name))
-      throw Error(Blame::job, "export: " + file.string() + " has a name that images cannot hold; rename it");
-    const auto packed = pack_disk(file, layout_, options, parts_.cancellation);
+        .progress = parts_.progress("packing " + file.name)};
+    if (file.backing_text != file.backing_name)
+      options.head = qcow2_head_with_backing(file.path, file.backing_name);
+    auto packed = pack_disk(file.path, layout_, options, parts_.cancellation);
+    const auto size = fs::file_size(file.path);
+    packed.chunks.front().annotations = {{annotation::disk_name, file.name},
+                                         {annotation::disk_size, std::to_string(size)}};
+    if (!file.backing_name.empty())
+      packed.chunks.front().annotations[annotation::disk_backing] = file.backing_name;
     layers_.insert(layers_.end(), packed.chunks.begin(), packed.chunks.end());
     config_.diff_ids.push_back(packed.diff_id);
-    config_.history.push_back("gzip " + name);
-    std::uint64_t size = 0;
-    for (const auto& chunk : packed.chunks) size += chunk.size;
-    parts_.reporter.say("Packed " + file.string() + ": " + size_text(fs::file_size(file)) + " as " +
-                        size_text(size) + " in " + std::to_string(packed.chunks.size()) + " layer(s) (" +
-                        duration_text(milliseconds_between(start, parts_.clock.now())) + ")");
+    config_.history.push_back("gzip " + file.name);
+    std::uint64_t compressed = 0;
+    for (const auto& chunk : packed.chunks) compressed += chunk.size;
+    parts_.reporter.say("Packed " + file.path.string() + ": " + size_text(size) + " as " +
+                        size_text(compressed) + " in " + std::to_string(packed.chunks.size()) + " layer(s)" +
+                        parts_.since(start));
   }
 
-  const ImageCommandParts& parts_;
+  const CommandParts& parts_;
   OciLayout layout_;
   std::vector<Descriptor> layers_;
   ImageConfig config_;
@@ -169,19 +178,24 @@ class Exporter {
 
 }  // namespace
 
-std::string export_image(const ImageCommandParts& parts, const ExportRequest& request) {
-  if (request.raw) {
-    const OciLayout layout(request.container);
-    parts.images.tag(layout, Exporter(parts, layout).run(source_of(parts, request.vm)), "latest");
-    return request.container;
+std::string export_image(const CommandParts& parts, const std::string& vm, const std::string& container) {
+  const auto& call = parts.settings.call;
+  if (!container.empty() && !call.tag.empty())
+    throw Error(Blame::job, "export: the image is named twice, " + quote(container) + " and --tag " + quote(call.tag));
+  if (call.raw) {
+    if (container.empty()) throw Error(Blame::job, "export --raw: say the folder of the layout");
+    const OciLayout layout(container);
+    parts.images.tag(layout, Exporter(parts, layout).run(source_of(parts, vm)), "latest");
+    return container;
   }
-  const auto reference = ImageReference::parse(request.container.empty() ? request.vm : request.container);
+  const auto& named = container.empty() ? call.tag : container;
+  const auto reference = ImageReference::parse(named.empty() ? vm : named);
   if (reference.digest())
     throw Error(Blame::job, "export to " + quote(reference.text()) +
                                 ": an image gets its digest, it cannot be chosen; give a tag");
   const auto layout = parts.images.layout_of(reference);
-  parts.images.tag(layout, Exporter(parts, layout).run(source_of(parts, request.vm)), reference.local_name());
-  parts.reporter.say("Exported VM " + quote(request.vm) + " as " + reference.text());
+  parts.images.tag(layout, Exporter(parts, layout).run(source_of(parts, vm)), reference.local_name());
+  parts.reporter.say("Exported VM " + quote(vm) + " as " + reference.text());
   return reference.text();
 }
 

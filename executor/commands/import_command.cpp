@@ -1,40 +1,38 @@
+#include "executor/commands/import_command.hpp"
+
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/vm/domain_xml.hpp"
-#include "executor/commands/image_commands.hpp"
-#include "executor/commands/progress_lines.hpp"
+#include "executor/stages/thin_copies.hpp"
 
 namespace sarde {
 
-namespace {
-
-StoredImage image_to_import(const ImageCommandParts& parts, const ImportRequest& request) {
-  if (!request.raw) return parts.images.load(ImageReference::parse(request.container));
-  return parts.images.load_folder(request.container);
-}
-
-}  // namespace
-
-std::string import_image(const ImageCommandParts& parts, const ImportRequest& request) {
-  const auto image = image_to_import(parts, request);
-  const auto name = request.name.empty() ? image.base_name() : request.name;
+std::string import_image(const CommandParts& parts, const std::string& container) {
+  const auto& call = parts.settings.call;
+  const auto image =
+      call.raw ? parts.images.load_folder(container) : parts.images.load(ImageReference::parse(container));
+  const auto name = call.name.empty() ? image.base_name() : call.name;
   const auto start = parts.clock.now();
-  const auto unpacked =
-      parts.images.unpack(image, name, progress_lines("importing", parts.clock, parts.reporter));
+  const auto unpacked = parts.images.unpack(image, name, parts.progress("importing"));
+  parts.images.mark_used(image);
   if (!unpacked.was_there) {
     parts.reporter.say("Unpacked " + std::to_string(unpacked.disks.size()) + " disk file(s) to " +
-                       unpacked.folder.string() + " (" +
-                       duration_text(milliseconds_between(start, parts.clock.now())) + ")");
+                       unpacked.folder.string() + parts.since(start));
   }
   auto& hypervisor = parts.hypervisor();
   auto uuid = hypervisor.uuid(name);
   if (!uuid) {
     uuid = within("import " + quote(image.reference.text()), [&] {
-      return hypervisor.define(domain_for_import(image.domain_xml, name, unpacked.folder));
+      std::map<std::string, DiskFile> files;
+      for (const auto& disk : parse_domain(image.domain_xml, "the image's domain").disks) {
+        const auto file = unpacked.folder / disk.file;
+        files[disk.file] = {.path = file, .format = checked_disk_format(unpacked, disk)};
+      }
+      return hypervisor.define(domain_to_define(image.domain_xml, name, files));
     });
     parts.reporter.say("Defined VM " + name);
   }
-  return request.print == PrintedId::uuid ? *uuid : name;
+  return call.print_uuid ? *uuid : name;
 }
 
 }  // namespace sarde

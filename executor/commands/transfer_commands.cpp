@@ -1,39 +1,36 @@
+#include "executor/commands/transfer_commands.hpp"
+
 #include "core/foundation/text.hpp"
-#include "executor/commands/image_commands.hpp"
 
 namespace sarde {
 
 namespace {
 
-RegistryAccess with_heartbeat(const ImageCommandParts& parts, const std::string& doing) {
-  return {.authfile = {}, .heartbeat = [&parts, doing](std::chrono::milliseconds since) {
-            parts.reporter.say("  still " + doing + " (" + duration_text(since) + ")");
-          }};
+RegistryAccess access_with_progress(const CommandParts& parts, const std::string& doing) {
+  return {.authfile = {}, .progress = parts.progress(doing)};
 }
 
 }  // namespace
 
-StoredImage fetch_image(const ImageCommandParts& parts, const std::string& container,
-                        const std::string& source) {
+StoredImage fetch_image(const CommandParts& parts, const std::string& container) {
   const auto reference = ImageReference::parse(container);
+  const auto& source = parts.settings.call.source;
   const auto start = parts.clock.now();
-  auto image = source.empty()
-                   ? parts.images.fetch(reference, parts.registry, with_heartbeat(parts, "fetching"))
-                   : parts.images.fetch_as(reference, ImageReference::parse(source), parts.registry,
-                                           with_heartbeat(parts, "fetching"));
+  auto image = parts.images.fetch_as(reference, source.empty() ? reference : ImageReference::parse(source),
+                                     parts.registry, access_with_progress(parts, "fetching"));
   parts.reporter.say("Fetched " + reference.text() + ", " + image.manifest.digest.text() + ", " +
-                     size_text(image.compressed_size()) + " (" +
-                     duration_text(milliseconds_between(start, parts.clock.now())) + ")");
+                     size_text(image.compressed_size()) + parts.since(start));
   return image;
 }
 
-void push_image(const ImageCommandParts& parts, const std::string& container, const std::string& target) {
+void push_image(const CommandParts& parts, const std::string& container) {
   const auto image = parts.images.load(ImageReference::parse(container));
+  const auto& target = parts.settings.call.target;
   const auto to = target.empty() ? image.reference : ImageReference::parse(target);
   const auto start = parts.clock.now();
-  parts.registry.push(image.layout, image.manifest, to, with_heartbeat(parts, "pushing"));
-  parts.reporter.say("Pushed " + to.text() + ", " + image.manifest.digest.text() + " (" +
-                     duration_text(milliseconds_between(start, parts.clock.now())) + ")");
+  parts.registry.push(image.layout, image.manifest, to, access_with_progress(parts, "pushing"));
+  parts.reporter.say("Pushed " + to.text() + ", " + image.manifest.digest.text() + ", " +
+                     size_text(image.compressed_size()) + parts.since(start));
 }
 
 }  // namespace sarde

@@ -5,10 +5,9 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/disk_overlay.hpp"
-#include "core/image/qcow2_header.hpp"
 #include "core/image/registry_auth.hpp"
 #include "core/system/files.hpp"
+#include "executor/stages/thin_copies.hpp"
 
 namespace sarde {
 
@@ -17,41 +16,10 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr std::size_t console_lines = 20;
-constexpr milliseconds overlay_deadline(60'000);
 
 /// Beyond the job's own time limit: for the image, the boot, after_script, uploads and three tries of
 /// `prepare`.
 constexpr std::chrono::seconds expiry_margin(4 * 3600);
-
-/// Only one job's heartbeat line in ten seconds.
-class Heartbeat {
- public:
-  Heartbeat(Clock& clock, Reporter& reporter)
-      : clock_(clock), reporter_(reporter), next_(clock.now() + every) {}
-
-  void operator()(std::uint64_t done, std::uint64_t total) {
-    if (clock_.now() < next_) return;
-    next_ = clock_.now() + every;
-    reporter_.say("  unpacked " + size_text(done) + " of " + size_text(total));
-  }
-
- private:
-  static constexpr milliseconds every{10'000};
-  Clock& clock_;
-  Reporter& reporter_;
-  TimePoint next_;
-};
-
-std::string disk_format(const std::filesystem::path& file, const std::string& said) {
-  const bool is_qcow2 = read_qcow2_header(file).has_value();
-  if (said == "qcow2" && !is_qcow2)
-    throw Error(Blame::job,
-                "disk " + quote(file.filename().string()) + " is not in qcow2 format as the image says");
-  if (said != "qcow2" && said != "raw")
-    throw Error(Blame::job, "disk " + quote(file.filename().string()) + " has the format " + quote(said) +
-                                "; qcow2 and raw are supported");
-  return said;
-}
 
 }  // namespace
 
@@ -77,6 +45,8 @@ void PrepareStage::bring_up(const Job& job) {
   const auto start = parts_.clock.now();
   resources_.folder().create();
   const auto image = obtain_image(job);
+  resources_.folder().note_image(image.config_digest.text());
+  parts_.images.mark_used(image);
   const auto disks = unpack(image);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   const auto network = choose_network(domain);
@@ -128,8 +98,8 @@ StoredImage PrepareStage::obtain_image(const Job& job) {
 
 StoredImage PrepareStage::fetch(const ImageReference& reference, const Job& job) {
   const auto start = parts_.clock.now();
-  RegistryAccess access{.authfile = {}, .heartbeat = [&](milliseconds since) {
-                          parts_.reporter.say("  still fetching (" + duration_text(since) + ")");
+  RegistryAccess access{.authfile = {}, .progress = [&](std::uint64_t done, std::uint64_t total) {
+                          parts_.reporter.progress({.doing = "fetching", .done = done, .total = total});
                         }};
   for (const auto& login : job.logins) {
     if (login.registry != reference.registry()) continue;
@@ -148,7 +118,10 @@ StoredImage PrepareStage::fetch(const ImageReference& reference, const Job& job)
 UnpackedImage PrepareStage::unpack(const StoredImage& image) {
   const auto start = parts_.clock.now();
   auto unpacked = parts_.images.unpack(image, parts_.images.folder_for_jobs(image),
-                                       Heartbeat(parts_.clock, parts_.reporter));
+                                       [&](std::uint64_t done, std::uint64_t total) {
+                                         parts_.reporter.progress(
+                                             {.doing = "unpacking", .done = done, .total = total});
+                                       });
   if (unpacked.was_there) {
     parts_.reporter.detail("The image's disks are unpacked already, in " + unpacked.folder.string());
   } else {
@@ -160,25 +133,8 @@ UnpackedImage PrepareStage::unpack(const StoredImage& image) {
 JobDomainPlan PrepareStage::make_overlays(const ImageDomain& domain, const UnpackedImage& disks) {
   const auto start = parts_.clock.now();
   JobDomainPlan plan{.name = resources_.name()};
-  for (const auto& disk : domain.disks) {
-    if (std::ranges::find(disks.disks, disk.file) == disks.disks.end()) {
-      throw Error(Blame::job,
-                  "the image's domain has a disk " + quote(disk.file) + ", which the image does not hold");
-    }
-    const auto base = disks.folder / disk.file;
-    const auto format = disk_format(base, disk.format);
-    const bool shared = disk.read_only || disk.device == "cdrom";
-    const auto file = shared ? base : resources_.folder().overlay(disk.file);
-    if (!shared) {
-      create_overlay({.base = base, .base_format = format, .overlay = file}, parts_.environment,
-                     {.clock = parts_.clock,
-                      .cancellation = parts_.cancellation,
-                      .deadline = parts_.clock.now() + overlay_deadline});
-    }
-    plan.disk_files[disk.file] = file;
-    plan.disk_formats[disk.file] = shared ? format : "qcow2";
-  }
-  if (plan.disk_files.empty()) throw Error(Blame::job, "the image's domain has no disk");
+  plan.disk_files = make_thin_copies(
+      domain, disks, [&](const std::string& disk) { return resources_.folder().overlay(disk); });
   step("Made thin copies of " + std::to_string(plan.disk_files.size()) + " disk(s)", start);
   return plan;
 }
@@ -226,7 +182,7 @@ void PrepareStage::start_vm(const StoredImage& image, const ImageDomain& domain,
   // QEMU holds the overlays open; without a name they go when it ends, however it ends.
   if (hypervisor.is_local()) {
     for (const auto& [disk, file] : plan.disk_files) {
-      if (file.parent_path() == resources_.folder().path()) remove_if_there(file);
+      if (file.path.parent_path() == resources_.folder().path()) remove_if_there(file.path);
     }
   }
   step("Started VM " + resources_.name().text(), start);

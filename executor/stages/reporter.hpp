@@ -1,8 +1,16 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace sarde {
+
+/// How far some long work is.
+struct Progress {
+  std::string doing;        ///< "unpacking disk.qcow2"; another text begins another work
+  std::uint64_t done = 0;   ///< bytes
+  std::uint64_t total = 0;  ///< bytes; 0: not known
+};
 
 /// Where stages and commands speak to people. Lines go to stderr: a job log shows them.
 class Reporter {
@@ -14,6 +22,9 @@ class Reporter {
 
   /// A step that was taken, or a sign of life.
   virtual void say(const std::string& line) = 0;
+
+  /// For every step of long work, however small: shown now and then.
+  virtual void progress(const Progress& progress) = 0;
 
   /// What only somebody who looks for a fault wants to read (-v).
   virtual void detail(const std::string& line) = 0;

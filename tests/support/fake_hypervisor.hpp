@@ -13,6 +13,8 @@ namespace sarde::testing {
 class FakeHypervisor final : public Hypervisor {
  public:
   std::set<std::string> running;
+  std::set<std::string> defined;
+  std::vector<DomainFiles> files;
   std::vector<std::string> known_addresses;
   bool refuses_to_destroy = false;
 
@@ -43,6 +45,22 @@ class FakeHypervisor final : public Hypervisor {
   std::string define(const std::string& /*domain_xml*/) override { return "uuid"; }
 
   std::optional<std::string> uuid(const std::string& /*name*/) override { return std::nullopt; }
+
+  void undefine(const std::string& name) override { defined.erase(name); }
+
+  std::map<std::string, bool> domains() override {
+    std::map<std::string, bool> states;
+    for (const auto& name : defined) states[name] = false;
+    for (const auto& name : running) states[name] = true;
+    return states;
+  }
+
+  std::vector<DomainFiles> domain_files() override { return files; }
+
+  GuestFileSystems copy_disks(const std::string& /*name*/, const std::vector<DiskCopy>& /*copies*/,
+                              const std::function<void(std::uint64_t, std::uint64_t)>& /*progress*/) override {
+    return GuestFileSystems::running;
+  }
 
   bool offers_kvm(const std::string& /*architecture*/) override { return false; }
 

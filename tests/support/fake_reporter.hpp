@@ -13,6 +13,8 @@ class FakeReporter final : public Reporter {
 
   void say(const std::string& line) override { lines.push_back(line); }
 
+  void progress(const Progress& progress) override { lines.push_back(progress.doing); }
+
   void detail(const std::string& line) override { lines.push_back(line); }
 
   void warn(const std::string& line) override { lines.push_back(line); }

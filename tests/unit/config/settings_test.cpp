@@ -123,11 +123,11 @@ TEST_CASE("settings: SARDE_CONF_FILES names the files, later over earlier, and e
   write_file(folder / "a.toml", "network = \"a\"\nvcpus = 1\n", 0644);
   write_file(folder / "b.toml", "network = \"b\"\n", 0644);
   const auto list = (folder / "a.toml").string() + ":" + (folder / "b.toml").string();
-  const auto file = read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", list}}), commands);
+  const auto file = read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", list}}), commands, SettingsUser::command).file;
   CHECK(file.top.at("network").items.front() == "b");
   CHECK(file.top.at("vcpus").items.front() == "1");
   check_error(Blame::host, "No such file", [&] {
-    read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", "/nonexistent/x.toml"}}), commands);
+    read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", "/nonexistent/x.toml"}}), commands, SettingsUser::command);
   });
 }
 

@@ -28,6 +28,8 @@ const std::string image_xml = R"(<domain type='kvm' id='3'>
   <qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:arg value='-evil'/></qemu:commandline>
 </domain>)";
 
+const std::string disk_of_image = "/var/x/disk.qcow2";
+
 const std::string bare_xml = [] {
   auto text = image_xml;
   text.replace(text.find("/var/x/disk.qcow2"), 17, "disk.qcow2");
@@ -42,8 +44,7 @@ JobDomainPlan plan_with(NetworkMode network) {
           .virt_type = VirtType::qemu,
           .network = network,
           .network_name = "default",
-          .disk_files = {{"disk.qcow2", "/jobs/overlay"}},
-          .disk_formats = {{"disk.qcow2", "qcow2"}},
+          .disk_files = {{"disk.qcow2", {.path = "/jobs/overlay", .format = "qcow2"}}},
           .console_log = "/jobs/console.log",
           .nvram = "/jobs/nvram.fd"};
 }
@@ -135,18 +136,36 @@ TEST_CASE("domain xml: nonsense is the job's fault") {
 }
 
 TEST_CASE("domain xml: an exported definition names nothing of its host") {
-  const auto xml = domain_for_export(image_xml);
+  const auto xml = domain_for_export(image_xml, {{disk_of_image, "renamed.qcow2"}});
   CHECK_FALSE(has(xml, "uuid"));
   CHECK_FALSE(has(xml, "52:54:00"));
   CHECK_FALSE(has(xml, "itco"));
   CHECK(has(xml, "i6300esb"));
-  CHECK(has(xml, "<source file=\"disk.qcow2\""));
+  CHECK(has(xml, "<source file=\"renamed.qcow2\""));
 }
 
-TEST_CASE("domain xml: an imported one has its name and its folder") {
-  const auto xml = domain_for_import(bare_xml, "vm1", "/vms/vm1");
+TEST_CASE("domain xml: one to be defined has its name and its files, and nobody's identity") {
+  const auto xml = domain_to_define(image_xml, "vm1", {{disk_of_image, {.path = "/vms/vm1/d", .format = "raw"}}});
   CHECK(has(xml, "<name>vm1</name>"));
-  CHECK(has(xml, "<source file=\"/vms/vm1/disk.qcow2\""));
+  CHECK(has(xml, "<source file=\"/vms/vm1/d\""));
+  CHECK(has(xml, "type=\"raw\""));
+  CHECK_FALSE(has(xml, "uuid"));
+  CHECK_FALSE(has(xml, "52:54:00"));
+  check_error(Blame::job, "does not hold", [&] { domain_to_define(image_xml, "vm1", {}); });
+}
+
+TEST_CASE("domain xml: the files that a domain uses, backing chain and NVRAM among them") {
+  const auto files = files_of_domain(
+      "<domain><os><nvram>/n.fd</nvram></os><devices><disk type='file'><source file='/top'/>"
+      "<backingStore type='file'><source file='/base'/></backingStore></disk></devices></domain>");
+  CHECK(files == std::vector<std::filesystem::path>{"/top", "/base", "/n.fd"});
+}
+
+TEST_CASE("domain xml: a backup names the disks to copy, and those not to") {
+  const auto xml = backup_order({{.device = "vda", .format = "qcow2", .file = "/c/d"}}, {"vda", "sda"});
+  CHECK(has(xml, "<disk name=\"vda\" backup=\"yes\" type=\"file\">"));
+  CHECK(has(xml, "<target file=\"/c/d\""));
+  CHECK(has(xml, "<disk name=\"sda\" backup=\"no\""));
 }
 
 TEST_CASE("domain xml: the forwarded port is found in QEMU's answer") {

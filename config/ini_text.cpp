@@ -1,0 +1,133 @@
+#include "config/ini_text.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+
+namespace sarde {
+
+namespace {
+
+constexpr std::size_t deepest_reference = 10;
+constexpr std::size_t longest_value = 64U << 10U;
+
+std::string lowered(std::string text) {
+  std::ranges::transform(text, text.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+class IniReader {
+ public:
+  explicit IniReader(std::string what) : what_(std::move(what)) {}
+
+  std::vector<IniSection> read(std::string_view text) {
+    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+    for (const auto& line : split(text, '\n')) {
+      ++line_;
+      take(line);
+    }
+    for (auto& section : sections_) {
+      for (auto& value : section.values) value.value = trimmed(value.value);
+    }
+    const auto raw = sections_;
+    for (auto& section : sections_) {
+      for (auto& value : section.values) {
+        line_ = value.line;
+        value.value = interpolated(value.value, section.name, raw, 0);
+      }
+    }
+    return std::move(sections_);
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& why) const {
+    throw Error(Blame::job, what_ + ", line " + std::to_string(line_) + ": " + why);
+  }
+
+  void take(const std::string& line) {
+    const auto text = trimmed(line);
+    if (text.starts_with('#') || text.starts_with(';')) return;
+    const bool indented = !line.empty() && (line.front() == ' ' || line.front() == '\t');
+    if (text.empty() || (indented && value_is_open_)) {
+      if (value_is_open_) sections_.back().values.back().value += '\n' + text;
+      return;
+    }
+    value_is_open_ = false;
+    if (text.front() == '[' && text.find(']') != std::string::npos) {
+      begin_section(text.substr(1, text.rfind(']') - 1));
+    } else {
+      begin_value(text);
+    }
+  }
+
+  void begin_section(const std::string& name) {
+    if (std::ranges::find(sections_, name, &IniSection::name) != sections_.end())
+      fail("section " + quote(name) + " is there twice");
+    sections_.push_back({.name = name, .line = line_, .values = {}});
+  }
+
+  void begin_value(const std::string& text) {
+    const auto delimiter = text.find_first_of("=:");
+    if (delimiter == std::string::npos || delimiter == 0)
+      fail(quote(text) + " is neither [section] nor key = value");
+    if (sections_.empty()) fail("a value stands before the first [section]");
+    auto& values = sections_.back().values;
+    auto key = lowered(trimmed(text.substr(0, delimiter)));
+    if (std::ranges::find(values, key, &IniValue::key) != values.end())
+      fail("key " + quote(key) + " is there twice");
+    values.push_back({.key = std::move(key), .value = text.substr(delimiter + 1), .line = line_});
+    value_is_open_ = true;
+  }
+
+  [[nodiscard]] const std::string& referred(const std::string& key, const std::string& section,
+                                            const std::vector<IniSection>& raw) const {
+    for (const auto& name : {section, std::string("DEFAULT")}) {
+      const auto found = std::ranges::find(raw, name, &IniSection::name);
+      if (found == raw.end()) continue;
+      const auto value = std::ranges::find(found->values, key, &IniValue::key);
+      if (value != found->values.end()) return value->value;
+    }
+    fail("%(" + key + ")s refers to no key of this section or of [DEFAULT]");
+  }
+
+  [[nodiscard]] std::string interpolated(const std::string& value, const std::string& section,
+                                         const std::vector<IniSection>& raw, std::size_t depth) const {
+    if (depth > deepest_reference) fail("its %(…)s refer to each other without an end");
+    std::string result;
+    for (std::size_t at = 0; at < value.size() && result.size() < longest_value;) {
+      if (value[at] != '%') {
+        result += value[at++];
+        continue;
+      }
+      const auto end = value.find(")s", at);
+      if (value.compare(at, 2, "%%") == 0) {
+        result += '%';
+        at += 2;
+      } else if (value.compare(at, 2, "%(") == 0 && end != std::string::npos) {
+        const auto key = lowered(value.substr(at + 2, end - at - 2));
+        result += interpolated(referred(key, section, raw), section, raw, depth + 1);
+        at = end + 2;
+      } else {
+        fail("a single % must be written %%");
+      }
+    }
+    if (result.size() >= longest_value) fail("the value is too long");
+    return result;
+  }
+
+  std::string what_;
+  unsigned line_ = 0;
+  bool value_is_open_ = false;
+  std::vector<IniSection> sections_;
+};
+
+}  // namespace
+
+std::vector<IniSection> parse_ini(std::string_view text, const std::string& what) {
+  return IniReader(what).read(text);
+}
+
+}  // namespace sarde

@@ -1,0 +1,174 @@
+#include "core/image/image_removal.hpp"
+
+#include <algorithm>
+#include <set>
+#include <sys/stat.h>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/unpacked_marker.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+using std::chrono::seconds;
+
+namespace {
+
+/// What a killed process leaves in folders that are ours: long enough that nobody is still at work there.
+constexpr seconds abandoned_after(24 * 3600);
+
+std::uint64_t space_of(const fs::path& path) {
+  struct stat status {};
+
+  constexpr std::uint64_t block = 512;
+  return ::lstat(path.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * block : 0;
+}
+
+/// Zero for what is gone, or in the future.
+seconds age_of(const fs::path& path) {
+  struct stat status {};
+
+  if (::stat(path.c_str(), &status) != 0) return seconds(0);
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  return seconds(std::max<std::int64_t>(0, now - status.st_mtim.tv_sec));
+}
+
+void remove_counted(const fs::path& path, Removal removal, RemovedFiles& removed) {
+  ++removed.files;
+  removed.bytes += fs::is_directory(path) ? disk_space_of(path) : space_of(path);
+  if (removal == Removal::real) remove_if_there(path);
+}
+
+void add(RemovedFiles& sum, const RemovedFiles& more) {
+  sum.files += more.files;
+  sum.bytes += more.bytes;
+}
+
+/// Hex digests of all blobs that the layout's entries name. Throws Error if one cannot be read.
+std::set<std::string> referenced_blobs(const OciLayout& layout, const std::vector<IndexEntry>& entries) {
+  std::set<std::string> blobs;
+  for (const auto& entry : entries) {
+    blobs.insert(entry.manifest.digest.hex());
+    const auto text = layout.read_blob(entry.manifest);
+    if (is_index(text)) throw Error("an index of several platforms is in it");
+    const auto manifest = parse_manifest(text, "the manifest");
+    blobs.insert(manifest.config.digest.hex());
+    for (const auto& layer : manifest.layers) blobs.insert(layer.digest.hex());
+  }
+  return blobs;
+}
+
+RemovedFiles remove_abandoned(const fs::path& parent, std::string_view prefix, Removal removal) {
+  RemovedFiles removed;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(parent, error)) {
+    if (!entry.path().filename().string().starts_with(prefix)) continue;
+    if (age_of(entry.path()) >= abandoned_after) remove_counted(entry.path(), removal, removed);
+  }
+  return removed;
+}
+
+RemovedFiles remove_unreferenced_in(const OciLayout& layout, seconds grace, Removal removal) {
+  RemovedFiles removed;
+  const auto keep = referenced_blobs(layout, layout.index());
+  std::error_code error;
+  for (const auto& blob : fs::directory_iterator(layout.blobs(), error)) {
+    if (keep.contains(blob.path().filename().string()) || age_of(blob.path()) < grace) continue;
+    remove_counted(blob.path(), removal, removed);
+  }
+  return removed;
+}
+
+}  // namespace
+
+std::uint64_t disk_space_of(const fs::path& folder) {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  for (auto at = fs::recursive_directory_iterator(folder, error); !error && at != fs::recursive_directory_iterator();
+       at.increment(error))
+    bytes += space_of(at->path());
+  return bytes;
+}
+
+std::vector<UnpackedFolder> unpacked_folders(const fs::path& vmdir) {
+  std::vector<UnpackedFolder> folders;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(vmdir, error)) {
+    if (!entry.is_directory(error) || entry.path().filename().string().starts_with('.')) continue;
+    const auto marker = read_unpacked_marker(entry.path());
+    if (!marker) continue;
+    folders.push_back({.path = entry.path(),
+                       .config_digest = marker->first.config_digest,
+                       .disks_changed = marker->second == DisksState::changed});
+  }
+  std::ranges::sort(folders, {}, &UnpackedFolder::path);
+  return folders;
+}
+
+RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const ImageStore& images,
+                            const FileLock::Waiting& waiting, Removal removal) {
+  RemovedFiles removed;
+  std::set<fs::path> counted;  // entries may share blobs
+  for (const auto& entry : gone) {
+    const auto lock = images.lock_blobs(entry.layout);
+    const IndexEntry leaving{.manifest = entry.manifest, .tag = entry.tag};
+    auto left = entry.layout.index();
+    std::erase_if(left, [&](const IndexEntry& other) {
+      return std::ranges::any_of(gone, [&](const CatalogEntry& one) {
+        return one.layout.folder() == entry.layout.folder() && one.tag == other.tag &&
+               one.manifest.digest == other.manifest.digest;
+      });
+    });
+    const auto keep = referenced_blobs(entry.layout, left);
+    if (removal == Removal::real) entry.layout.untag(leaving, waiting);
+    for (const auto& blob : entry.blobs) {
+      std::error_code error;
+      const auto path = entry.layout.blob(blob.digest);
+      if (keep.contains(blob.digest.hex()) || !fs::exists(path, error)) continue;
+      if (counted.insert(path).second) remove_counted(path, removal, removed);
+    }
+  }
+  return removed;
+}
+
+RemovedFiles remove_unreferenced(const ImageStore& images, seconds grace, Removal removal,
+                                 const std::function<void(const std::string&)>& complain) {
+  RemovedFiles removed;
+  for (const auto& [repository, layout] : images.layouts()) {
+    try {
+      if (const auto lock = FileLock::try_for(blobs_lock(layout))) {
+        add(removed, remove_unreferenced_in(layout, grace, removal));
+      } else {
+        complain("images of " + quote(repository) + " are left as they are: blobs are being added");
+      }
+    } catch (const Error& error) {
+      complain("images of " + quote(repository) + " are left as they are: " + error.what());
+    }
+  }
+  add(removed, remove_abandoned(images.ocidir(), ".sarde-", removal));
+  add(removed, remove_abandoned(images.vmdir(), ".incoming-", removal));
+  return removed;
+}
+
+RemovedFiles remove_unpacked(const UnpackedFolder& folder, Removal removal) {
+  RemovedFiles removed;
+  const auto lock = FileLock::try_for(unpacked_lock(folder.path.parent_path(), folder.path.filename().string()));
+  if (lock) remove_counted(folder.path, removal, removed);
+  return removed;
+}
+
+seconds unused_for(const UnpackedFolder& folder) {
+  return age_of(folder.path);
+}
+
+seconds unused_for(const CatalogEntry& entry, const std::vector<UnpackedFolder>& folders) {
+  auto age = age_of(entry.layout.blob(entry.manifest.digest));
+  for (const auto& folder : folders) {
+    if (folder.config_digest == entry.config_digest.text()) age = std::min(age, unused_for(folder));
+  }
+  return age;
+}
+
+}  // namespace sarde

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/image/image_store.hpp"
+
+namespace sarde {
+
+/// Whether files are removed, or only counted.
+enum class Removal { real, pretended };
+
+struct RemovedFiles {
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;  ///< of disk space
+};
+
+/// An unpacked image in vmdir, whole and with its marker.
+struct UnpackedFolder {
+  std::filesystem::path path;
+  std::string config_digest;
+  bool disks_changed = false;  ///< somebody has used them as they are: what is in them is nowhere else
+};
+
+/// The unpacked images.
+std::vector<UnpackedFolder> unpacked_folders(const std::filesystem::path& vmdir);
+
+/// Takes these entries out of their layouts' indexes, and removes the blobs that no other entry there names.
+/// Throws Error, also when another process adds blobs there at the moment.
+RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const ImageStore& images,
+                            const FileLock::Waiting& waiting, Removal removal);
+
+/// Removes blobs that no entry of their layout names, and what a killed process left: all of it only if older
+/// than `grace`, for other programs put blobs there before their names. A layout that cannot be read wholly,
+/// or to which blobs are being added, is left as it is, and said to `complain`.
+RemovedFiles remove_unreferenced(const ImageStore& images, std::chrono::seconds grace, Removal removal,
+                                 const std::function<void(const std::string&)>& complain);
+
+/// Removes an unpacked image; nothing if another process is at work in it.
+RemovedFiles remove_unpacked(const UnpackedFolder& folder, Removal removal);
+
+/// Disk space taken by all files below a folder.
+std::uint64_t disk_space_of(const std::filesystem::path& folder);
+
+/// Seconds since the image was last used or fetched, by its manifest's file and its unpacked folders.
+std::chrono::seconds unused_for(const CatalogEntry& entry, const std::vector<UnpackedFolder>& folders);
+
+/// The same for an unpacked image whose packed form is gone.
+std::chrono::seconds unused_for(const UnpackedFolder& folder);
+
+}  // namespace sarde

@@ -1,0 +1,92 @@
+#include "executor/commands/clone_command.hpp"
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/disk_overlay.hpp"
+#include "core/system/files.hpp"
+#include "executor/commands/transfer_commands.hpp"
+#include "executor/stages/thin_copies.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Copies {
+  std::string xml;
+  std::map<std::string, DiskFile> files;  ///< by the disk's file in the XML
+};
+
+StoredImage obtain(const CommandParts& parts, const ImageReference& reference) {
+  if (parts.images.has(reference)) return parts.images.load(reference);
+  return fetch_image(parts, reference.text());
+}
+
+Copies copies_of_image(const CommandParts& parts, const std::string& source, const fs::path& folder) {
+  const auto image = obtain(parts, ImageReference::parse(source));
+  parts.images.mark_used(image);
+  const auto unpacked =
+      parts.images.unpack(image, parts.images.folder_for_jobs(image), parts.progress("unpacking"));
+  const auto domain = parse_domain(image.domain_xml, "the image's domain");
+  return {.xml = image.domain_xml,
+          .files = make_thin_copies(domain, unpacked, [&](const std::string& disk) { return folder / disk; })};
+}
+
+Copies copies_of_vm(const CommandParts& parts, const std::string& source, const fs::path& folder) {
+  auto& hypervisor = parts.hypervisor();
+  if (hypervisor.state(source) == DomainState::running)
+    throw Error(Blame::job, "clone VM " + quote(source) +
+                                ": it is running, and its disks change under a thin copy; shut it down first");
+  Copies copies{.xml = hypervisor.definition(source), .files = {}};
+  for (const auto& disk : parse_domain(copies.xml, "the definition of VM '" + source + "'").disks) {
+    const fs::path base = disk.file;
+    if (disk.read_only || disk.device == "cdrom") {
+      copies.files[disk.file] = {.path = base, .format = disk.format.empty() ? "raw" : disk.format};
+      continue;
+    }
+    if (disk.format != "qcow2" && disk.format != "raw")
+      throw Error(Blame::job, "clone VM " + quote(source) + ": " + base.string() + " has the format " +
+                                  quote(disk.format) + "; qcow2 and raw are supported");
+    // Two disks may have one name in different folders: the target's device name tells them apart.
+    const auto copy = folder / (disk.target + "-" + base.filename().string());
+    create_overlay({.base = base, .base_format = disk.format, .overlay = copy});
+    copies.files[disk.file] = {.path = copy, .format = "qcow2"};
+  }
+  if (copies.files.empty()) throw Error(Blame::job, "clone VM " + quote(source) + ": it has no disk in a file");
+  return copies;
+}
+
+}  // namespace
+
+std::string clone_vm(const CommandParts& parts, const std::string& source, const std::string& target) {
+  const auto start = parts.clock.now();
+  if (!is_bare_file_name(target)) throw Error(Blame::job, "clone: " + quote(target) + " cannot be a VM's name");
+  auto& hypervisor = parts.hypervisor();
+  if (hypervisor.uuid(target)) throw Error(Blame::job, "clone: there is a VM " + quote(target) + " already");
+  const auto& vmdir = parts.images.vmdir();
+  const auto folder = vmdir / target;
+  std::error_code ignored;
+  if (fs::exists(folder, ignored))
+    throw Error(Blame::job, "clone: " + folder.string() + " is there already; remove it, or choose another name");
+  make_folders(vmdir, 0755);
+  auto incoming = TempFolder::in(vmdir, ".incoming-", 0755);
+  auto copies = hypervisor.uuid(source) ? copies_of_vm(parts, source, incoming.path())
+                                        : copies_of_image(parts, source, incoming.path());
+  for (auto& [disk, file] : copies.files) {
+    if (file.path.parent_path() == incoming.path()) file.path = folder / file.path.filename();
+  }
+  const auto xml = domain_to_define(copies.xml, target, copies.files);
+  incoming.rename_to(folder);
+  try {
+    const auto uuid = within("clone " + quote(source), [&] { return hypervisor.define(xml); });
+    parts.reporter.say("Defined VM " + target + ", whose disks in " + folder.string() + " are thin copies" +
+                       parts.since(start));
+    return parts.settings.call.print_uuid ? uuid : target;
+  } catch (const Error&) {
+    remove_if_there(folder);
+    throw;
+  }
+}
+
+}  // namespace sarde

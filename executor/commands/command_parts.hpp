@@ -1,0 +1,31 @@
+#pragma once
+
+#include "config/settings.hpp"
+#include "core/image/image_store.hpp"
+#include "core/image/registry.hpp"
+#include "core/system/environment.hpp"
+#include "executor/stages/job_resources.hpp"
+#include "executor/stages/reporter.hpp"
+
+namespace sarde {
+
+/// What commands work with. Each command is a function in a file of its own; it returns what goes to stdout.
+struct CommandParts {
+  const Settings& settings;
+  const Environment& environment;
+  const ImageStore& images;
+  Registry& registry;
+  HypervisorSource hypervisor;
+  Clock& clock;
+  Cancellation& cancellation;
+  Reporter& reporter;
+  unsigned threads = 1;
+
+  /// " (3.2 s)"
+  [[nodiscard]] std::string since(TimePoint start) const;
+
+  /// A DiskProgress, or a RegistryAccess's, that shows how far `doing` is.
+  [[nodiscard]] std::function<void(std::uint64_t, std::uint64_t)> progress(std::string doing) const;
+};
+
+}  // namespace sarde

@@ -1,0 +1,65 @@
+#include "executor/commands/image_users.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/disk_chain.hpp"
+#include "core/image/qcow2_header.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The file and all that it reads from, as far as that can be followed.
+void follow(const fs::path& file, std::set<fs::path>& files) {
+  std::error_code error;
+  const auto path = fs::weakly_canonical(file, error);
+  if (error || !files.insert(path).second || !fs::is_regular_file(path, error)) return;
+  try {
+    const auto header = read_qcow2_header(path);
+    if (header && header->backing_file) follow(backing_path(path, *header->backing_file), files);
+  } catch (const Error&) {
+    // A disk that cannot be read leads no further; the folder that it is in counts.
+  }
+}
+
+bool is_inside(const fs::path& file, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first == folder.end();
+}
+
+}  // namespace
+
+ImageUsers::ImageUsers(const CommandParts& parts, const std::vector<UnpackedFolder>& folders) {
+  for (const auto& domain : parts.hypervisor().domain_files()) {
+    std::set<fs::path> files;
+    for (const auto& file : domain.files) follow(file, files);
+    for (const auto& folder : folders) {
+      const auto real = fs::weakly_canonical(folder.path);
+      const bool uses = std::ranges::any_of(files, [&](const fs::path& file) { return is_inside(file, real); });
+      if (uses) users_.emplace(folder.config_digest, domain.name);
+    }
+  }
+  std::error_code error;
+  for (const auto& job : fs::directory_iterator(parts.settings.jobsdir, error)) {
+    if (const auto digest = JobFolder(job.path()).image()) users_.emplace(*digest, job.path().filename().string());
+  }
+}
+
+std::vector<std::string> ImageUsers::of(const std::string& config_digest) const {
+  std::set<std::string> names;
+  const auto [first, last] = users_.equal_range(config_digest);
+  for (auto user = first; user != last; ++user) names.insert(user->second);
+  return {names.begin(), names.end()};
+}
+
+std::vector<std::string> ImageUsers::but_base_vm(const std::string& config_digest) const {
+  auto names = of(config_digest);
+  std::erase(names, config_digest);
+  return names;
+}
+
+}  // namespace sarde

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/image/image_removal.hpp"
+#include "executor/commands/command_parts.hpp"
+
+namespace sarde {
+
+/// Who uses which image: VMs, running or not, by the files that their disks read from, and jobs by what they
+/// noted. Where libvirt cannot be asked nothing is known, and it throws Error.
+class ImageUsers {
+ public:
+  ImageUsers(const CommandParts& parts, const std::vector<UnpackedFolder>& folders);
+
+  /// Users of an image, by its config's digest: "VM 'x'", "job VM 'y'"; none if empty.
+  [[nodiscard]] std::vector<std::string> of(const std::string& config_digest) const;
+
+  /// The same without the VM that `import` defined for the image under its own name.
+  [[nodiscard]] std::vector<std::string> but_base_vm(const std::string& config_digest) const;
+
+ private:
+  std::multimap<std::string, std::string> users_;  ///< config digest → VM's name
+};
+
+}  // namespace sarde

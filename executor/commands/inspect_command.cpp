@@ -1,0 +1,180 @@
+#include "executor/commands/inspect_command.hpp"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/qcow2_header.hpp"
+#include "core/vm/domain_xml.hpp"
+
+namespace sarde {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+StoredImage load(const CommandParts& parts, const std::string& container) {
+  return parts.settings.call.raw ? parts.images.load_folder(container)
+                                 : parts.images.load(ImageReference::parse(container));
+}
+
+/// What is known of a disk; what is not stays empty.
+struct DiskFacts {
+  std::string name;
+  std::string type;
+  std::optional<std::uint64_t> size;
+  std::optional<std::uint64_t> virtual_size;
+  std::uint64_t compressed = 0;
+  std::size_t layers = 0;
+  std::optional<std::string> backing;
+};
+
+std::optional<std::string> annotated(const Descriptor& layer, const char* key) {
+  const auto found = layer.annotations.find(key);
+  if (found == layer.annotations.end()) return std::nullopt;
+  return found->second;
+}
+
+/// From the manifest alone.
+DiskFacts facts_in_manifest(const DiskLayers& disk) {
+  const auto& first = disk.chunks.front();
+  DiskFacts facts{.name = annotated(first, annotation::disk_name).value_or(""),
+                  .type = first.media_type,
+                  .size = {},
+                  .virtual_size = {},
+                  .compressed = 0,
+                  .layers = disk.chunks.size(),
+                  .backing = annotated(first, annotation::disk_backing)};
+  if (const auto size = annotated(first, annotation::disk_size)) facts.size = parse_number(*size);
+  for (const auto& chunk : disk.chunks) facts.compressed += chunk.size;
+  return facts;
+}
+
+/// From the disk's own bytes.
+DiskFacts facts_in_disk(const CommandParts& parts, const StoredImage& image, const DiskLayers& disk) {
+  auto facts = facts_in_manifest(disk);
+  const auto summary =
+      summarize_disk(image.layout, disk, {.threads = parts.threads, .progress = parts.progress("reading")},
+                     parts.cancellation);
+  facts.name = summary.name;
+  facts.size = summary.size;
+  if (const auto header = parse_qcow2_header(summary.head, quote(summary.name))) {
+    facts.virtual_size = header->virtual_size;
+    facts.backing = header->backing_file;
+  }
+  return facts;
+}
+
+ordered_json to_json(const DiskFacts& disk) {
+  const auto number = [](const std::optional<std::uint64_t>& value) {
+    return value ? ordered_json(*value) : ordered_json();
+  };
+  return {{"name", disk.name.empty() ? ordered_json() : ordered_json(disk.name)},
+          {"type", disk.type},
+          {"size", number(disk.size)},
+          {"virtual_size", number(disk.virtual_size)},
+          {"compressed_size", disk.compressed},
+          {"layers", disk.layers},
+          {"backing_file", disk.backing ? ordered_json(*disk.backing) : ordered_json()}};
+}
+
+ordered_json facts_of(const CommandParts& parts, const StoredImage& image, bool is_local) {
+  const auto manifest = parse_manifest(image.layout.read_blob(image.manifest), "the manifest");
+  const auto domain = parse_domain(image.domain_xml, "the image's domain");
+  ordered_json facts{{"name", image.reference.text()},
+                     {"where", is_local ? "cache" : "registry"},
+                     {"digest", image.manifest.digest.text()},
+                     {"id", image.config_digest.text()},
+                     {"created", image.created},
+                     {"architecture", domain.architecture},
+                     {"compressed_size", image.compressed_size()}};
+  std::optional<std::uint64_t> size = 0;
+  auto disks = ordered_json::array();
+  for (const auto& disk : image.disks) {
+    const auto found = is_local ? facts_in_disk(parts, image, disk) : facts_in_manifest(disk);
+    size = size && found.size ? std::optional(*size + *found.size) : std::nullopt;
+    disks.push_back(to_json(found));
+  }
+  facts["size"] = size ? ordered_json(*size) : ordered_json();
+  facts["login"] = image.vm_config.username ? ordered_json(*image.vm_config.username) : ordered_json();
+  facts["services"] = ordered_json::array();
+  if (!image.vm_config_text.empty()) {
+    const auto config = parse_json(image.vm_config_text, "the vm config");
+    if (config.contains("services")) facts["services"] = config["services"];
+  }
+  facts["disks"] = std::move(disks);
+  facts["layers"] = ordered_json::array();
+  for (const auto& layer : manifest.layers) {
+    facts["layers"].push_back(
+        {{"type", layer.media_type}, {"digest", layer.digest.text()}, {"size", layer.size}});
+  }
+  return facts;
+}
+
+std::string size_or_unknown(const ordered_json& value) {
+  return value.is_number() ? size_text(value.get<std::uint64_t>()) : "unknown before it is fetched";
+}
+
+/// Foreign text: without quotes if it is harmless.
+std::string shown(const ordered_json& value) {
+  const auto text = value.is_string() ? value.get<std::string>() : value.dump();
+  const auto quoted = quote(text);
+  return quoted == "'" + text + "'" ? text : quoted;
+}
+
+std::string as_text(const ordered_json& facts) {
+  std::string text;
+  const auto line = [&](const std::string& key, const std::string& value) {
+    text += key + std::string(key.size() < 14 ? 14 - key.size() : 1, ' ') + value + "\n";
+  };
+  for (const auto* key : {"name", "where", "digest", "id", "created", "architecture"}) line(key, shown(facts[key]));
+  line("compressed", size_text(facts["compressed_size"].get<std::uint64_t>()));
+  line("uncompressed", size_or_unknown(facts["size"]));
+  line("login", facts["login"].is_null() ? "none said" : shown(facts["login"]));
+  for (const auto& service : facts["services"]) {
+    if (!service.is_object()) continue;
+    line("port", shown(service.value("port", ordered_json())) + "/" + shown(service.value("protocol", ordered_json("tcp"))) +
+                     " " + shown(service.value("service", ordered_json(""))));
+  }
+  for (const auto& disk : facts["disks"]) {
+    line("disk", (disk["name"].is_null() ? "(name unknown before it is fetched)" : shown(disk["name"])) + ", " +
+                     size_text(disk["compressed_size"].get<std::uint64_t>()) + " compressed, " +
+                     size_or_unknown(disk["size"]) + " uncompressed" +
+                     (disk["virtual_size"].is_null()
+                          ? ""
+                          : ", " + size_text(disk["virtual_size"].get<std::uint64_t>()) + " for the guest") +
+                     ", " + shown(disk["layers"]) + " layer(s)" +
+                     (disk["backing_file"].is_null() ? "" : ", reads from " + shown(disk["backing_file"])));
+  }
+  for (const auto& layer : facts["layers"])
+    line("layer", shown(layer["digest"]) + "  " + size_text(layer["size"].get<std::uint64_t>()) + "  " + shown(layer["type"]));
+  text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+std::string config_of_image(const CommandParts& parts, const std::string& container) {
+  const auto image = load(parts, container);
+  if (image.vm_config_text.empty()) return "";
+  return ordered_json::parse(image.vm_config_text).dump(2);
+}
+
+std::string inspect_image(const CommandParts& parts, const std::string& container) {
+  const auto& call = parts.settings.call;
+  const auto answer = [&](const StoredImage& image, bool is_local) {
+    const auto facts = facts_of(parts, image, is_local);
+    return call.json ? facts.dump(2) : as_text(facts);
+  };
+  const bool is_local =
+      call.raw || (!call.remote && parts.images.has(ImageReference::parse(container)));
+  if (is_local) return answer(load(parts, container), true);
+  const auto reference = ImageReference::parse(container);
+  make_folders(parts.images.ocidir(), 0755);
+  const auto folder = TempFolder::in(parts.images.ocidir(), ".sarde-inspect-", 0700);
+  return answer(parts.images.fetch_description(reference, OciLayout(folder.path()), parts.registry, {}), false);
+}
+
+}  // namespace sarde

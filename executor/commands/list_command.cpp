@@ -1,0 +1,81 @@
+#include "executor/commands/list_command.hpp"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+
+namespace sarde {
+
+namespace {
+
+using nlohmann::ordered_json;
+using States = std::map<std::string, bool>;
+
+/// Nothing is known of VMs where libvirt is away; the images are there all the same.
+States states_of_vms(const CommandParts& parts) {
+  try {
+    return parts.hypervisor().domains();
+  } catch (const Error& error) {
+    parts.reporter.warn(std::string("WARNING: ") + error.what() + "; VMs are shown as missing");
+    return {};
+  }
+}
+
+std::string as_json(const std::vector<CatalogEntry>& entries, const States& states) {
+  auto list = ordered_json::array();
+  for (const auto& entry : entries) {
+    const auto state = states.find(entry.config_digest.text());
+    list.push_back({{"source", "oci"},
+                    {"name", entry.repository},
+                    {"tag", entry.tag.empty() ? ordered_json() : ordered_json(entry.tag)},
+                    {"digest", entry.manifest.digest.text()},
+                    {"id", entry.config_digest.text()},
+                    {"state", state == states.end() ? ordered_json() : ordered_json(state->second)}});
+  }
+  return list.dump(2);
+}
+
+std::string shortened(const Digest& digest) {
+  constexpr std::size_t digits = 12;
+  return "sha256:" + digest.hex().substr(0, digits);
+}
+
+std::string as_table(const std::vector<CatalogEntry>& entries, const States& states) {
+  std::vector<std::array<std::string, 4>> rows{{"SOURCE", "NAME", "IMAGE ID", "STATE"}};
+  for (const auto& entry : entries) {
+    const auto state = states.find(entry.config_digest.text());
+    const bool has_tag = !entry.tag.empty() && !Digest::parse(entry.tag);
+    rows.push_back({"oci",
+                    entry.repository + (has_tag ? ":" + entry.tag : "@" + shortened(entry.manifest.digest)),
+                    shortened(entry.config_digest),
+                    state == states.end() ? "missing"
+                    : state->second       ? "running"
+                                          : "stopped"});
+  }
+  std::array<std::size_t, 4> widths{};
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::vector<std::string> lines;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i + 1 < row.size(); ++i)
+      line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
+    lines.push_back(line + row.back());
+  }
+  return join(lines, "\n");
+}
+
+}  // namespace
+
+std::string list_images(const CommandParts& parts) {
+  const auto entries =
+      parts.images.catalog([&](const std::string& line) { parts.reporter.warn("WARNING: " + line); });
+  const auto states = entries.empty() ? States() : states_of_vms(parts);
+  return parts.settings.call.json ? as_json(entries, states) : as_table(entries, states);
+}
+
+}  // namespace sarde

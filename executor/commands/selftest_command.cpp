@@ -1,0 +1,99 @@
+#include "executor/commands/selftest_command.hpp"
+
+#include <nlohmann/json.hpp>
+#include <sys/statvfs.h>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/reflink.hpp"
+#include "core/system/files.hpp"
+#include "core/system/subprocess.hpp"
+#include "core/vm/domain_xml.hpp"
+
+namespace sarde {
+
+namespace {
+
+struct Finding {
+  std::string what;
+  bool is_well = true;
+  std::string detail;
+};
+
+class Tester {
+ public:
+  explicit Tester(const CommandParts& parts) : parts_(parts) {}
+
+  std::vector<Finding> run() {
+    look_at("skopeo", [&] { return first_line_of({"skopeo", "--version"}); });
+    look_at("libvirt", [&] {
+      return parts_.settings.connect + " answers, " + std::to_string(parts_.hypervisor().domains().size()) + " VM(s)";
+    });
+    look_at("virtualisation", [&] {
+      const auto cpuinfo = read_file_if_there("/proc/cpuinfo").value_or("");
+      const auto type = usable_virt_type(parts_.hypervisor().offers_kvm("x86_64"), "x86_64", cpuinfo);
+      return std::string(type == VirtType::kvm ? "KVM" : "none in the hardware: VMs are emulated, which is slow");
+    });
+    for (const auto& [name, folder] : {std::pair("ocidir", parts_.settings.ocidir),
+                                       std::pair("vmdir", parts_.settings.vmdir),
+                                       std::pair("jobsdir", parts_.settings.jobsdir)}) {
+      look_at(name, [&, folder = folder] { return folder_facts(folder); });
+    }
+    return std::move(findings_);
+  }
+
+ private:
+  template <typename Look>
+  void look_at(const std::string& what, Look look) {
+    try {
+      findings_.push_back({.what = what, .is_well = true, .detail = look()});
+    } catch (const Cancelled&) {
+      throw;
+    } catch (const Error& error) {
+      findings_.push_back({.what = what, .is_well = false, .detail = error.what()});
+    }
+  }
+
+  std::string first_line_of(const std::vector<std::string>& argv) {
+    const auto& all = parts_.environment.all();
+    const auto result = run_program({.argv = argv, .environment = {all.begin(), all.end()}},
+                                    {.clock = parts_.clock,
+                                     .cancellation = parts_.cancellation,
+                                     .deadline = parts_.clock.now() + std::chrono::seconds(20)});
+    if (!result.succeeded()) throw Error(argv.front() + " fails: " + quote(printable_tail(result.errors, 1)));
+    return split(result.output, '\n').front();
+  }
+
+  static std::string folder_facts(const std::filesystem::path& folder) {
+    make_folders(folder, 0755);
+    const auto probe = TempFolder::in(folder, ".sarde-selftest-", 0700);
+    struct statvfs room {};
+
+    if (::statvfs(folder.c_str(), &room) != 0) throw Error("look at " + folder.string() + ": " + errno_text(errno));
+    return folder.string() + ", " + size_text(std::uint64_t{room.f_bavail} * room.f_frsize) + " free, " +
+           (can_share_extents(probe.path()) ? "files can share extents" : "files cannot share extents");
+  }
+
+  const CommandParts& parts_;
+  std::vector<Finding> findings_;
+};
+
+}  // namespace
+
+SelftestAnswer self_test(const CommandParts& parts) {
+  parts.reporter.warn("This line is a warning: it is always shown");
+  parts.reporter.say("This line is a step: -q hides it");
+  parts.reporter.detail("This line is a detail: -v shows it");
+  SelftestAnswer answer;
+  auto list = nlohmann::ordered_json::array();
+  std::vector<std::string> lines;
+  for (const auto& finding : Tester(parts).run()) {
+    answer.all_is_well = answer.all_is_well && finding.is_well;
+    list.push_back({{"what", finding.what}, {"ok", finding.is_well}, {"detail", finding.detail}});
+    lines.push_back((finding.is_well ? "ok      " : "FAILED  ") + finding.what + ": " + finding.detail);
+  }
+  answer.text = parts.settings.call.json ? list.dump(2) : join(lines, "\n");
+  return answer;
+}
+
+}  // namespace sarde

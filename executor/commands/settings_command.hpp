@@ -1,0 +1,18 @@
+#pragma once
+
+#include <filesystem>
+#include <set>
+#include <string>
+
+#include "config/settings.hpp"
+
+namespace sarde {
+
+/// `settings`: every setting that has a value and where it comes from, as TOML with comments, or as JSON. A
+/// password is not shown, only where it is set.
+std::string show_settings(const OptionValues& values, bool as_json);
+
+/// `settings convert FILE.ini`: one of sardinecake's files as TOML; what has no meaning here is in comments.
+std::string convert_settings(const std::filesystem::path& ini, const std::set<std::string>& known_commands);
+
+}  // namespace sarde
