@@ -92,22 +92,15 @@ fs::path backing_path(const fs::path& file, const std::string& backing_text) {
 
 std::vector<ChainFile> image_files(const std::vector<ChainTop>& tops) {
   std::vector<ChainFile> files;
-  std::vector<fs::path> top_paths;
   for (const auto& top : tops) {
-    const auto chain = chain_of(top);
-    top_paths.push_back(chain.back().path);
-    for (const auto& file : chain) {
+    for (const auto& file : chain_of(top)) {
       if (std::ranges::find(files, file.path, &ChainFile::path) == files.end()) files.push_back(file);
     }
   }
+  // Bases come first, and keep their names: so they are the same blobs as in an image of their own.
   std::map<fs::path, std::string> names;
   Names given;
-  for (const auto& path : top_paths) {
-    if (!names.contains(path)) names[path] = given.give(path);
-  }
-  for (const auto& file : files) {
-    if (!names.contains(file.path)) names[file.path] = given.give(file.path);
-  }
+  for (const auto& file : files) names[file.path] = given.give(file.path);
   for (auto& file : files) {
     file.name = names[file.path];
     if (!file.backing_text.empty())

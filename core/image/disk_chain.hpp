@@ -22,7 +22,7 @@ struct ChainTop {
 };
 
 /// The files that these disks consist of, each once, bases before what reads from them, and the names that
-/// they have in an image. A top keeps its own name where no earlier one has it. Throws Error (the job's
+/// they have in an image: a file keeps its own where no earlier one has it. Throws Error (the job's
 /// fault), naming the file, for a chain that loops, misses a file, leaves a format unsaid, has its data in an
 /// external file or in something else than a file, and for formats other than qcow2 and raw.
 std::vector<ChainFile> image_files(const std::vector<ChainTop>& tops);

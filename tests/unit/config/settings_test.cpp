@@ -101,7 +101,7 @@ TEST_CASE("settings: whatever is wrong in a file is named with its file, line an
       {"network = [\n", "line "},
       {"compression = \"best\"\n", "compression: 'best' is not one of small, fast"},
       {"chunksize = \"12 parsecs\"\n", "chunksize: '12 parsecs' is not a size"},
-      {"boot-timeout = 0\n", "boot-timeout: '0' is not a whole number of seconds"},
+      {"boot-timeout = 0\n", "boot-timeout: '0' is not a is not a time such as"},
       {"[commands.nonsense]\nnetwork = \"a\"\n", "there is no command 'nonsense'"},
       {"[images]\nnetwork = \"a\"\n", "is not a section"},
       {"[images.\"*\"]\nnonsense = \"a\"\n", "line 2: there is no option 'nonsense'"},
@@ -136,6 +136,10 @@ TEST_CASE("settings: sizes know their units") {
   CHECK(parse_size("256MiB") == 256U << 20U);
   CHECK(parse_size("1 GB") == 1'000'000'000);
   CHECK(parse_size("64k") == 65536);
+  CHECK(parse_seconds("90") == 90);
+  CHECK(parse_seconds("45m") == 2700);
+  CHECK(parse_seconds("30d") == 2592000);
+  for (const auto* wrong : {"", "d", "1y", "1.5h", "-1", "99999999999999999999w"}) CHECK_FALSE(parse_seconds(wrong));
   for (const auto* wrong : {"", "MiB", "1 XB", "1.5G", "-1", "99999999999999999999", "18446744073709551615K"})
     CHECK_FALSE(parse_size(wrong));
 }
@@ -149,8 +153,30 @@ TEST_CASE("settings: the example file is read, and names every option there is")
   }());
   CHECK(file.images.size() == 1);
   for (const auto& rule : option_rules()) {
+    if (rule.scope == OptionScope::call) continue;
     CAPTURE(rule.name);
     CHECK((text.find("\n" + std::string(rule.name) + " = ") != std::string::npos ||
            text.find("\n# " + std::string(rule.name) + " = ") != std::string::npos));
   }
+}
+
+TEST_CASE("settings: what says what one call does is for the command line and a command's section") {
+  check_error(Blame::job, "belongs on the command line", [] { file_with("name = \"x\"\n"); });
+  check_error(Blame::job, "belongs on the command line", [] { file_with("[images.\"a\"]\nraw = true\n"); });
+  const auto file = file_with("[commands.fetch]\nsource = \"a/b\"\n");
+  CHECK(resolve_settings({.file = file, .command = "fetch"}, Environment(), true).call.source == "a/b");
+  CHECK(resolve_settings({.file = file, .command = "prepare"}, Environment(), true).call.source.empty());
+  const Environment variable(Variables{{"SARDE_SOURCE", "a/b"}});
+  CHECK(resolve_settings({.command = "fetch"}, variable, true).call.source.empty());
+}
+
+TEST_CASE("settings: timeout stands for the two waits that are not given") {
+  const auto resolve = [](const std::string& text) {
+    return resolve_settings({.file = file_with(text)}, Environment(), true);
+  };
+  CHECK(resolve("").boot_timeout == std::chrono::seconds(300));
+  CHECK(resolve("timeout = 30\n").boot_timeout == std::chrono::seconds(30));
+  const auto both = resolve("timeout = 30\nboot-timeout = \"5m\"\n");
+  CHECK(both.boot_timeout == std::chrono::seconds(300));
+  CHECK(both.address_timeout == std::chrono::seconds(30));
 }
