@@ -101,7 +101,7 @@ TEST_CASE("settings: whatever is wrong in a file is named with its file, line an
       {"network = [\n", "line "},
       {"compression = \"best\"\n", "compression: 'best' is not one of small, fast"},
       {"chunksize = \"12 parsecs\"\n", "chunksize: '12 parsecs' is not a size"},
-      {"boot-timeout = 0\n", "boot-timeout: '0' is not a is not a time such as"},
+      {"boot-timeout = 0\n", "boot-timeout: '0' is not a time such as"},
       {"[commands.nonsense]\nnetwork = \"a\"\n", "there is no command 'nonsense'"},
       {"[images]\nnetwork = \"a\"\n", "is not a section"},
       {"[images.\"*\"]\nnonsense = \"a\"\n", "line 2: there is no option 'nonsense'"},
