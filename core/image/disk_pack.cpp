@@ -1,9 +1,10 @@
 #include <algorithm>
+#include <memory>
 #include <span>
 
 #include "core/foundation/error.hpp"
 #include "core/image/disk_packing.hpp"
-#include "core/image/ordered_tasks.hpp"
+#include "core/image/ordered_workers.hpp"
 #include "core/system/files.hpp"
 
 namespace sarde {
@@ -72,8 +73,11 @@ class ChunkWriter {
   std::vector<Descriptor> chunks_;
 };
 
+/// A member's data on its way into a layer.
 struct Member {
-  Bytes bytes;
+  Buffer data;
+  Buffer compressed;
+  std::string name;
   bool begins_layer = false;
 };
 
@@ -87,35 +91,38 @@ PackedDisk pack_disk(const std::filesystem::path& file, const OciLayout& layout,
   // One byte of room: a cut moves by one byte to where it may fall.
   ChunkWriter writer(layout, options.media_type + "+gzip",
                      options.chunk_limit == 0 ? 0 : std::max<std::uint64_t>(options.chunk_limit - 1, 64));
-  const auto commit = [&](const Member& member) {
-    if (member.begins_layer) {
-      writer.write_behind_cut(member.bytes);
-    } else {
-      writer.write(member.bytes);
-    }
-  };
-  OrderedTasks<Member> tasks(options.threads + 1);
   Sha256 hash;
+  OrderedWorkers<Member> workers(
+      options.threads,
+      [&options] {
+        return [compressor = std::make_shared<MemberCompressor>(options.compression)](Member& member) {
+          compressor->compress(member.data.bytes(), member.name, member.compressed);
+        };
+      },
+      [&](Member& member) {
+        if (member.begins_layer) {
+          writer.write_behind_cut(member.compressed.bytes());
+        } else {
+          writer.write(member.compressed.bytes());
+        }
+      });
   std::uint64_t offset = 0;
   do {
     cancellation.check();
-    Bytes data(member_size);
-    data.resize(read_full(fd.get(), data.data(), data.size(), file.string()));
-    if (offset == 0) std::copy_n(options.head.begin(), std::min(options.head.size(), data.size()), data.begin());
-    hash.update(data.data(), data.size());
-    const auto size = data.size();
-    const bool begins_layer = offset != 0 && offset % span == 0;
-    const auto name = offset == 0 ? options.name : std::string();
+    auto& member = workers.next();
+    auto* const data = member.data.make(member_size);
+    member.data.cut(read_full(fd.get(), data, member_size, file.string()));
+    const auto size = member.data.size();
     if (size == 0 && offset != 0) break;
-    tasks.add(
-        [data = std::move(data), compression = options.compression, name, begins_layer] {
-          return Member{.bytes = compress_member(data, compression, name), .begins_layer = begins_layer};
-        },
-        commit);
+    if (offset == 0) std::copy_n(options.head.begin(), std::min(options.head.size(), size), data);
+    member.begins_layer = offset != 0 && offset % span == 0;
+    member.name = offset == 0 ? options.name : "";
+    workers.submit();
+    hash.update(data, size);  // the slot's data is only read by now
     offset += size;
     if (options.progress) options.progress(offset, std::max<std::uint64_t>(offset, total));
   } while (offset % member_size == 0 && offset != 0);
-  tasks.finish(commit);
+  workers.finish();
   if (offset != total)
     throw Error("pack " + file.string() + ": the file changed while it was read; shut the VM down first");
   return {.diff_id = hash.finish(), .chunks = writer.finish()};

@@ -1,15 +1,16 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <fcntl.h>
+#include <memory>
 #include <optional>
 #include <span>
-#include <zlib.h>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/disk_packing.hpp"
-#include "core/image/ordered_tasks.hpp"
+#include "core/image/ordered_workers.hpp"
 #include "core/system/files.hpp"
 
 namespace sarde {
@@ -29,30 +30,37 @@ class ChunkReader {
 
   /// Makes at least `count` bytes ready, if that many are left; returns what is ready.
   std::span<const unsigned char> peek(std::size_t count) {
-    while (buffer_.size() - at_ < count && read_more()) {
+    while (end_ - at_ < count && read_more()) {
     }
-    return std::span(buffer_).subspan(at_);
+    return std::span(buffer_).subspan(at_, end_ - at_);
   }
 
   void skip(std::size_t count) { at_ += count; }
 
-  [[nodiscard]] std::uint64_t consumed() const { return read_ - (buffer_.size() - at_); }
+  [[nodiscard]] std::uint64_t consumed() const { return read_ - (end_ - at_); }
 
  private:
   bool read_more() {
     if (!file_ && next_ == chunks_.size()) return false;
     if (!file_) open_next();
-    buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(at_));
-    at_ = 0;
-    const auto old = buffer_.size();
-    buffer_.resize(old + read_ahead);
-    const auto got = read_full(file_.get(), buffer_.data() + old, read_ahead, path_);
-    buffer_.resize(old + got);
-    hash_->update(buffer_.data() + old, got);
+    make_room();
+    const auto got = read_full(file_.get(), buffer_.data() + end_, read_ahead, path_);
+    hash_->update(buffer_.data() + end_, got);
+    end_ += got;
     read_ += got;
     read_of_chunk_ += got;
     if (got < read_ahead) finish_chunk();
     return true;
+  }
+
+  /// For `read_ahead` bytes behind those that are there: seldom moves any, and clears none.
+  void make_room() {
+    if (end_ + read_ahead <= buffer_.size()) return;
+    std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(at_), buffer_.begin() + static_cast<std::ptrdiff_t>(end_),
+              buffer_.begin());
+    end_ -= at_;
+    at_ = 0;
+    if (end_ + read_ahead > buffer_.size()) buffer_.resize(std::max(2 * buffer_.size(), 4 * read_ahead));
   }
 
   void open_next() {
@@ -78,29 +86,34 @@ class ChunkReader {
   std::string path_;
   std::optional<Sha256> hash_;
   Bytes buffer_;
-  std::size_t at_ = 0;
+  std::size_t at_ = 0;   ///< of buffer_: what is ready begins
+  std::size_t end_ = 0;  ///< and ends
   std::uint64_t read_ = 0;
   std::uint64_t read_of_chunk_ = 0;
 };
 
 bool is_zero(const unsigned char* data, std::size_t size) {
-  return std::all_of(data, data + size, [](unsigned char byte) { return byte == 0; });
+  return data[0] == 0 && std::memcmp(data, data + 1, size - 1) == 0;
 }
 
-/// Where a disk's bytes go, in their order.
+/// Where a disk's bytes go. Workers put them at their places in any order, the owner then tells of them in
+/// their order.
 class DiskSink {
  public:
   DiskSink() = default;
   DiskSink(const DiskSink&) = delete;
   DiskSink& operator=(const DiskSink&) = delete;
   virtual ~DiskSink() = default;
-  virtual void write(std::span<const unsigned char> data) = 0;
+  virtual void put(std::span<const unsigned char> data, std::uint64_t at) const = 0;
+  virtual void took(std::span<const unsigned char> data) = 0;
 };
 
 /// Keeps the first bytes and counts all.
 class SummarySink final : public DiskSink {
  public:
-  void write(std::span<const unsigned char> data) override {
+  void put(std::span<const unsigned char> /*data*/, std::uint64_t /*at*/) const override {}
+
+  void took(std::span<const unsigned char> data) override {
     const auto wanted = std::min(data.size(), kept_head - std::min(kept_head, summary_.head.size()));
     summary_.head.insert(summary_.head.end(), data.begin(), data.begin() + static_cast<std::ptrdiff_t>(wanted));
     summary_.size += data.size();
@@ -116,7 +129,7 @@ class SummarySink final : public DiskSink {
   DiskSummary summary_;
 };
 
-/// Writes a file from its beginning, leaves blocks of zeros out, and hashes all.
+/// Writes a file, leaves blocks of zeros out, and hashes all.
 class SparseWriter final : public DiskSink {
  public:
   explicit SparseWriter(const std::filesystem::path& path)
@@ -126,16 +139,23 @@ class SparseWriter final : public DiskSink {
     if (!fd_) throw Error("make " + path_ + ": " + errno_text(errno));
   }
 
-  void write(std::span<const unsigned char> data) override {
-    hash_.update(data.data(), data.size());
+  void put(std::span<const unsigned char> data, std::uint64_t at) const override {
     std::size_t start = 0;
     while (start < data.size()) {
       const auto end = end_of_run(data, start);
       if (!is_zero(data.data() + start, std::min(hole, end - start)))
-        put(data.subspan(start, end - start), size_ + start);
+        write_at(data.subspan(start, end - start), at + start);
       start = end;
     }
+  }
+
+  void took(std::span<const unsigned char> data) override {
+    hash_.update(data.data(), data.size());
     size_ += data.size();
+    // The disk is set to work early, so that little is left for fsync to wait for.
+    if (size_ - told_ < writeback_every) return;
+    ::sync_file_range(fd_.get(), static_cast<off_t>(told_), static_cast<off_t>(size_ - told_), SYNC_FILE_RANGE_WRITE);
+    told_ = size_;
   }
 
   UnpackedDisk finish(std::string name) {
@@ -146,6 +166,8 @@ class SparseWriter final : public DiskSink {
   }
 
  private:
+  static constexpr std::uint64_t writeback_every = 32U << 20U;
+
   /// End of the run of blocks from `start` that are all zero or all not.
   static std::size_t end_of_run(std::span<const unsigned char> data, std::size_t start) {
     const auto block_is_zero = [&](std::size_t at) {
@@ -157,7 +179,7 @@ class SparseWriter final : public DiskSink {
     return end;
   }
 
-  void put(std::span<const unsigned char> data, std::uint64_t at) {
+  void write_at(std::span<const unsigned char> data, std::uint64_t at) const {
     while (!data.empty()) {
       const auto done = ::pwrite(fd_.get(), data.data(), data.size(), static_cast<off_t>(at));
       if (done < 0 && errno == EINTR) continue;
@@ -171,56 +193,25 @@ class SparseWriter final : public DiskSink {
   UniqueFd fd_;
   Sha256 hash_;
   std::uint64_t size_ = 0;
-};
-
-/// One member of unknown size, inflated as it comes.
-class StreamInflater {
- public:
-  StreamInflater() {
-    constexpr int gzip_only = 16;
-    if (::inflateInit2(&stream_, MAX_WBITS + gzip_only) != Z_OK) throw Error("decompress: out of memory");
-  }
-
-  StreamInflater(const StreamInflater&) = delete;
-  StreamInflater& operator=(const StreamInflater&) = delete;
-
-  ~StreamInflater() { ::inflateEnd(&stream_); }
-
-  /// Inflates from `input`; returns bytes used. ended() tells whether the member is complete.
-  std::size_t inflate(std::span<const unsigned char> input, DiskSink& output) {
-    stream_.next_in = const_cast<unsigned char*>(input.data());
-    stream_.avail_in = static_cast<unsigned>(input.size());
-    do {
-      stream_.next_out = buffer_.data();
-      stream_.avail_out = static_cast<unsigned>(buffer_.size());
-      const int result = ::inflate(&stream_, Z_NO_FLUSH);
-      if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR) {
-        throw Error(Blame::job, std::string("the disk's gzip data is damaged (") +
-                                    (stream_.msg != nullptr ? stream_.msg : "zlib") + ")");
-      }
-      output.write(std::span(buffer_).first(buffer_.size() - stream_.avail_out));
-      ended_ = result == Z_STREAM_END;
-    } while (!ended_ && stream_.avail_out == 0);
-    return input.size() - stream_.avail_in;
-  }
-
-  [[nodiscard]] bool ended() const { return ended_; }
-
- private:
-  z_stream stream_{};
-  Bytes buffer_ = Bytes(read_ahead);
-  bool ended_ = false;
+  std::uint64_t told_ = 0;  ///< up to where the kernel was told to write
 };
 
 [[noreturn]] void fail_short() {
   throw Error(Blame::job, "the disk's gzip data ends too early");
 }
 
+/// A piece of a disk: a member to open, or data that is there already.
+struct Piece {
+  Buffer member;
+  Buffer data;
+  std::uint64_t at = 0;
+};
+
 class Unpacker {
  public:
   Unpacker(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,
            Cancellation& cancellation)
-      : reader_(layout, disk), options_(options), cancellation_(cancellation), tasks_(options.threads + 1) {
+      : reader_(layout, disk), options_(options), cancellation_(cancellation) {
     for (const auto& chunk : disk.chunks) total_ += chunk.size;
   }
 
@@ -230,22 +221,26 @@ class Unpacker {
     return header && header->name ? *header->name : std::string();
   }
 
-  void run(DiskSink& writer) {
-    const auto take = [&](const Bytes& data) { writer.write(data); };
+  void run(DiskSink& sink) {
     for (auto header = next_header(); header; header = next_header()) {
-      cancellation_.check();
-      if (header->member_size && *header->member_size <= largest_member) {
-        add_member(*header->member_size, take);
+      if (is_sized(*header)) {
+        open_members(sink);
       } else {
-        tasks_.finish(take);
-        stream_member(writer);
+        inflate_members(sink);
       }
-      if (options_.progress) options_.progress(reader_.consumed(), total_);
     }
-    tasks_.finish(take);
   }
 
  private:
+  static bool is_sized(const MemberHeader& header) {
+    return header.member_size && *header.member_size <= largest_member;
+  }
+
+  void sign_of_life() {
+    cancellation_.check();
+    if (options_.progress) options_.progress(reader_.consumed(), total_);
+  }
+
   std::optional<MemberHeader> next_header() {
     const auto bytes = reader_.peek(largest_header);
     if (bytes.empty()) return std::nullopt;
@@ -254,34 +249,80 @@ class Unpacker {
     return header;
   }
 
-  template <typename Take>
-  void add_member(std::size_t size, const Take& take) {
-    const auto bytes = reader_.peek(size);
-    if (bytes.size() < size) fail_short();
-    tasks_.add(
-        [member = Bytes(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size))] {
-          return decompress_member(member);
+  /// Members whose size is in their headers: all threads open and write them, this one reads and hashes.
+  void open_members(DiskSink& sink) {
+    OrderedWorkers<Piece> workers(
+        options_.threads,
+        [&sink] {
+          return [&sink, opener = std::make_shared<MemberDecompressor>()](Piece& piece) {
+            opener->decompress(piece.member.bytes(), piece.data);
+            sink.put(piece.data.bytes(), piece.at);
+          };
         },
-        take);
-    reader_.skip(size);
+        [&sink](Piece& piece) { sink.took(piece.data.bytes()); });
+    for (auto header = next_header(); header && is_sized(*header); header = next_header()) {
+      sign_of_life();
+      const auto size = std::max<std::size_t>(*header->member_size, header->header_size);
+      const auto bytes = reader_.peek(size);
+      if (bytes.size() < size) fail_short();
+      auto& piece = workers.next();
+      std::copy_n(bytes.begin(), size, piece.member.make(size));
+      piece.at = written_;
+      written_ += member_data_size(piece.member.bytes());
+      workers.submit();
+      reader_.skip(size);
+    }
+    workers.finish();
   }
 
-  void stream_member(DiskSink& writer) {
-    StreamInflater inflater;
-    while (!inflater.ended()) {
-      cancellation_.check();
-      const auto bytes = reader_.peek(1);
-      if (bytes.empty()) fail_short();
-      reader_.skip(inflater.inflate(bytes, writer));
-      if (options_.progress) options_.progress(reader_.consumed(), total_);
+  /// Members of unknown size: this thread inflates, another one writes and hashes.
+  void inflate_members(DiskSink& sink) {
+    OrderedWorkers<Piece> writer(
+        1,
+        [&sink] {
+          return [&sink](Piece& piece) {
+            sink.put(piece.data.bytes(), piece.at);
+            sink.took(piece.data.bytes());
+          };
+        },
+        [](Piece& /*piece*/) {});
+    for (auto header = next_header(); header && !is_sized(*header); header = next_header()) {
+      reader_.skip(header->header_size);
+      MemberInflater inflater;
+      for (bool ended = false; !ended;) {
+        sign_of_life();
+        auto& piece = writer.next();
+        piece.data.make(member_size);
+        piece.at = written_;
+        ended = fill(inflater, piece.data);
+        written_ += piece.data.size();
+        writer.submit();
+      }
     }
+    writer.finish();
+  }
+
+  /// Inflates until the buffer is full or the member ends; tells whether it did.
+  bool fill(MemberInflater& inflater, Buffer& data) {
+    std::size_t filled = 0;
+    bool ended = false;
+    while (!ended && filled < data.size()) {
+      const auto bytes = reader_.peek(1);
+      const auto step = inflater.inflate(bytes, {data.data() + filled, data.size() - filled});
+      if (bytes.empty() && step.written == 0 && !step.ended) fail_short();
+      reader_.skip(step.read);
+      filled += step.written;
+      ended = step.ended;
+    }
+    data.cut(filled);
+    return ended;
   }
 
   ChunkReader reader_;
   const UnpackOptions& options_;
   Cancellation& cancellation_;
-  OrderedTasks<Bytes> tasks_;
   std::uint64_t total_ = 0;
+  std::uint64_t written_ = 0;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <isa-l.h>
 #include <libdeflate.h>
 
 #include "core/foundation/c_handle.hpp"
@@ -64,21 +65,62 @@ std::optional<std::uint32_t> size_in_extra(std::span<const unsigned char> extra)
 
 }  // namespace
 
-Bytes compress_member(std::span<const unsigned char> data, Compression compression, std::string_view name) {
-  const Compressor compressor(libdeflate_alloc_compressor(compression == Compression::small ? 6 : 1));
-  if (!compressor) throw Error("compress: out of memory");
-  auto member = header_of(name);
-  const auto header_size = member.size();
-  const auto bound = libdeflate_deflate_compress_bound(compressor.get(), data.size());
-  member.resize(header_size + bound + trailer);
-  const auto size = libdeflate_deflate_compress(compressor.get(), data.data(), data.size(),
-                                                member.data() + header_size, bound);
-  if (size == 0) throw Error("compress: libdeflate gave no output");
-  member.resize(header_size + size + trailer);
-  put_32(member.data() + size_field_at, static_cast<std::uint32_t>(member.size()));
-  put_32(member.data() + header_size + size, libdeflate_crc32(0, data.data(), data.size()));
-  put_32(member.data() + header_size + size + 4, static_cast<std::uint32_t>(data.size()));
-  return member;
+struct MemberCompressor::State {
+  Compressor small;
+  isal_zstream fast{};
+  Buffer fast_level;  ///< ISA-L's working memory
+};
+
+MemberCompressor::MemberCompressor(Compression compression) : state_(std::make_unique<State>()) {
+  constexpr int small_level = 5;
+  constexpr unsigned fast_level = 2;
+  if (compression == Compression::small) {
+    state_->small.reset(libdeflate_alloc_compressor(small_level));
+    if (!state_->small) throw Error("compress: out of memory");
+    return;
+  }
+  isal_deflate_stateless_init(&state_->fast);
+  state_->fast.level = fast_level;
+  state_->fast.level_buf = state_->fast_level.make(ISAL_DEF_LVL2_DEFAULT);
+  state_->fast.level_buf_size = ISAL_DEF_LVL2_DEFAULT;
+}
+
+MemberCompressor::MemberCompressor(MemberCompressor&&) noexcept = default;
+MemberCompressor::~MemberCompressor() = default;
+
+namespace {
+
+std::size_t deflate_fast(isal_zstream& stream, std::span<const unsigned char> data, unsigned char* out,
+                         std::size_t room) {
+  isal_deflate_reset(&stream);
+  stream.next_in = const_cast<unsigned char*>(data.data());
+  stream.avail_in = static_cast<std::uint32_t>(data.size());
+  stream.next_out = out;
+  stream.avail_out = static_cast<std::uint32_t>(room);
+  stream.end_of_stream = 1;
+  stream.flush = NO_FLUSH;
+  stream.gzip_flag = IGZIP_DEFLATE;
+  if (isal_deflate_stateless(&stream) != COMP_OK || stream.avail_in != 0) return 0;
+  return room - stream.avail_out;
+}
+
+}  // namespace
+
+void MemberCompressor::compress(std::span<const unsigned char> data, std::string_view name, Buffer& member) {
+  const auto header = header_of(name);
+  // Data that does not compress is stored, in blocks of up to 64 KiB with five bytes each.
+  const auto room = data.size() + data.size() / 1000 + 1024;
+  auto* const start = member.make(header.size() + room + trailer);
+  std::ranges::copy(header, start);
+  auto* const deflated = start + header.size();
+  const auto size = state_->small ? libdeflate_deflate_compress(state_->small.get(), data.data(), data.size(),
+                                                                deflated, room)
+                                  : deflate_fast(state_->fast, data, deflated, room);
+  if (size == 0) throw Error("compress: the compressor gave no output");
+  member.cut(header.size() + size + trailer);
+  put_32(start + size_field_at, static_cast<std::uint32_t>(member.size()));
+  put_32(deflated + size, libdeflate_crc32(0, data.data(), data.size()));
+  put_32(deflated + size + 4, static_cast<std::uint32_t>(data.size()));
 }
 
 std::optional<MemberHeader> parse_member_header(std::span<const unsigned char> bytes) {
@@ -109,22 +151,64 @@ std::optional<MemberHeader> parse_member_header(std::span<const unsigned char> b
   return header;
 }
 
-Bytes decompress_member(std::span<const unsigned char> member) {
-  const Decompressor decompressor(libdeflate_alloc_decompressor());
-  if (!decompressor) throw Error("decompress: out of memory");
+std::uint32_t member_data_size(std::span<const unsigned char> member) {
   if (member.size() < fixed_header + trailer)
     throw Error(Blame::job, "a gzip member of the disk data is too short");
-  const std::size_t declared = get_32(member.data() + member.size() - 4);
+  return get_32(member.data() + member.size() - 4);
+}
+
+struct MemberDecompressor::State {
+  Decompressor decompressor{libdeflate_alloc_decompressor()};
+};
+
+MemberDecompressor::MemberDecompressor() : state_(std::make_unique<State>()) {
+  if (!state_->decompressor) throw Error("decompress: out of memory");
+}
+
+MemberDecompressor::MemberDecompressor(MemberDecompressor&&) noexcept = default;
+MemberDecompressor::~MemberDecompressor() = default;
+
+void MemberDecompressor::decompress(std::span<const unsigned char> member, Buffer& data) {
+  const std::size_t declared = member_data_size(member);
   if (declared > largest_member_data) throw Error(Blame::job, "a gzip member of the disk data is too large");
-  Bytes data(declared);
   std::size_t written = 0;
   std::size_t read = 0;
-  const auto result = libdeflate_gzip_decompress_ex(decompressor.get(), member.data(), member.size(),
-                                                    data.data(), data.size(), &read, &written);
+  // One byte more, for a member of nothing still wants a place to write to.
+  auto* const out = data.make(declared + 1);
+  data.cut(declared);
+  const auto result = libdeflate_gzip_decompress_ex(state_->decompressor.get(), member.data(), member.size(),
+                                                    out, declared, &read, &written);
   if (result != LIBDEFLATE_SUCCESS || written != declared || read != member.size()) {
     throw Error(Blame::job, "a gzip member of the disk data is damaged");
   }
-  return data;
+}
+
+struct MemberInflater::State {
+  inflate_state state{};
+};
+
+MemberInflater::MemberInflater() : state_(std::make_unique<State>()) {
+  isal_inflate_init(&state_->state);
+  state_->state.crc_flag = ISAL_GZIP_NO_HDR_VER;
+}
+
+MemberInflater::~MemberInflater() = default;
+
+MemberInflater::Step MemberInflater::inflate(std::span<const unsigned char> input,
+                                             std::span<unsigned char> output) {
+  auto& state = state_->state;
+  state.next_in = const_cast<unsigned char*>(input.data());
+  state.avail_in = static_cast<std::uint32_t>(input.size());
+  state.next_out = output.data();
+  state.avail_out = static_cast<std::uint32_t>(output.size());
+  const int result = isal_inflate(&state);
+  if (result < 0) {
+    throw Error(Blame::job, std::string("the disk's gzip data is damaged (") +
+                                (result == ISAL_INCORRECT_CHECKSUM ? "its checksum is wrong" : "no deflate data") + ")");
+  }
+  return {.read = input.size() - state.avail_in,
+          .written = output.size() - state.avail_out,
+          .ended = state.block_state == ISAL_BLOCK_FINISH};
 }
 
 }  // namespace sarde

@@ -1,8 +1,8 @@
 # Debian packages, by what needs them. Sourced by examples/quickstart and tests/run.
-packages_build=(ccache cmake g++ libcli11-dev libdeflate-dev libfmt-dev libpugixml-dev libssh-dev libssl-dev libtomlplusplus-dev libvirt-dev
-  ninja-build nlohmann-json3-dev pkg-config zlib1g-dev)
+packages_build=(ccache cmake g++ libcli11-dev libdeflate-dev libfmt-dev libisal-dev libpugixml-dev libssh-dev libssl-dev libtomlplusplus-dev libvirt-dev
+  ninja-build nlohmann-json3-dev pkg-config)
 packages_run=(skopeo qemu-utils qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 packages_guest=(busybox-static fakeroot fdisk e2fsprogs grub-common grub-pc-bin openssl)
 packages_demo=(docker-registry python3)
-packages_test=(doctest-dev python3-pytest openssh-server openssh-client dnsmasq-base iproute2 procps hyperfine
+packages_test=(doctest-dev zlib1g-dev python3-pytest openssh-server openssh-client dnsmasq-base iproute2 procps hyperfine
   python3-venv python3-libvirt python3-magic python3-paramiko python3-jsonschema iptables)
