@@ -11,7 +11,7 @@ namespace sarde {
 
 namespace {
 
-constexpr std::uint64_t usual_layer = 96 * member_size;
+constexpr std::uint64_t usual_layer = 16 * member_size;
 constexpr std::uint64_t most_layers = 900;
 
 /// Uncompressed bytes in a layer.

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -31,24 +32,45 @@ struct PackedDisk {
 };
 
 /// Compresses a disk file into blobs of the layout. Layers begin at fixed offsets of the file (a multiple of
-/// 96 MiB, more for very large files, so that a manifest stays under 1,000 layers), so a change in the file
+/// 16 MiB, more for very large files, so that a manifest stays under 1,000 layers), so a change in the file
 /// changes the layers where it is and no others. Memory does not grow with the file. Throws Error, Cancelled.
 PackedDisk pack_disk(const std::filesystem::path& file, const OciLayout& layout, const PackOptions& options,
                      Cancellation& cancellation);
 
+/// Where in an unpacked file the data of one layer is. Only layers that begin and end with a member have one.
+struct LayerSpan {
+  Digest layer;
+  std::uint64_t at = 0;      ///< bytes from the file's beginning
+  std::uint64_t length = 0;  ///< bytes
+};
+
+/// The same, in a file of an image that was unpacked before.
+struct KnownSpan {
+  std::filesystem::path file;
+  std::uint64_t at = 0;
+  std::uint64_t length = 0;
+};
+
+using KnownSpans = std::map<std::string, KnownSpan>;  ///< by the layer's digest
+
 struct UnpackOptions {
   unsigned threads = 1;
   DiskProgress progress = {};  ///< in compressed bytes
+  /// Layers whose data need not be unpacked again where the file system can share extents.
+  const KnownSpans* known = nullptr;
 };
 
 struct UnpackedDisk {
   std::string name;  ///< the file's, from the stream: a bare name
   Digest diff_id;
   std::uint64_t size = 0;
+  std::vector<LayerSpan> spans;
+  std::uint64_t shared = 0;  ///< bytes that are other files' too
 };
 
 /// Decompresses the chunks into a new sparse file in `folder`, under the name that the stream gives. Every
-/// blob's size and sha256 is checked on the way. The file is synced. On failure, and until the caller has
+/// blob's size and sha256 is checked on the way, but for the layers in `options.known`, of which only the data
+/// goes into diff_id. The file is synced. On failure, and until the caller has
 /// compared diff_id, what is in the folder must not be taken for a disk. Throws Error, Cancelled.
 UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const std::filesystem::path& folder,
                          const UnpackOptions& options, Cancellation& cancellation);

@@ -11,6 +11,7 @@
 #include "core/foundation/text.hpp"
 #include "core/image/disk_packing.hpp"
 #include "core/image/ordered_workers.hpp"
+#include "core/image/reflink.hpp"
 #include "core/system/files.hpp"
 
 namespace sarde {
@@ -21,6 +22,7 @@ constexpr std::size_t read_ahead = 256U << 10U;
 constexpr std::size_t largest_header = 66U << 10U;  ///< FEXTRA can have 64 KiB
 constexpr std::size_t largest_member = 2 * member_size;
 constexpr std::size_t hole = 4096;
+constexpr unsigned char first_of_member = 0x1f;
 
 /// The bytes of a disk's chunks, one after the other, each chunk checked against its digest when its end is
 /// reached.
@@ -36,6 +38,33 @@ class ChunkReader {
   }
 
   void skip(std::size_t count) { at_ += count; }
+
+  /// Goes on at `position` of the stream without reading what is between: the end of the stream, or the last
+  /// byte of a chunk, which is a member's first.
+  void pass_to(std::uint64_t position) {
+    const auto count = position - consumed();
+    if (count <= end_ - at_) {
+      at_ += static_cast<std::size_t>(count);
+      return;
+    }
+    // What is ahead of the buffer belongs to the chunk that is open, or to the one that would be next.
+    file_.reset();
+    at_ = end_ = 0;
+    for (read_ = 0, next_ = 0; next_ < chunks_.size() && read_ < position; ++next_) read_ += chunks_[next_].size;
+    if (read_ == position) return;
+    throw Error("read a disk: a layer does not end where it should");
+  }
+
+  /// The same, to the byte before the end of a chunk.
+  void pass_to_last_byte_before(std::uint64_t position) {
+    pass_to(position);
+    if (at_ == end_) {
+      make_room();
+      buffer_[end_++] = first_of_member;
+    } else {
+      --at_;
+    }
+  }
 
   [[nodiscard]] std::uint64_t consumed() const { return read_ - (end_ - at_); }
 
@@ -106,6 +135,9 @@ class DiskSink {
   virtual ~DiskSink() = default;
   virtual void put(std::span<const unsigned char> data, std::uint64_t at) const = 0;
   virtual void took(std::span<const unsigned char> data) = 0;
+
+  /// Takes the next bytes from another file, if both can have one extent; false if not.
+  virtual bool share(const KnownSpan& span) = 0;
 };
 
 /// Keeps the first bytes and counts all.
@@ -118,6 +150,8 @@ class SummarySink final : public DiskSink {
     summary_.head.insert(summary_.head.end(), data.begin(), data.begin() + static_cast<std::ptrdiff_t>(wanted));
     summary_.size += data.size();
   }
+
+  bool share(const KnownSpan& /*span*/) override { return false; }
 
   DiskSummary finish(std::string name) {
     summary_.name = std::move(name);
@@ -133,7 +167,7 @@ class SummarySink final : public DiskSink {
 class SparseWriter final : public DiskSink {
  public:
   explicit SparseWriter(const std::filesystem::path& path)
-      : path_(path.string()), fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {
+      : path_(path.string()), fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {
     if (!fd_ && errno == EEXIST)
       throw Error(Blame::job, "unpack " + path_ + ": the image has two disks of this name");
     if (!fd_) throw Error("make " + path_ + ": " + errno_text(errno));
@@ -158,11 +192,26 @@ class SparseWriter final : public DiskSink {
     told_ = size_;
   }
 
+  bool share(const KnownSpan& span) override {
+    const UniqueFd from(::open(span.file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!from || !share_extent(from.get(), fd_.get(), span.at, span.length)) return false;
+    if (::lseek(fd_.get(), static_cast<off_t>(span.at), SEEK_SET) < 0) throw Error("read " + path_ + ": " + errno_text(errno));
+    Bytes data(member_size);
+    for (std::uint64_t left = span.length; left > 0;) {
+      const auto got = read_full(fd_.get(), data.data(), static_cast<std::size_t>(std::min<std::uint64_t>(left, data.size())), path_);
+      if (got == 0) throw Error("read " + path_ + ": it is shorter than what was shared with it");
+      took(std::span(data).first(got));
+      left -= got;
+    }
+    shared_ += span.length;
+    return true;
+  }
+
   UnpackedDisk finish(std::string name) {
     if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0 || ::fsync(fd_.get()) != 0) {
       throw Error("write " + path_ + ": " + errno_text(errno));
     }
-    return {.name = std::move(name), .diff_id = hash_.finish(), .size = size_};
+    return {.name = std::move(name), .diff_id = hash_.finish(), .size = size_, .spans = {}, .shared = shared_};
   }
 
  private:
@@ -193,6 +242,7 @@ class SparseWriter final : public DiskSink {
   UniqueFd fd_;
   Sha256 hash_;
   std::uint64_t size_ = 0;
+  std::uint64_t shared_ = 0;
   std::uint64_t told_ = 0;  ///< up to where the kernel was told to write
 };
 
@@ -211,8 +261,16 @@ class Unpacker {
  public:
   Unpacker(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,
            Cancellation& cancellation)
-      : reader_(layout, disk), options_(options), cancellation_(cancellation) {
-    for (const auto& chunk : disk.chunks) total_ += chunk.size;
+      : chunks_(disk.chunks),
+        reader_(layout, disk),
+        options_(options),
+        cancellation_(cancellation),
+        can_share_(options.known != nullptr) {
+    for (const auto& chunk : chunks_) {
+      begins_.push_back(total_);
+      total_ += chunk.size;
+    }
+    spans_.resize(chunks_.size());
   }
 
   /// The name in the first member's header; empty if there is none.
@@ -223,7 +281,9 @@ class Unpacker {
 
   void run(DiskSink& sink) {
     for (auto header = next_header(); header; header = next_header()) {
-      if (is_sized(*header)) {
+      if (known_here() != nullptr) {
+        share(sink);
+      } else if (is_sized(*header)) {
         open_members(sink);
       } else {
         inflate_members(sink);
@@ -231,7 +291,53 @@ class Unpacker {
     }
   }
 
+  /// Where each layer's data is in the file, as far as layers begin and end with members.
+  std::vector<LayerSpan> spans() const {
+    std::vector<LayerSpan> whole;
+    for (std::size_t i = 0; i < chunks_.size(); ++i) {
+      const auto end = i + 1 < chunks_.size() ? spans_[i + 1] : std::optional(written_);
+      if (spans_[i] && end) whole.push_back({.layer = chunks_[i].digest, .at = *spans_[i], .length = *end - *spans_[i]});
+    }
+    return whole;
+  }
+
  private:
+  /// The layer that begins with the member which comes next, noted with its place.
+  std::optional<std::size_t> layer_here() {
+    const auto position = reader_.consumed();
+    const auto found = std::ranges::lower_bound(begins_, position);
+    // A later layer begins one byte behind its member's beginning.
+    const auto index = static_cast<std::size_t>(found - begins_.begin());
+    if (position != 0 && (index == begins_.size() || begins_[index] != position + 1)) return std::nullopt;
+    spans_[index] = written_;
+    return index;
+  }
+
+  /// The known data of the layer that begins here, if it can take its place.
+  const KnownSpan* known_here() {
+    const auto layer = layer_here();
+    if (!layer || !can_share_) return nullptr;
+    const auto known = options_.known->find(chunks_[*layer].digest.text());
+    const bool fits = known != options_.known->end() && known->second.at == written_ && known->second.length > 0;
+    return fits ? &known->second : nullptr;
+  }
+
+  void share(DiskSink& sink) {
+    const auto layer = *layer_here();
+    const auto& known = *known_here();
+    if (!sink.share(known)) {
+      can_share_ = false;
+      return;
+    }
+    written_ += known.length;
+    if (layer + 1 == chunks_.size()) {
+      reader_.pass_to(total_);
+    } else {
+      reader_.pass_to_last_byte_before(begins_[layer + 1]);
+    }
+    sign_of_life();
+  }
+
   static bool is_sized(const MemberHeader& header) {
     return header.member_size && *header.member_size <= largest_member;
   }
@@ -252,7 +358,7 @@ class Unpacker {
   /// Members whose size is in their headers: all threads open and write them, this one reads and hashes.
   void open_members(DiskSink& sink) {
     OrderedWorkers<Piece> workers(
-        options_.threads,
+        options_.threads,  // this thread has as much to do as one of them
         [&sink] {
           return [&sink, opener = std::make_shared<MemberDecompressor>()](Piece& piece) {
             opener->decompress(piece.member.bytes(), piece.data);
@@ -260,7 +366,7 @@ class Unpacker {
           };
         },
         [&sink](Piece& piece) { sink.took(piece.data.bytes()); });
-    for (auto header = next_header(); header && is_sized(*header); header = next_header()) {
+    for (auto header = next_header(); header && is_sized(*header) && known_here() == nullptr; header = next_header()) {
       sign_of_life();
       const auto size = std::max<std::size_t>(*header->member_size, header->header_size);
       const auto bytes = reader_.peek(size);
@@ -286,7 +392,7 @@ class Unpacker {
           };
         },
         [](Piece& /*piece*/) {});
-    for (auto header = next_header(); header && !is_sized(*header); header = next_header()) {
+    for (auto header = next_header(); header && !is_sized(*header) && known_here() == nullptr; header = next_header()) {
       reader_.skip(header->header_size);
       MemberInflater inflater;
       for (bool ended = false; !ended;) {
@@ -318,9 +424,13 @@ class Unpacker {
     return ended;
   }
 
+  const std::vector<Descriptor>& chunks_;
   ChunkReader reader_;
   const UnpackOptions& options_;
   Cancellation& cancellation_;
+  bool can_share_;
+  std::vector<std::uint64_t> begins_;                ///< of the chunks, in the stream
+  std::vector<std::optional<std::uint64_t>> spans_;  ///< of the chunks, in the file, where they begin
   std::uint64_t total_ = 0;
   std::uint64_t written_ = 0;
 };
@@ -341,7 +451,9 @@ UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const 
                 "the disk's gzip header names the file " + quote(name) + ", which is no plain file name");
   SparseWriter writer(folder / name);
   unpacker.run(writer);
-  return writer.finish(name);
+  auto unpacked = writer.finish(name);
+  unpacked.spans = unpacker.spans();
+  return unpacked;
 }
 
 DiskSummary summarize_disk(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,

@@ -6,6 +6,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/qcow2_header.hpp"
+#include "core/image/reflink.hpp"
 #include "core/image/unpacked_marker.hpp"
 
 namespace sarde {
@@ -52,6 +53,10 @@ Digest digest_of_file(const fs::path& path, Cancellation& cancellation) {
 }
 
 }  // namespace
+
+std::string shared_note(const UnpackedImage& image) {
+  return image.shared == 0 ? "" : ", " + size_text(image.shared) + " of it shared with images that were there";
+}
 
 fs::path blobs_lock(const OciLayout& layout) {
   return layout.folder() / ".sarde.fetch.lock";
@@ -244,27 +249,58 @@ void ImageStore::tag(const OciLayout& layout, const Descriptor& manifest, const 
   layout.tag(manifest, tag, waiting("index of " + layout.folder().string()));
 }
 
-std::vector<std::string> ImageStore::unpack_all(const StoredImage& image, const fs::path& folder,
-                                                const DiskProgress& progress) const {
-  std::vector<std::string> names;
+namespace {
+
+struct UnpackedDisks {
+  std::vector<UnpackedMarker::Disk> disks;
+  std::uint64_t shared = 0;
+
+  [[nodiscard]] std::vector<std::string> names() const { return UnpackedMarker{.config_digest = {}, .disks = disks}.names(); }
+};
+
+UnpackedDisks unpack_disks(const StoredImage& image, const fs::path& folder, unsigned threads, const KnownSpans& known,
+                           const DiskProgress& progress, Cancellation& cancellation) {
+  UnpackedDisks unpacked;
   const auto total = image.compressed_size();
   std::uint64_t before = 0;
   for (std::size_t i = 0; i < image.disks.size(); ++i) {
     std::uint64_t done_of_disk = 0;
-    const UnpackOptions options{.threads = settings_.threads,
-                                .progress = [&](std::uint64_t done, std::uint64_t) {
-                                  done_of_disk = done;
-                                  if (progress) progress(before + done, total);
-                                }};
-    const auto disk = unpack_disk(image.layout, image.disks[i], folder, options, cancellation_);
+    const UnpackOptions options{.threads = threads,
+                                .progress =
+                                    [&](std::uint64_t done, std::uint64_t) {
+                                      done_of_disk = done;
+                                      if (progress) progress(before + done, total);
+                                    },
+                                .known = known.empty() ? nullptr : &known};
+    auto disk = unpack_disk(image.layout, image.disks[i], folder, options, cancellation);
     if (disk.diff_id != image.disk_diff_ids[i]) {
       throw Error(Blame::job, "disk " + quote(disk.name) + " does not match its digest in the image config");
     }
     before += done_of_disk;
-    names.push_back(disk.name);
+    unpacked.shared += disk.shared;
+    unpacked.disks.push_back({.name = std::move(disk.name), .spans = std::move(disk.spans)});
   }
+  const auto names = unpacked.names();
   for (const auto& name : names) check_chain(folder, name, names);
-  return names;
+  return unpacked;
+}
+
+}  // namespace
+
+KnownSpans ImageStore::known_spans() const {
+  KnownSpans known;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(settings_.vmdir, error)) {
+    if (entry.path().filename().string().starts_with('.') || !entry.is_directory(error)) continue;
+    const auto marker = read_unpacked_marker(entry.path());
+    if (!marker || marker->second != DisksState::untouched) continue;
+    for (const auto& disk : marker->first.disks) {
+      for (const auto& span : disk.spans) {
+        known[span.layer.text()] = {.file = entry.path() / disk.name, .at = span.at, .length = span.length};
+      }
+    }
+  }
+  return known;
 }
 
 /// A folder that is there already: ours, or one that sardinecake unpacked, which is then checked and marked.
@@ -273,7 +309,7 @@ UnpackedImage ImageStore::adopt(const StoredImage& image, const fs::path& folder
   if (const auto marker = read_unpacked_marker(folder)) {
     if (marker->first.config_digest != image.config_digest.text())
       throw Error(folder.string() + " holds another image" + advice);
-    return {.folder = folder, .disks = marker->first.disks, .was_there = true};
+    return {.folder = folder, .disks = marker->first.names(), .was_there = true};
   }
   UnpackedImage unpacked{.folder = folder, .disks = {}, .was_there = true};
   for (const auto& wanted : image.disk_diff_ids) {
@@ -286,7 +322,9 @@ UnpackedImage ImageStore::adopt(const StoredImage& image, const fs::path& folder
     unpacked.disks.push_back(match->path().filename().string());
   }
   for (const auto& name : unpacked.disks) check_chain(folder, name, unpacked.disks);
-  write_unpacked_marker(folder, {.config_digest = image.config_digest.text(), .disks = unpacked.disks});
+  UnpackedMarker marker{.config_digest = image.config_digest.text(), .disks = {}};
+  for (const auto& name : unpacked.disks) marker.disks.push_back({.name = name});
+  write_unpacked_marker(folder, marker);
   return unpacked;
 }
 
@@ -299,10 +337,14 @@ UnpackedImage ImageStore::unpack(const StoredImage& image, const std::string& na
     const auto folder = settings_.vmdir / name;
     if (fs::exists(folder)) return adopt(image, folder);
     auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0755);
-    const auto disks = unpack_all(image, incoming.path(), progress);
-    write_unpacked_marker(incoming.path(), {.config_digest = image.config_digest.text(), .disks = disks});
+    const auto known = can_share_extents(incoming.path()) ? known_spans() : KnownSpans();
+    const auto unpacked =
+        unpack_disks(image, incoming.path(), settings_.threads, known, progress, cancellation_);
+    write_unpacked_marker(incoming.path(),
+                          {.config_digest = image.config_digest.text(), .disks = unpacked.disks});
     incoming.rename_to(folder);
-    return UnpackedImage{.folder = folder, .disks = disks, .was_there = false};
+    return UnpackedImage{
+        .folder = folder, .disks = unpacked.names(), .was_there = false, .shared = unpacked.shared};
   });
 }
 

@@ -50,7 +50,11 @@ struct UnpackedImage {
   std::filesystem::path folder;
   std::vector<std::string> disks;
   bool was_there = false;
+  std::uint64_t shared = 0;  ///< bytes that it shares with images that were there
 };
+
+/// ", 1.2 GB of it shared with images that were there", or nothing.
+std::string shared_note(const UnpackedImage& image);
 
 /// A tag in the cache, or a manifest without one.
 struct CatalogEntry {
@@ -139,9 +143,7 @@ class ImageStore {
                                         const IndexEntry& entry);
   [[nodiscard]] std::optional<std::pair<OciLayout, IndexEntry>> find(const ImageReference& reference) const;
   [[nodiscard]] UnpackedImage adopt(const StoredImage& image, const std::filesystem::path& folder) const;
-  [[nodiscard]] std::vector<std::string> unpack_all(const StoredImage& image,
-                                                    const std::filesystem::path& folder,
-                                                    const DiskProgress& progress) const;
+  [[nodiscard]] KnownSpans known_spans() const;
 
   StoreSettings settings_;
   Clock& clock_;

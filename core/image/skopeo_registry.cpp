@@ -111,6 +111,11 @@ class Arrivals {
   std::uint64_t total_ = 0;
 };
 
+std::vector<std::string> joined(std::vector<std::string> words, const std::vector<std::string>& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
 /// Bytes that a process has read so far (proc(5), /proc/[pid]/io); 0 where that is not told.
 std::uint64_t bytes_read_by(int pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/io");
@@ -155,8 +160,8 @@ class SkopeoRegistry final : public Registry {
     const auto folder = temporary_folder("push");
     write_single_index(folder.path(), {.manifest = manifest, .tag = "image"});
     copy("push to " + quote(to.text()),
-         {"--dest-tls-verify=" + verify(to.registry()), "--src-shared-blob-dir",
-          (from.folder() / "blobs").string()},
+         joined({"--src-shared-blob-dir", (from.folder() / "blobs").string()},
+                tls("--dest-tls-verify", to.registry())),
          "oci:" + folder.path().string() + ":image", "docker://" + to.transport_text(), access,
          [&](const RunningProgram& skopeo) {
            if (access.progress) access.progress(bytes_read_by(skopeo.pid), 0);
@@ -167,8 +172,9 @@ class SkopeoRegistry final : public Registry {
     const auto file = settings_.authfile.empty() ? lasting_authfile() : settings_.authfile;
     make_folders(file.parent_path(), 0700);
     run("log in at " + quote(registry),
-        {"login", "--authfile", file.string(), "--tls-verify=" + verify(registry), "--username", username,
-         "--password-stdin", registry},
+        joined(joined({"login", "--authfile", file.string(), "--username", username, "--password-stdin"},
+                      tls("--tls-verify", registry)),
+               {registry}),
         password.reveal(), {});
   }
 
@@ -202,9 +208,12 @@ class SkopeoRegistry final : public Registry {
  private:
   using Heartbeat = std::function<void(const RunningProgram&)>;
 
-  [[nodiscard]] std::string verify(const std::string& registry) const {
+  /// `option`=false for registries that may be spoken to so; else skopeo's own files decide
+  /// (containers-registries.conf(5)).
+  [[nodiscard]] std::vector<std::string> tls(const std::string& option, const std::string& registry) const {
     const auto listed = std::ranges::find(settings_.insecure_registries, registry);
-    return settings_.insecure || listed != settings_.insecure_registries.end() ? "false" : "true";
+    if (!settings_.insecure && listed == settings_.insecure_registries.end()) return {};
+    return {option + "=false"};
   }
 
   /// Where credentials survive a reboot, and where skopeo and podman look for them too
@@ -226,7 +235,7 @@ class SkopeoRegistry final : public Registry {
 
   Announced announcement_of(const ImageReference& from, const RegistryAccess& access) {
     const auto doing = "fetch " + quote(from.text());
-    std::vector<std::string> arguments{"inspect", "--raw", "--tls-verify=" + verify(from.registry())};
+    auto arguments = joined({"inspect", "--raw"}, tls("--tls-verify", from.registry()));
     add_authfile(arguments, access);
     arguments.push_back("docker://" + from.transport_text());
     const auto text = run(doing, arguments, "", {});
@@ -245,8 +254,8 @@ class SkopeoRegistry final : public Registry {
     const Arrivals arrivals(into, folder.path(), manifest);
     // Signatures have been looked at by then; a layout cannot keep them.
     copy("fetch " + quote(from.text()),
-         {"--remove-signatures", "--src-tls-verify=" + verify(from.registry()), "--dest-shared-blob-dir",
-          (into.folder() / "blobs").string()},
+         joined({"--remove-signatures", "--dest-shared-blob-dir", (into.folder() / "blobs").string()},
+                tls("--src-tls-verify", from.registry())),
          "docker://" + from.transport_text(), "oci:" + folder.path().string() + ":image", access,
          [&](const RunningProgram& /*skopeo*/) {
            if (access.progress) access.progress(arrivals.done(), arrivals.total());

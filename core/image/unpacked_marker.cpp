@@ -28,10 +28,20 @@ std::string look_of(const std::filesystem::path& file) {
 
 }  // namespace
 
+std::vector<std::string> UnpackedMarker::names() const {
+  std::vector<std::string> names;
+  for (const auto& disk : disks) names.push_back(disk.name);
+  return names;
+}
+
 void write_unpacked_marker(const std::filesystem::path& folder, const UnpackedMarker& marker) {
   json value{{"config", marker.config_digest}, {"disks", json::array()}};
-  for (const auto& disk : marker.disks)
-    value["disks"].push_back({{"name", disk}, {"look", look_of(folder / disk)}});
+  for (const auto& disk : marker.disks) {
+    json entry{{"name", disk.name}, {"look", look_of(folder / disk.name)}, {"layers", json::array()}};
+    for (const auto& span : disk.spans)
+      entry["layers"].push_back({{"digest", span.layer.text()}, {"at", span.at}, {"length", span.length}});
+    value["disks"].push_back(std::move(entry));
+  }
   write_file(folder / marker_name, value.dump(2), 0644);
 }
 
@@ -45,8 +55,15 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
     UnpackedMarker marker{.config_digest = value.at("config").get<std::string>(), .disks = {}};
     auto state = DisksState::untouched;
     for (const auto& disk : value.at("disks")) {
-      marker.disks.push_back(disk.at("name").get<std::string>());
-      if (look_of(folder / marker.disks.back()) != disk.at("look").get<std::string>())
+      marker.disks.push_back({.name = disk.at("name").get<std::string>()});
+      for (const auto& span : disk.value("layers", json::array())) {
+        const auto digest = Digest::parse(span.at("digest").get<std::string>());
+        if (!digest) continue;
+        marker.disks.back().spans.push_back({.layer = *digest,
+                                             .at = span.at("at").get<std::uint64_t>(),
+                                             .length = span.at("length").get<std::uint64_t>()});
+      }
+      if (look_of(folder / marker.disks.back().name) != disk.at("look").get<std::string>())
         state = DisksState::changed;
     }
     return std::pair{std::move(marker), state};

@@ -5,15 +5,22 @@
 #include <string>
 #include <vector>
 
-#include "core/image/digest.hpp"
+#include "core/image/disk_packing.hpp"
 
 namespace sarde {
 
 /// `.sarde-image.json` in the folder of an unpacked image: which image it is, and how its disks looked when
 /// they were written. Its presence says that the folder is whole.
 struct UnpackedMarker {
+  struct Disk {
+    std::string name;
+    std::vector<LayerSpan> spans = {};
+  };
+
   std::string config_digest;
-  std::vector<std::string> disks;
+  std::vector<Disk> disks;
+
+  [[nodiscard]] std::vector<std::string> names() const;
 };
 
 enum class DisksState { untouched, changed };

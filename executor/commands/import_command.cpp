@@ -17,7 +17,7 @@ std::string import_image(const CommandParts& parts, const std::string& container
   parts.images.mark_used(image);
   if (!unpacked.was_there) {
     parts.reporter.say("Unpacked " + std::to_string(unpacked.disks.size()) + " disk file(s) to " +
-                       unpacked.folder.string() + parts.since(start));
+                       unpacked.folder.string() + shared_note(unpacked) + parts.since(start));
   }
   auto& hypervisor = parts.hypervisor();
   auto uuid = hypervisor.uuid(name);

@@ -125,7 +125,7 @@ UnpackedImage PrepareStage::unpack(const StoredImage& image) {
   if (unpacked.was_there) {
     parts_.reporter.detail("The image's disks are unpacked already, in " + unpacked.folder.string());
   } else {
-    step("Unpacked the image's disks", start);
+    step("Unpacked the image's disks" + shared_note(unpacked), start);
   }
   return unpacked;
 }

@@ -83,6 +83,19 @@ class Workplace:
         raw.unlink()
         return folder
 
+    def store(self, folder):
+        """Variables for commands that keep all they have in that folder."""
+        folder.chmod(0o755)
+        return {"SARDE_OCIDIR": str(folder / "oci"), "SARDE_VMDIR": str(folder / "vms"), "SARDE_JOBSDIR": str(folder / "jobs")}
+
+    def undefine(self, *names):
+        for name in names:
+            subprocess.run(["virsh", "-q", "-c", "qemu:///session", "undefine", name], check=True)
+
+    def all_domains(self):
+        listed = subprocess.run(["virsh", "-q", "-c", "qemu:///session", "list", "--all", "--name"], capture_output=True, text=True, check=True)
+        return listed.stdout.split()
+
     def domains(self):
         listed = subprocess.run(["virsh", "-q", "-c", "qemu:///session", "list", "--all", "--name"], capture_output=True, text=True, check=True)
         return [name for name in listed.stdout.split() if name.startswith("sarde-")]
@@ -98,7 +111,7 @@ class Workplace:
         while self.qemu_pids() and time.monotonic() < deadline:
             time.sleep(0.1)
         assert self.qemu_pids() == []
-        assert not [path for path in pathlib.Path("/tmp").glob("sarde-fetch-*")]
+        assert not list((self.folder / "oci").glob(".sarde-*"))
 
 
 @pytest.fixture(scope="session")

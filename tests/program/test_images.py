@@ -1,0 +1,361 @@
+"""What image makers and administrators do with images by hand: export from anywhere, clone, look at, list, remove."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+import pytest
+
+
+def qemu_img(*arguments):
+    return subprocess.run(["qemu-img", *map(str, arguments)], check=True, capture_output=True, text=True).stdout
+
+
+def domain(name, *disks, device=""):
+    """A definition with these disks: (file, format) each."""
+    listed = "".join(f"<disk type='file' device='disk'><driver name='qemu' type='{form}'/><source file='{file}'/><target dev='vd{'abcdef'[i]}' bus='virtio'/></disk>"
+                     for i, (file, form) in enumerate(disks))
+    return (f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>128</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='q35'>hvm</type></os>"
+            f"<devices>{listed}{device}</devices></domain>")
+
+
+def define(tmp_path, xml):
+    path = tmp_path / "defined.xml"
+    path.write_text(xml)
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "define", path], check=True)
+
+
+@pytest.fixture
+def undefined(place):
+    """Every VM that the test defines is undefined at its end."""
+    before = set(place.all_domains())
+    yield
+    for name in set(place.all_domains()) - before:
+        subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", name], capture_output=True)
+        place.undefine(name)
+
+
+@pytest.fixture
+def chain(tmp_path):
+    """Three thin copies over one another, each called disk.qcow2, in folders of their own, by absolute paths."""
+    below = None
+    for folder in ("base", "middle", "top"):
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / "disk.qcow2"
+        if below:
+            qemu_img("create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", below, file)
+        else:
+            qemu_img("create", "-q", "-f", "qcow2", file, "64M")
+        subprocess.run(["qemu-io", "-c", f"write -P {len(folder)} {len(folder)}M 1M", file], check=True, capture_output=True)
+        below = file
+    return below
+
+
+def contents(file):
+    """What a guest reads from the disk, as a hash."""
+    with subprocess.Popen(["qemu-img", "dd", "-O", "raw", f"if={file}", "of=/dev/stdout", "bs=1M"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        pass
+    raw = file.parent / "contents.raw"
+    qemu_img("convert", "-O", "raw", file, raw)
+    digest = subprocess.run(["sha256sum", raw], capture_output=True, text=True, check=True).stdout.split()[0]
+    raw.unlink()
+    return digest
+
+
+def test_a_backing_chain_with_absolute_paths_and_equal_names_travels(place, tmp_path, chain, undefined):
+    other = tmp_path / "other" / "disk.qcow2"
+    other.parent.mkdir()
+    qemu_img("create", "-q", "-f", "qcow2", other, "8M")
+    define(tmp_path, domain("chained", (chain, "qcow2"), (other, "qcow2")))
+    before = [file.read_bytes() for file in (chain, other)]
+    env = place.store(tmp_path)
+    place.run("export", "chained", "h.example/vms/chained:1", env=env)
+    assert [file.read_bytes() for file in (chain, other)] == before
+    name = place.run("import", "-n", "imported", "h.example/vms/chained:1", env=env).stdout.strip()
+    folder = tmp_path / "vms" / name
+    xml = subprocess.run(["virsh", "-c", "qemu:///session", "dumpxml", name], capture_output=True, text=True, check=True).stdout
+    tops = [line.split("'")[1] for line in xml.splitlines() if "<source file=" in line]
+    assert len(tops) == 2
+    info = json.loads(qemu_img("info", "--backing-chain", "--output=json", tops[0]))
+    assert len(info) == 3
+    assert all("/" not in entry["backing-filename"] for entry in info[:2])
+    assert contents(pathlib.Path(tops[0])) == contents(chain)
+    for file in folder.glob("*.qcow2"):
+        qemu_img("check", file)
+
+
+def test_inspect_tells_of_disks_and_chain_here_and_at_the_registry(place, tmp_path, chain, undefined):
+    define(tmp_path, domain("chained", (chain, "qcow2")))
+    env = place.store(tmp_path)
+    reference = f"{place.registry}/vms/inspected:1"
+    place.run("export", "--vmconfig", place.guest / "vmconfig.json", "chained", reference, env=env)
+    place.run("push", reference, env=env)
+    local = json.loads(place.run("inspect", "--json", reference, env=env).stdout)
+    fetched_before = subprocess.run(["du", "-sk", tmp_path / "oci"], capture_output=True, text=True).stdout
+    remote = json.loads(place.run("inspect", "--json", "--remote", reference, env=env).stdout)
+    assert subprocess.run(["du", "-sk", tmp_path / "oci"], capture_output=True, text=True).stdout == fetched_before
+    assert (local["where"], remote["where"]) == ("cache", "registry")
+    for key in ("digest", "id", "login", "services", "size", "compressed_size", "architecture"):
+        assert local[key] == remote[key], key
+    assert local["login"] == "runner" and local["services"][0]["port"] == 22
+    chains = [[(disk["name"], disk["backing_file"]) for disk in facts["disks"]] for facts in (local, remote)]
+    assert chains[0] == chains[1] == [("disk.qcow2", None), ("disk-2.qcow2", "disk.qcow2"), ("disk-3.qcow2", "disk-2.qcow2")]
+    assert local["disks"][0]["virtual_size"] == 64 << 20
+    text = place.run("inspect", reference, env=env).stdout
+    assert "reads from disk.qcow2" in text and "22/tcp ssh" in text and "login         runner" in text
+
+
+@pytest.mark.parametrize("damage,sentence", [
+    (lambda top: (top.parent.parent / "base/disk.qcow2").unlink(), "base/disk.qcow2 (the backing file of"),
+    (lambda top: qemu_img("rebase", "-u", "-b", top, "-F", "qcow2", top.parent.parent / "base/disk.qcow2"), "loops"),
+    (lambda top: qemu_img("rebase", "-u", "-b", "nbd://localhost/x", "-F", "raw", top), "which is no file"),
+])
+def test_a_chain_that_no_image_can_hold_is_refused_by_name(place, tmp_path, chain, damage, sentence):
+    damage(chain)
+    (tmp_path / "d.xml").write_text(domain("x", (chain, "qcow2")))
+    result = place.run("export", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:1", env=place.store(tmp_path), check=False)
+    assert result.returncode == 1 and sentence in result.stderr, result.stderr
+    assert not (tmp_path / "oci/h.example/vms/x/index.json").exists()
+
+
+def test_a_running_vm_is_exported_live(place, tmp_path, undefined):
+    """The copy is of one moment, and the guest boots from it."""
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "--vmconfig", place.guest / "vmconfig.json", "g", "h.example/vms/g:1", env=env)
+    place.run("clone", "h.example/vms/g:1", "live", env=env)
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "start", "live"], check=True)
+    time.sleep(4)
+    refused = place.run("export", "live", "h.example/vms/live:1", env=env, check=False)
+    assert refused.returncode == 1 and "it is running" in refused.stderr and "--live" in refused.stderr
+    done = place.run("export", "--live", "live", "h.example/vms/live:1", env=env)
+    assert "no guest agent froze" in done.stderr
+    assert subprocess.run(["virsh", "-q", "-c", "qemu:///session", "domstate", "live"], capture_output=True, text=True).stdout.strip() == "running"
+    assert not list((tmp_path / "oci").glob(".sarde-*"))
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", "live"], check=True)
+    place.run("import", "-n", "from-live", "h.example/vms/live:1", env=env)
+    disk = tmp_path / "vms/from-live/disk.qcow2"
+    assert "backing file" not in qemu_img("info", disk)
+    qemu_img("check", disk)
+
+
+def test_clone_of_an_image_and_of_a_vm(place, tmp_path, small_image, undefined):
+    env = place.store(tmp_path)
+    assert place.run("clone", small_image, "one", env=env).stdout == "one\n"  # fetched on the way
+    assert place.run("clone", "one", "two", env=env).stdout == "two\n"
+    uuid = place.run("clone", "--print-uuid", small_image, "three", env=env).stdout.strip()
+    assert subprocess.run(["virsh", "-q", "-c", "qemu:///session", "domuuid", "three"], capture_output=True, text=True).stdout.strip() == uuid
+    chain = json.loads(qemu_img("info", "--backing-chain", "--output=json", tmp_path / "vms/two/vda-disk.qcow2"))
+    assert len(chain) == 3
+    again = place.run("clone", small_image, "one", env=env, check=False)
+    assert again.returncode == 1 and "there is a VM 'one' already" in again.stderr
+    nothing = place.run("clone", "localhost:1/none/at:all", "four", env=env, check=False)
+    assert nothing.returncode != 0 and not (tmp_path / "vms/four").exists()
+    assert not list((tmp_path / "vms").glob(".incoming*"))
+    macs = {line for name in ("one", "two", "three") for line in subprocess.run(["virsh", "-c", "qemu:///session", "dumpxml", name], capture_output=True, text=True).stdout.splitlines() if "mac address" in line}
+    assert len(macs) == 3
+
+
+def test_list_and_getconfig(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    assert place.run("list", "--json", env=env).stdout.strip() == "[]"
+    for tag in ("1", "2"):
+        place.run("export", "--libvirtconfig", place.guest / "domain.xml", "--vmconfig", place.guest / "vmconfig.json", "g", f"h.example/vms/g:{tag}", env=env)
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "bare", env=env)
+    assert json.loads(place.run("getconfig", "h.example/vms/g:1", env=env).stdout) == json.loads((place.guest / "vmconfig.json").read_text())
+    assert place.run("getconfig", "bare", env=env).stdout == ""
+    assert json.loads(place.run("getconfig", "--raw", tmp_path / "oci/h.example/vms/g", env=env).stdout)["users"][0]["username"] == "runner"
+    listed = json.loads(place.run("list", "--format", "json", env=env).stdout)
+    assert [(entry["name"], entry["tag"], entry["state"]) for entry in listed] == [("bare", "latest", None), ("h.example/vms/g", "1", None), ("h.example/vms/g", "2", None)]
+    name = place.run("import", "h.example/vms/g:1", env=env).stdout.strip()
+    states = {entry["tag"]: entry["state"] for entry in json.loads(place.run("list", "--json", env=env).stdout) if entry["id"] == name}
+    assert states == {"1": False, "2": False}
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "start", name], check=True)
+    assert "running" in place.run("list", env=env).stdout
+    table = place.run("list", env=env | {"SARDE_CONNECT": "nonsense:///"})
+    assert "missing" in table.stdout and "VMs are shown as missing" in table.stderr
+
+
+def test_rm_leaves_what_others_need(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    for name in ("h.example/vms/g:1", "h.example/vms/g:2"):
+        place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", name, env=env)
+    vm = place.run("import", "h.example/vms/g:1", env=env).stdout.strip()
+    place.run("clone", "h.example/vms/g:1", "user", env=env)
+    assert place.run("rm", "h.example/vms/g:1", env=env).stdout == "h.example/vms/g:1\n"
+    assert (tmp_path / "vms" / vm / "disk.qcow2").exists()
+    refused = place.run("rm", "h.example/vms/g:2", env=env, check=False)
+    assert refused.returncode == 1 and "it is used by user" in refused.stderr
+    place.undefine("user")
+    shutil.rmtree(tmp_path / "vms/user")
+    before = sorted(map(str, tmp_path.rglob("*")))
+    assert place.run("rm", "--dry-run", "h.example/vms/g:2", env=env).stdout == "h.example/vms/g:2\n"
+    assert sorted(map(str, tmp_path.rglob("*"))) == before and vm in place.all_domains()
+    place.run("rm", "h.example/vms/g:2", env=env)
+    assert vm not in place.all_domains() and not (tmp_path / "vms" / vm).exists()
+    assert not list((tmp_path / "oci/h.example/vms/g/blobs/sha256").iterdir())
+
+
+def test_rm_keeps_disks_that_somebody_wrote_to(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/g:1", env=env)
+    vm = place.run("import", "h.example/vms/g:1", env=env).stdout.strip()
+    subprocess.run(["qemu-io", "-c", "write -P 7 0 64k", tmp_path / "vms" / vm / "disk.qcow2"], check=True, capture_output=True)
+    refused = place.run("rm", "h.example/vms/g:1", env=env, check=False)
+    assert refused.returncode == 1 and "have been changed" in refused.stderr
+    place.undefine(vm)
+    assert place.run("prune", "--older-than", "1s", env=env).returncode == 0
+    assert (tmp_path / "vms" / vm / "disk.qcow2").exists()
+
+
+def age(path, days):
+    then = time.time() - days * 86400
+    os.utime(path, (then, then))
+
+
+def test_prune_removes_what_nobody_names_or_uses(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    for name in ("old", "new", "used", "job"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"users": [{"username": name, "password": name}]}))
+        place.run("export", "--libvirtconfig", place.guest / "domain.xml", "--vmconfig", tmp_path / f"{name}.json", name, f"h.example/vms/{name}:1", env=env)
+    place.run("clone", "h.example/vms/used:1", "user", env=env)
+    images = {entry["name"].split("/")[-1]: entry for entry in json.loads(place.run("list", "--json", env=env).stdout)}
+    for name in ("old", "used", "job"):
+        age(tmp_path / f"oci/h.example/vms/{name}/blobs/sha256" / images[name]["digest"][7:], 40)
+    age(tmp_path / "vms" / images["used"]["id"], 40)
+    (tmp_path / "jobs/sarde-1-x").mkdir(parents=True)
+    (tmp_path / "jobs/sarde-1-x/image").write_text(images["job"]["id"])
+    stray = tmp_path / "oci/h.example/vms/new/blobs/sha256" / ("0" * 64)
+    fresh = stray.with_name("1" * 64)
+    for blob in (stray, fresh):
+        blob.write_text("x")
+    age(stray, 1)
+    dry = json.loads(place.run("prune", "--dry-run", "--json", "--older-than", "30d", env=env).stdout)
+    assert dry["images"] == ["h.example/vms/old:1"] and stray.exists()
+    assert place.run("prune", "--older-than", "30d", env=env).stdout == "h.example/vms/old:1\n"
+    assert not stray.exists() and fresh.exists()
+    left = {entry["name"].split("/")[-1] for entry in json.loads(place.run("list", "--json", env=env).stdout)}
+    assert left == {"new", "used", "job"}
+    budget = place.run("prune", "--budget", "1MB", env=env)
+    assert budget.stdout == "h.example/vms/new:1\n" and "more than the budget" in budget.stderr
+    chain = qemu_img("info", "--backing-chain", tmp_path / "vms/user/disk.qcow2")
+    assert "backing file" in chain
+
+
+def test_a_change_in_the_disk_changes_the_layers_where_it_is(place, tmp_path):
+    """And push and fetch carry those alone."""
+    disk = tmp_path / "disk.raw"
+    with open(disk, "wb") as file:
+        for _ in range(192):
+            file.write(os.urandom(1 << 20))
+    (tmp_path / "d.xml").write_text(domain("x", ("disk.raw", "raw")))
+    env = place.store(tmp_path)
+
+    def blobs():
+        return set((tmp_path / "oci/h.example/vms/x/blobs/sha256").iterdir())
+
+    place.run("export", "--compression", "fast", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:1", env=env)
+    first = blobs()
+    with open(disk, "r+b") as file:
+        file.seek(100 << 20)
+        file.write(b"changed")
+    place.run("export", "--compression", "fast", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:2", env=env)
+    new = [blob.stat().st_size for blob in blobs() - first]
+    assert len(new) == 3  # one layer, config, manifest
+    assert sum(new) < 0.2 * sum(blob.stat().st_size for blob in first)
+
+
+def test_settings_are_shown_with_their_origin(place, tmp_path):
+    (tmp_path / "sarde.toml").write_text('memory = "2GiB"\npassword = "hush-hush"\n[images."a/*"]\nmemory = "3GiB"\n')
+    env = {"SARDE_CONF_FILES": str(tmp_path / "sarde.toml"), "SARDE_VCPUS": "3"}
+    text = place.run("settings", env=env).stdout
+    assert f"memory = '2GiB'  # {tmp_path}/sarde.toml, line 1" in text
+    assert "vcpus = 3  # environment variable SARDE_VCPUS" in text
+    assert "hush" not in text and "# password is set by: " in text
+    assert "memory = '3GiB'" in place.run("settings", "a/b", env=env).stdout
+    values = {entry["name"]: entry["value"] for entry in json.loads(place.run("settings", "--json", env=env).stdout)}
+    assert values["memory"] == "2GiB" and values["password"] is None
+
+
+def test_a_file_of_sardinecake_works_and_converts(place, tmp_path):
+    ini = tmp_path / "gitlab-sardinecake-executor.ini"
+    ini.write_text("[DEFAULT]\nclonedir = /clones\nguest-builds-dir = /ini\nodd = 1\n[*/debian*]\nguest_builds_dir = /glob\n")
+    home = tmp_path / "home/.config/gitlab-runner"
+    home.mkdir(parents=True)
+    shutil.copy(ini, home)
+    env = {"HOME": str(tmp_path / "home"), "SARDE_CONF_FILES": "", "CI_JOB_ID": "5", "CI_JOB_IMAGE": "x/debian12"}
+    answer = place.run("config", env=env)
+    assert json.loads(answer.stdout)["builds_dir"] == "/glob"
+    toml = place.run("settings", "convert", ini)
+    assert "# '" in toml.stdout and "odd" in toml.stdout
+    (tmp_path / "converted.toml").write_text(toml.stdout)
+    answer = place.run("config", env=env | {"SARDE_CONF_FILES": str(tmp_path / "converted.toml")})
+    assert json.loads(answer.stdout)["builds_dir"] == "/glob"
+    (tmp_path / "home/.config/sardinecake").mkdir()
+    (tmp_path / "home/.config/sardinecake/sarde.toml").write_text("guest-builds-dir = '/toml'\n")
+    answer = place.run("config", "-v", env=env)
+    assert json.loads(answer.stdout)["builds_dir"] == "/toml" and "is not read, for there is" in answer.stderr
+
+
+def test_selftest(place, tmp_path):
+    env = place.store(tmp_path)
+    well = place.run("selftest", env=env)
+    assert well.stdout.count("ok      ") == 6 and "This line is a step" in well.stderr
+    broken = place.run("selftest", "--json", env=env | {"SARDE_CONNECT": "nonsense:///"}, check=False)
+    assert broken.returncode == 2
+    assert {entry["what"]: entry["ok"] for entry in json.loads(broken.stdout)}["libvirt"] is False
+
+
+def test_progress_is_a_bar_on_a_terminal(place, tmp_path):
+    """script(1) gives the program a terminal."""
+    disk = tmp_path / "disk.raw"
+    with open(disk, "wb") as file:
+        file.write(os.urandom(64 << 20))
+        file.truncate(2 << 30)
+    (tmp_path / "d.xml").write_text(domain("x", ("disk.raw", "raw")))
+    command = f"{place.program} export --libvirtconfig {tmp_path}/d.xml x h.example/vms/x:1"
+    shown = subprocess.run(["script", "-qec", command, "/dev/null"], env=place.environment | place.store(tmp_path), capture_output=True, text=True).stdout
+    assert "\r\x1b[K  packing disk.raw: " in shown and " MB/s, " in shown and "[#" in shown
+    quiet = subprocess.run(["script", "-qec", command + " -q", "/dev/null"], env=place.environment | place.store(tmp_path), capture_output=True, text=True).stdout
+    assert quiet.strip() == "h.example/vms/x:1"
+
+
+def test_imports_share_what_did_not_change(place, tmp_path, undefined):
+    """On XFS, in a mount namespace and a loop device of the test's own."""
+    if os.geteuid() != 0 or not shutil.which("mkfs.xfs"):
+        from conftest import need
+        need(False, "mounting XFS needs root and xfsprogs")
+    image = tmp_path / "xfs.img"
+    with open(image, "wb") as file:
+        file.truncate(1 << 30)
+    subprocess.run(["mkfs.xfs", "-q", "-m", "reflink=1", image], check=True)
+    mount = tmp_path / "xfs"
+    mount.mkdir()
+    subprocess.run(["mount", "-o", "loop", image, mount], check=True)
+    try:
+        env = place.store(tmp_path) | {"SARDE_VMDIR": str(mount / "vms")}
+        disk = tmp_path / "disk.raw"
+        with open(disk, "wb") as file:
+            file.write(os.urandom(200 << 20))
+        (tmp_path / "d.xml").write_text(domain("x", ("disk.raw", "raw")))
+        place.run("export", "--compression", "fast", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:1", env=env)
+        with open(disk, "r+b") as file:
+            file.seek(100 << 20)
+            file.write(b"changed")
+        place.run("export", "--compression", "fast", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:2", env=env)
+        place.run("import", "-n", "first", "h.example/vms/x:1", env=env)
+        second = place.run("import", "-n", "second", "h.example/vms/x:2", env=env)
+        assert "shared with images that were there" in second.stderr, second.stderr
+        assert subprocess.run(["cmp", disk, mount / "vms/second/disk.raw"]).returncode == 0
+        used = os.statvfs(mount)
+        assert (used.f_blocks - used.f_bfree) * used.f_bsize < 330 << 20
+        # What was shared is checked like all else: a changed first copy is not taken for what it was.
+        with open(mount / "vms/first/disk.raw", "r+b") as file:
+            file.write(b"not what it was")
+        place.run("import", "-n", "third", "h.example/vms/x:1", env=env)
+        assert subprocess.run(["cmp", "-s", mount / "vms/first/disk.raw", mount / "vms/third/disk.raw"]).returncode == 1
+    finally:
+        for name in ("first", "second", "third"):
+            subprocess.run(["virsh", "-q", "-c", "qemu:///session", "undefine", name], capture_output=True)
+        subprocess.run(["umount", mount], check=True)
