@@ -315,7 +315,7 @@ def test_progress_is_a_bar_on_a_terminal(place, tmp_path):
         file.truncate(2 << 30)
     (tmp_path / "d.xml").write_text(domain("x", ("disk.raw", "raw")))
     command = f"{place.program} export --libvirtconfig {tmp_path}/d.xml x h.example/vms/x:1"
-    shown = subprocess.run(["script", "-qec", command, "/dev/null"], env=place.environment | place.store(tmp_path), capture_output=True, text=True).stdout
+    shown = subprocess.run(["script", "-qec", command, "/dev/null"], env=place.environment | place.store(tmp_path), capture_output=True).stdout.decode()
     assert "\r\x1b[K  packing disk.raw: " in shown and " MB/s, " in shown and "[#" in shown
     quiet = subprocess.run(["script", "-qec", command + " -q", "/dev/null"], env=place.environment | place.store(tmp_path), capture_output=True, text=True).stdout
     assert quiet.strip() == "h.example/vms/x:1"

@@ -54,6 +54,7 @@ FILES = ("base.qcow2", "top.qcow2", "data.raw")
 
 
 def assert_same_disks(wanted, got):
+    """`got`: a folder that holds the disks; sardinecake makes none below VMDIR if it is given a name."""
     for name in FILES:
         assert subprocess.run(["cmp", wanted / name, got / name]).returncode == 0, name
 
@@ -80,9 +81,9 @@ def test_what_we_export_sardinecake_imports(place, peer, tmp_path, two_disks, op
     vms = tmp_path / "peer-vms"
     vms.mkdir()
     peer("import", "-d", tmp_path / "oci", "-o", vms, "-n", "theirs", "h.example/vms/two:1")
-    assert_same_disks(two_disks, vms / "theirs")
+    assert_same_disks(two_disks, vms)
     xml = subprocess.run(["virsh", "-c", "qemu:///session", "dumpxml", "theirs"], capture_output=True, text=True, check=True).stdout
-    assert str(vms / "theirs/top.qcow2") in xml
+    assert str(vms / "top.qcow2") in xml
     assert json.loads(peer("getconfig", "-d", tmp_path / "oci", "h.example/vms/two:1").stdout)["users"][0]["username"] == "runner"
 
 
@@ -92,9 +93,9 @@ def test_a_rewritten_backing_chain_is_imported_by_sardinecake(place, peer, tmp_p
     vms = tmp_path / "peer-vms"
     vms.mkdir()
     peer("import", "-d", tmp_path / "oci", "-o", vms, "-n", "theirs", "h.example/vms/chain:1")
-    info = json.loads(qemu_img("info", "--backing-chain", "--output=json", vms / "theirs/disk-3.qcow2"))
+    info = json.loads(qemu_img("info", "--backing-chain", "--output=json", vms / "disk-3.qcow2"))
     assert [pathlib.Path(entry["filename"]).name for entry in info] == ["disk-3.qcow2", "disk-2.qcow2", "disk.qcow2"]
-    qemu_img("compare", vms / "theirs/disk-3.qcow2", chain)
+    qemu_img("compare", vms / "disk-3.qcow2", chain)
 
 
 def test_both_share_a_cache_and_agree_on_what_is_in_it(place, peer, tmp_path, two_disks):
@@ -137,7 +138,7 @@ def test_fetched_by_one_pushed_by_the_other(place, peer, tmp_path, two_disks):
     vms = tmp_path / "peer-vms"
     vms.mkdir()
     peer("import", "-d", tmp_path / "theirs", "-o", vms, "-n", "theirs", "peer.example/vms/travels:1")
-    assert_same_disks(two_disks, vms / "theirs")
+    assert_same_disks(two_disks, vms)
     # With its registry's port, which sardinecake takes for a tag: the layout it makes is found all the same.
     peer("fetch", "-d", tmp_path / "ports", f"{place.registry}/vms/travels:1", env=os.environ | {"HOME": str(tmp_path / "home")})
     place.run("import", "-d", tmp_path / "ports", "-n", "ours", f"{place.registry}/vms/travels:1", env=env)
