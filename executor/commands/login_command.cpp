@@ -95,6 +95,7 @@ void log_in(const CommandParts& parts, const std::string& registry) {
     if (!terminal) terminal.emplace(parts.cancellation);
     password = Secret(terminal->ask_in_secret("Password for " + username + " at " + registry + ": "));
   }
+  if (username.empty() || password.empty()) throw Error(Blame::job, "log in at " + quote(registry) + ": no username or no password was given");
   parts.reporter.mask(password.reveal());
   parts.registry.login(registry, username, password);
   parts.reporter.say("Logged in at " + registry + " as " + username);
