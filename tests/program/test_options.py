@@ -1,0 +1,130 @@
+"""Every option does what it says: docs/options.md names the test for each, and this file has those that fit nowhere else."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from conftest import TOP
+from fake_runner import bash_script
+from test_images import undefined  # noqa: F401: a fixture
+
+TABLE = TOP / "docs/options.md"
+
+
+def commands(place):
+    text = place.run("--help").stdout
+    return re.findall(r"^  ([a-z]+) ", text[text.index("Subcommands:"):], re.M)
+
+
+def options_of(place, command):
+    """The long names of a command's options, and the short ones."""
+    text = place.run(command, "--help").stdout
+    return {name for line in re.findall(r"^  (-[-a-zA-Z,]+)", text, re.M) for name in line.split(",")}
+
+
+def rows():
+    for line in TABLE.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `-"):
+            yield re.findall(r"`([^`]+)`", cells[0]), re.findall(r"`([^`]+)`", cells[-1])
+
+
+def test_the_table_has_every_option_and_every_test_in_it_is_there(place):
+    tests = "".join(path.read_text() for path in [*TOP.glob("tests/program/test_*.py"), *TOP.glob("tests/unit/**/*_test.cpp"), *TOP.glob("tests/adapter/*_test.cpp")])
+    listed = set()
+    for names, covered_by in rows():
+        assert covered_by, names
+        for test in covered_by:
+            assert f"def {test}(" in tests or f'TEST_CASE("{test}' in tests, (names, test)
+        listed.update(names)
+    offered = set().union(*(options_of(place, command) for command in commands(place))) | {"-V", "--version"}
+    assert offered - listed == set() and listed - offered == set()
+
+
+def test_settings_of_a_job_reach_its_vm(place, tmp_path):
+    """Memory, processors, virtualisation, network, port, key, folders, the default image: all in one VM."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    # A second SSH server that takes the key and no password.
+    script = place.write("second-server", "#!/bin/sh\nmkdir -p /home/runner/.ssh\necho '" + (tmp_path / "key.pub").read_text().strip() + "' >/home/runner/.ssh/authorized_keys\n"
+                         "chown -R 1000:1000 /home/runner\nchmod -R go= /home/runner\n(sleep 4; dropbear -R -E -s -p 2222) &\n")
+    folder = place.changed_guest("second-server", [f"write {script} /etc/rc.local", "sif /etc/rc.local mode 0100755"])
+    image = place.publish("second-server", folder=folder)
+    config = (f'image = "{image}"\nmemory = "384MiB"\nvcpus = 2\nvirt-type = "qemu"\nnetwork = "user"\nssh-port = 2222\nidentity-file = "{key}"\nusername = "nobody"\n'
+              'guest-builds-dir = "/home/runner/b"\nguest-cache-dir = "/home/runner/c"\nomit-backingstore = true\nfetch-timeout = "10m"\naddress-timeout = 50\ntimeout = 100\n')
+    with place.runner(config).job(job_id=41, image="") as job:
+        assert job.prepare(), job.result.text
+        xml = subprocess.run(["virsh", "-c", "qemu:///session", "dumpxml", job.settings["hostname"]], capture_output=True, text=True, check=True).stdout
+        assert "<domain type='qemu'" in xml and "<memory unit='KiB'>393216</memory>" in xml
+        job.run_script(bash_script("grep -c ^processor /proc/cpuinfo; echo $SSH_CONNECTION"))
+        assert "\n2\n" in job.result.text and " 2222" in job.result.text
+        assert (job.settings["builds_dir"], job.settings["cache_dir"]) == ("/home/runner/b", "/home/runner/c")
+    place.assert_nothing_left()
+
+
+def test_pull_policies(place, small_image):
+    """if-not-present does without the registry once the image is there, always does not."""
+    with place.runner('pull-policy = "if-not-present"\n').job(job_id=42, image=small_image) as job:
+        assert job.prepare(), job.result.text
+        assert "from the cache (pull policy 'if-not-present')" in job.result.text
+    config = 'pull-policy = "always"\nallowed-pull-policies = ["never"]\n'
+    with place.runner(config).job(job_id=43, image=small_image, response={"image": {"name": small_image, "pull_policy": ["never"]}}) as job:
+        assert job.prepare(), job.result.text
+        assert "pull policy 'never'" in job.result.text
+    place.assert_nothing_left()
+
+
+def test_source_target_and_name(place, tmp_path, small_image, undefined):  # noqa: F811
+    env = place.store(tmp_path)
+    place.run("fetch", "--source", small_image, "h.example/other/name:x", env=env)
+    listed = json.loads(place.run("list", "--json", env=env).stdout)
+    assert [(entry["name"], entry["tag"]) for entry in listed] == [("h.example/other/name", "x")]
+    assert place.run("import", "--name", "named", "h.example/other/name:x", env=env).stdout == "named\n"
+    assert place.run("pull", "-s", small_image, "-n", "pulled", "-o", tmp_path / "elsewhere", "h.example/other/name:y", env=env).stdout == "pulled\n"
+    assert (tmp_path / "elsewhere/pulled/disk.qcow2").exists()
+    place.run("push", "-t", f"{place.registry}/vms/again:1", "h.example/other/name:x", env=env)
+    place.run("fetch", f"{place.registry}/vms/again:1", env=env)
+
+
+def test_raw_layouts(place, tmp_path, undefined):  # noqa: F811
+    env = place.store(tmp_path)
+    layout = tmp_path / "layout"
+    assert place.run("export", "--raw", "--libvirtconfig", place.guest / "domain.xml", "x", layout, env=env).stdout == f"{layout}\n"
+    assert place.run("import", "--raw", "-n", "raw-import", layout, env=env).stdout == "raw-import\n"
+    assert not (tmp_path / "oci").exists() or not list((tmp_path / "oci").rglob("index.json"))
+
+
+def test_tag_names_the_image(place, tmp_path):
+    env = place.store(tmp_path)
+    xml = place.guest / "domain.xml"
+    assert place.run("export", "--tag", "h.example/a/b:c", "--libvirtconfig", xml, "x", env=env).stdout == "h.example/a/b:c\n"
+    both = place.run("export", "--tag", "h.example/a/b:c", "--libvirtconfig", xml, "x", "h.example/d/e:f", env=env, check=False)
+    assert both.returncode == 1 and "is named twice" in both.stderr
+    assert place.run("export", "--libvirtconfig", xml, "plain", env=env).stdout == "plain\n"
+
+
+def test_no_run_and_verbosity(place, tmp_path):
+    env = place.store(tmp_path)
+    assert place.run("--no-run", "export", "x", "h.example/x:1", env=env).stdout == ""
+    assert place.run("list", "--no-run", env=env | {"SARDE_CONNECT": "nonsense:///"}).stderr == ""
+    lines = [place.run("selftest", *options, env=env).stderr.count("This line") for options in ((), ("-q",), ("-v",), ("--quiet",), ("--verbose",))]
+    assert lines == [2, 1, 3, 1, 3]
+    assert place.run("selftest", env=env | {"SARDE_VERBOSITY": "2"}).stderr.count("This line") == 3
+    assert "Usage: " in place.run("--help-all").stdout
+
+
+@pytest.mark.parametrize("options", [["--connect", "test:///default"], ["-u", "me"], ["--username=me", "-p", "x"], ["--identity-file", "/k"], ["-v"], ["-q"]])
+def test_options_may_stand_before_the_command_as_in_sardinecake(place, tmp_path, options):
+    assert place.run(*options, "list", env=place.store(tmp_path)).returncode == 0
+
+
+def test_options_under_sardinecakes_names(place, tmp_path, small_image, undefined):  # noqa: F811
+    env = place.store(tmp_path)
+    place.run("fetch", small_image, env=env)
+    place.run("import", "--outdir", tmp_path / "out", "-n", "outdir", small_image, env=env)
+    assert (tmp_path / "out/outdir/disk.qcow2").exists()
+    shown = place.run("config", "--clonedir", tmp_path / "clones", "--no-run", env=env)
+    assert shown.returncode == 0
