@@ -208,8 +208,9 @@ class Wiring {
     if (command == "login") log_in(parts, argument(0));
     if (command == "logout") log_out(parts, argument(0));
     if (command == "push") push_image(parts, argument(0));
-    if (command == "fetch" || command == "pull") fetch_image(parts, argument(0));
-    if (command == "import" || command == "pull") return print(import_image(parts, argument(0)));
+    if (command == "fetch") fetch_image(parts, argument(0));
+    if (command == "import") return print(import_image(parts, argument(0)));
+    if (command == "pull") return print(pull_image(parts, argument(0)));
     if (command == "export") return print(export_image(parts, argument(0), argument(1)));
     if (command == "clone") return print(clone_vm(parts, argument(0), argument(1)));
     if (command == "list") return print(list_images(parts));

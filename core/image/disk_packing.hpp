@@ -53,11 +53,18 @@ struct KnownSpan {
 
 using KnownSpans = std::map<std::string, KnownSpan>;  ///< by the layer's digest
 
+/// Blobs in the layout are checked against their digests while they are read; those that skopeo has just
+/// brought have been.
+enum class BlobCheck { digest, just_arrived };
+
 struct UnpackOptions {
   unsigned threads = 1;
   DiskProgress progress = {};  ///< in compressed bytes
   /// Layers whose data need not be unpacked again where the file system can share extents.
   const KnownSpans* known = nullptr;
+  BlobCheck check = BlobCheck::digest;
+  /// Called before a blob is opened: waits until it is there.
+  std::function<void(const Descriptor&)> await = {};
 };
 
 struct UnpackedDisk {
@@ -69,8 +76,7 @@ struct UnpackedDisk {
 };
 
 /// Decompresses the chunks into a new sparse file in `folder`, under the name that the stream gives. Every
-/// blob's size and sha256 is checked on the way, but for the layers in `options.known`, of which only the data
-/// goes into diff_id. The file is synced. On failure, and until the caller has
+/// blob's size and sha256 is checked on the way (but see BlobCheck), and of the layers in `options.known` only the data. The file is synced. On failure, and until the caller has
 /// compared diff_id, what is in the folder must not be taken for a disk. Throws Error, Cancelled.
 UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const std::filesystem::path& folder,
                          const UnpackOptions& options, Cancellation& cancellation);

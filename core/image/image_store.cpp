@@ -1,7 +1,10 @@
 #include "core/image/image_store.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <exception>
 #include <fcntl.h>
+#include <thread>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -166,7 +169,7 @@ StoredImage ImageStore::fetch_as(const ImageReference& reference, const ImageRef
     // One at a time: a second process would load the same blobs again.
     const auto lock = lock_blobs(layout);
     const auto known = layout.find(reference.local_name());
-    const auto manifest = registry.fetch(source, layout, known ? std::optional(known->manifest) : std::nullopt, access);
+    const auto manifest = registry.fetch(source, registry.announce(source, access), layout, known ? std::optional(known->manifest) : std::nullopt, access);
     tag(layout, manifest, reference.local_name());
     set_modified_now(layout.blob(manifest.digest));
   }
@@ -190,7 +193,7 @@ FileLock ImageStore::lock_unpacked(const std::string& name) const {
 
 void ImageStore::mark_used(const StoredImage& image) const {
   set_modified_now(image.layout.blob(image.manifest.digest));
-  set_modified_now(settings_.vmdir / folder_for_jobs(image));
+  set_modified_now(settings_.vmdir / folder_for_jobs(image.base_name()));
 }
 
 std::string CatalogEntry::name() const {
@@ -251,41 +254,181 @@ void ImageStore::tag(const OciLayout& layout, const Descriptor& manifest, const 
 
 namespace {
 
-struct UnpackedDisks {
-  std::vector<UnpackedMarker::Disk> disks;
-  std::uint64_t shared = 0;
-
-  [[nodiscard]] std::vector<std::string> names() const { return UnpackedMarker{.config_digest = {}, .disks = disks}.names(); }
-};
-
-UnpackedDisks unpack_disks(const StoredImage& image, const fs::path& folder, unsigned threads, const KnownSpans& known,
-                           const DiskProgress& progress, Cancellation& cancellation) {
-  UnpackedDisks unpacked;
-  const auto total = image.compressed_size();
-  std::uint64_t before = 0;
-  for (std::size_t i = 0; i < image.disks.size(); ++i) {
-    std::uint64_t done_of_disk = 0;
-    const UnpackOptions options{.threads = threads,
-                                .progress =
-                                    [&](std::uint64_t done, std::uint64_t) {
-                                      done_of_disk = done;
-                                      if (progress) progress(before + done, total);
-                                    },
-                                .known = known.empty() ? nullptr : &known};
-    auto disk = unpack_disk(image.layout, image.disks[i], folder, options, cancellation);
-    if (disk.diff_id != image.disk_diff_ids[i]) {
-      throw Error(Blame::job, "disk " + quote(disk.name) + " does not match its digest in the image config");
-    }
-    before += done_of_disk;
-    unpacked.shared += disk.shared;
-    unpacked.disks.push_back({.name = std::move(disk.name), .spans = std::move(disk.spans)});
+std::vector<UnpackedDisk> unpack_disks(const OciLayout& layout, const std::vector<DiskLayers>& disks,
+                                       const fs::path& folder, UnpackOptions options, Cancellation& cancellation) {
+  std::vector<UnpackedDisk> unpacked;
+  std::uint64_t total = 0;
+  for (const auto& disk : disks) {
+    for (const auto& chunk : disk.chunks) total += chunk.size;
   }
-  const auto names = unpacked.names();
-  for (const auto& name : names) check_chain(folder, name, names);
+  std::uint64_t before = 0;
+  const auto progress = std::move(options.progress);
+  for (const auto& disk : disks) {
+    std::uint64_t done_of_disk = 0;
+    options.progress = [&](std::uint64_t done, std::uint64_t) {
+      done_of_disk = done;
+      if (progress) progress(before + done, total);
+    };
+    unpacked.push_back(unpack_disk(layout, disk, folder, options, cancellation));
+    before += done_of_disk;
+  }
   return unpacked;
 }
 
+/// Compares the disks with what the image says of them, and gives the folder its marker and its name.
+UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<UnpackedDisk>& disks, TempFolder incoming,
+                               const fs::path& folder) {
+  UnpackedImage unpacked{.folder = folder, .disks = {}, .was_there = false};
+  UnpackedMarker marker{.config_digest = image.config_digest.text(), .disks = {}};
+  for (std::size_t i = 0; i < disks.size(); ++i) {
+    if (disks[i].diff_id != image.disk_diff_ids.at(i))
+      throw Error(Blame::job, "disk " + quote(disks[i].name) + " does not match its digest in the image config");
+    unpacked.disks.push_back(disks[i].name);
+    unpacked.shared += disks[i].shared;
+    marker.disks.push_back({.name = disks[i].name, .spans = disks[i].spans});
+  }
+  for (const auto& name : unpacked.disks) check_chain(incoming.path(), name, unpacked.disks);
+  write_unpacked_marker(incoming.path(), marker);
+  incoming.rename_to(folder);
+  return unpacked;
+}
+
+/// Fetching in a thread of its own, while the owner unpacks what has arrived.
+class FetchInBackground {
+ public:
+  FetchInBackground(const ObtainRequest& request, Registry& registry, const AnnouncedImage& announced,
+                    const OciLayout& layout, RegistryAccess access)
+      : layout_(layout) {
+    access.progress = [this](std::uint64_t done, std::uint64_t total) {
+      done_ = done;
+      total_ = total;
+      if (given_up_) throw Error("the rest is not wanted any more");
+    };
+    const auto known = layout.find(request.reference.local_name());
+    thread_ = std::thread([this, &request, &registry, &announced, access,
+                           known = known ? std::optional(known->manifest) : std::nullopt] {
+      try {
+        manifest_ = registry.fetch(request.source, announced, layout_, known, access);
+      } catch (...) {
+        failure_ = std::current_exception();
+      }
+      ended_ = true;
+    });
+  }
+
+  FetchInBackground(const FetchInBackground&) = delete;
+  FetchInBackground& operator=(const FetchInBackground&) = delete;
+
+  ~FetchInBackground() {
+    given_up_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
+
+  [[nodiscard]] bool ended() const { return ended_; }
+
+  [[nodiscard]] std::uint64_t done() const { return done_; }
+
+  [[nodiscard]] std::uint64_t total() const { return total_; }
+
+  /// Has the blob arrived? Throws what ended the fetching if it never will.
+  bool has(const Descriptor& blob) {
+    const bool was_ended = ended_;
+    std::error_code ignored;
+    if (fs::exists(layout_.blob(blob.digest), ignored)) return true;
+    if (was_ended) static_cast<void>(finish());
+    return was_ended;
+  }
+
+  /// Waits for the end. Throws what ended it.
+  Descriptor finish() {
+    if (thread_.joinable()) thread_.join();
+    if (failure_) std::rethrow_exception(failure_);
+    return *manifest_;
+  }
+
+ private:
+  const OciLayout& layout_;
+  std::atomic<std::uint64_t> done_ = 0;
+  std::atomic<std::uint64_t> total_ = 0;
+  std::atomic<bool> given_up_ = false;
+  std::atomic<bool> ended_ = false;
+  std::optional<Descriptor> manifest_;
+  std::exception_ptr failure_;
+  std::thread thread_;
+};
+
 }  // namespace
+
+std::string ImageStore::folder_for(const ObtainRequest& request, const std::string& base_name) const {
+  if (!request.folder.empty()) return request.folder;
+  return request.use == ObtainRequest::Use::job ? folder_for_jobs(base_name) : base_name;
+}
+
+ObtainedImage ImageStore::obtain(const ObtainRequest& request, Registry& registry,
+                                 const RegistryAccess& access) const {
+  const auto announced = registry.announce(request.source, access);
+  if (auto both = fetch_and_unpack(request, registry, announced, access)) return std::move(*both);
+  auto shown = access;
+  shown.progress = [&](std::uint64_t done, std::uint64_t total) {
+    if (request.progress) request.progress("fetching", done, total);
+  };
+  auto image = fetch_as(request.reference, request.source, registry, shown);
+  if (request.announce_use) request.announce_use(image.config_digest.text());
+  auto unpacked = unpack(image, folder_for(request, image.base_name()),
+                         [&](std::uint64_t done, std::uint64_t total) {
+                           if (request.progress) request.progress("unpacking", done, total);
+                         });
+  return {.image = std::move(image), .unpacked = std::move(unpacked)};
+}
+
+/// Nothing where there is nothing to gain: all of it is in the cache, or unpacked already; or where the tag
+/// has moved in between.
+std::optional<ObtainedImage> ImageStore::fetch_and_unpack(const ObtainRequest& request, Registry& registry,
+                                                          const AnnouncedImage& announced,
+                                                          const RegistryAccess& access) const {
+  const auto layout = layout_of(request.reference);
+  if (!announced.manifest || layout.holds(*announced.manifest)) return std::nullopt;
+  const auto base_name = announced.manifest->config.digest.text();
+  const auto name = folder_for(request, base_name);
+  make_folders(settings_.vmdir, 0755);
+  const auto folder = settings_.vmdir / name;
+  const auto fetch_lock = lock_blobs(layout);
+  const auto lock = lock_unpacked(name);
+  if (fs::exists(folder) || layout.holds(*announced.manifest)) return std::nullopt;
+  if (request.announce_use) request.announce_use(base_name);
+  return within("image " + quote(request.reference.text()), [&]() -> std::optional<ObtainedImage> {
+    auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0755);
+    const auto known = can_share_extents(incoming.path()) ? known_spans() : KnownSpans();
+    FetchInBackground fetching(request, registry, announced, layout, access);
+    const auto show = [&](std::uint64_t done, std::uint64_t total) {
+      if (!request.progress) return;
+      if (fetching.ended()) {
+        request.progress("unpacking", done, total);
+      } else {
+        request.progress("fetching and unpacking", fetching.done(), fetching.total());
+      }
+    };
+    constexpr std::chrono::milliseconds pause(5);
+    const UnpackOptions options{.threads = settings_.threads,
+                                .progress = show,
+                                .known = known.empty() ? nullptr : &known,
+                                .check = BlobCheck::just_arrived,
+                                .await = [&](const Descriptor& blob) {
+                                  while (!fetching.has(blob)) {
+                                    show(0, 0);
+                                    clock_.sleep(pause, cancellation_);
+                                  }
+                                }};
+    const auto layers = vm_layers(*announced.manifest, "the manifest");
+    const auto disks = unpack_disks(layout, layers.disks, incoming.path(), options, cancellation_);
+    const auto manifest = fetching.finish();
+    if (manifest.digest != announced.digest) return std::nullopt;
+    tag(layout, manifest, request.reference.local_name());
+    auto image = load(request.reference);
+    auto unpacked = finish_unpacking(image, disks, std::move(incoming), folder);
+    return ObtainedImage{.image = std::move(image), .unpacked = std::move(unpacked)};
+  });
+}
 
 KnownSpans ImageStore::known_spans() const {
   KnownSpans known;
@@ -338,20 +481,17 @@ UnpackedImage ImageStore::unpack(const StoredImage& image, const std::string& na
     if (fs::exists(folder)) return adopt(image, folder);
     auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0755);
     const auto known = can_share_extents(incoming.path()) ? known_spans() : KnownSpans();
-    const auto unpacked =
-        unpack_disks(image, incoming.path(), settings_.threads, known, progress, cancellation_);
-    write_unpacked_marker(incoming.path(),
-                          {.config_digest = image.config_digest.text(), .disks = unpacked.disks});
-    incoming.rename_to(folder);
-    return UnpackedImage{
-        .folder = folder, .disks = unpacked.names(), .was_there = false, .shared = unpacked.shared};
+    const UnpackOptions options{
+        .threads = settings_.threads, .progress = progress, .known = known.empty() ? nullptr : &known};
+    const auto disks = unpack_disks(image.layout, image.disks, incoming.path(), options, cancellation_);
+    return finish_unpacking(image, disks, std::move(incoming), folder);
   });
 }
 
-std::string ImageStore::folder_for_jobs(const StoredImage& image) const {
-  const auto marker = read_unpacked_marker(settings_.vmdir / image.base_name());
+std::string ImageStore::folder_for_jobs(const std::string& base_name) const {
+  const auto marker = read_unpacked_marker(settings_.vmdir / base_name);
   const bool used = marker && marker->second == DisksState::changed;
-  return used ? image.base_name() + "-for-jobs" : image.base_name();
+  return used ? base_name + "-for-jobs" : base_name;
 }
 
 }  // namespace sarde

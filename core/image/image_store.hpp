@@ -53,6 +53,24 @@ struct UnpackedImage {
   std::uint64_t shared = 0;  ///< bytes that it shares with images that were there
 };
 
+/// An image in the cache, and its disks.
+struct ObtainedImage {
+  StoredImage image;
+  UnpackedImage unpacked;
+};
+
+/// How an image is obtained.
+struct ObtainRequest {
+  ImageReference reference;  ///< what it is called here
+  ImageReference source;     ///< and at the registry
+  std::string folder = {};   ///< where its disks go; empty: what the next says
+  enum class Use { job, base_vm } use = Use::job;  ///< folder_for_jobs(), or the config's digest
+  /// Told the config's digest before anything of the image is unpacked.
+  std::function<void(const std::string&)> announce_use = {};
+  /// Bytes that have been fetched, or unpacked.
+  std::function<void(const std::string& doing, std::uint64_t done, std::uint64_t total)> progress = {};
+};
+
 /// ", 1.2 GB of it shared with images that were there", or nothing.
 std::string shared_note(const UnpackedImage& image);
 
@@ -128,9 +146,12 @@ class ImageStore {
   /// diff_id, and the files refer to each other only. Throws Error also when the folder holds something else.
   UnpackedImage unpack(const StoredImage& image, const std::string& name, const DiskProgress& progress) const;
 
+  /// fetch_as() and unpack() in one: layers are unpacked while others are still on their way.
+  ObtainedImage obtain(const ObtainRequest& request, Registry& registry, const RegistryAccess& access) const;
+
   /// The name of a folder that a job can have its disks' bases in: base_name(), or another one if somebody
   /// has used the base VM itself and so changed its disks.
-  [[nodiscard]] std::string folder_for_jobs(const StoredImage& image) const;
+  [[nodiscard]] std::string folder_for_jobs(const std::string& base_name) const;
 
   [[nodiscard]] const std::filesystem::path& ocidir() const { return settings_.ocidir; }
 
@@ -144,6 +165,10 @@ class ImageStore {
   [[nodiscard]] std::optional<std::pair<OciLayout, IndexEntry>> find(const ImageReference& reference) const;
   [[nodiscard]] UnpackedImage adopt(const StoredImage& image, const std::filesystem::path& folder) const;
   [[nodiscard]] KnownSpans known_spans() const;
+  [[nodiscard]] std::string folder_for(const ObtainRequest& request, const std::string& base_name) const;
+  [[nodiscard]] std::optional<ObtainedImage> fetch_and_unpack(const ObtainRequest& request, Registry& registry,
+                                                              const AnnouncedImage& announced,
+                                                              const RegistryAccess& access) const;
 
   StoreSettings settings_;
   Clock& clock_;

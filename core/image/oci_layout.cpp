@@ -59,6 +59,14 @@ std::optional<IndexEntry> OciLayout::find(const std::string& name) const {
   return std::nullopt;
 }
 
+bool OciLayout::holds(const Manifest& manifest) const {
+  const auto is_there = [&](const Descriptor& wanted) {
+    std::error_code error;
+    return std::filesystem::file_size(blob(wanted.digest), error) == wanted.size && !error;
+  };
+  return is_there(manifest.config) && std::ranges::all_of(manifest.layers, is_there);
+}
+
 std::string OciLayout::read_blob(const Descriptor& descriptor) const {
   const auto path = blob(descriptor.digest);
   if (descriptor.size > largest_small_blob) {

@@ -52,6 +52,9 @@ class OciLayout {
   /// The entry that `name` (a tag or a digest's text) stands for.
   [[nodiscard]] std::optional<IndexEntry> find(const std::string& name) const;
 
+  /// Are all the manifest's blobs there, of the right size?
+  [[nodiscard]] bool holds(const Manifest& manifest) const;
+
   /// A small blob whole, its digest and size checked. Throws Error (the host's fault: the cache is damaged).
   [[nodiscard]] std::string read_blob(const Descriptor& descriptor) const;
 

@@ -19,6 +19,12 @@ struct RegistryAccess {
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
 };
 
+/// What a registry says of an image before any of it is brought.
+struct AnnouncedImage {
+  Digest digest;                     ///< of the manifest
+  std::optional<Manifest> manifest;  ///< none if it is an index of several platforms, of which one is chosen later
+};
+
 /// Where images come from and go to. Every call blocks until done or the deadline it was made with, and
 /// throws Error: the job's fault when the registry answers that it has no such image or refuses the
 /// credentials.
@@ -29,10 +35,13 @@ class Registry {
   Registry& operator=(const Registry&) = delete;
   virtual ~Registry() = default;
 
-  /// Brings the blobs that the layout lacks and returns the manifest's descriptor; the caller gives it its
-  /// tag. `known` is what the layout has under that name: if the registry still says the same and all of it
-  /// is there, nothing is brought. Throws Error also if it is no VM's image, before bringing any of it.
-  virtual Descriptor fetch(const ImageReference& from, const OciLayout& into,
+  /// Asks for the manifest. Throws Error also if it is no VM's.
+  virtual AnnouncedImage announce(const ImageReference& from, const RegistryAccess& access) = 0;
+
+  /// Brings the blobs that the layout lacks, each of which appears there whole, and returns the manifest's
+  /// descriptor; the caller gives it its tag. `known` is what the layout has under that name: if it is the one
+  /// announced and all of it is there, nothing is brought. May be called in another thread than the rest.
+  virtual Descriptor fetch(const ImageReference& from, const AnnouncedImage& announced, const OciLayout& into,
                            const std::optional<Descriptor>& known, const RegistryAccess& access) = 0;
 
   /// As fetch(), but of disks' blobs there will only be empty files of the right size: for looking at what an

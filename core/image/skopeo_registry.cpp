@@ -60,21 +60,6 @@ std::string cause_in(std::string_view errors) {
   return text;
 }
 
-bool is_complete(const OciLayout& layout, const Manifest& manifest) {
-  const auto is_there = [&](const Descriptor& blob) {
-    std::error_code error;
-    return std::filesystem::file_size(layout.blob(blob.digest), error) == blob.size && !error;
-  };
-  return is_there(manifest.config) && std::ranges::all_of(manifest.layers, is_there);
-}
-
-/// What the registry says of an image before any of it is brought.
-struct Announced {
-  Digest digest;
-  std::uint64_t size = 0;
-  std::optional<Manifest> manifest;  ///< none if it is an index of several platforms, of which skopeo chooses
-};
-
 /// Bytes that have arrived: new blobs, and what skopeo holds in temporary files.
 class Arrivals {
  public:
@@ -133,18 +118,30 @@ class SkopeoRegistry final : public Registry {
         clock_(clock),
         cancellation_(cancellation) {}
 
-  Descriptor fetch(const ImageReference& from, const OciLayout& into, const std::optional<Descriptor>& known,
-                   const RegistryAccess& access) override {
-    const auto announced = announcement_of(from, access);
+  AnnouncedImage announce(const ImageReference& from, const RegistryAccess& access) override {
+    auto arguments = joined({"inspect", "--raw"}, tls("--tls-verify", from.registry()));
+    add_authfile(arguments, access);
+    arguments.push_back("docker://" + from.transport_text());
+    const auto text = run("fetch " + quote(from.text()), arguments, "", {});
+    AnnouncedImage announced{.digest = Digest::of(text), .manifest = std::nullopt};
+    if (!is_index(text)) {
+      announced.manifest = parse_manifest(text, "the manifest of " + quote(from.text()));
+      static_cast<void>(vm_layers(*announced.manifest, "the manifest of " + quote(from.text())));
+    }
+    return announced;
+  }
+
+  Descriptor fetch(const ImageReference& from, const AnnouncedImage& announced, const OciLayout& into,
+                   const std::optional<Descriptor>& known, const RegistryAccess& access) override {
     // Under a policy of its own the signatures are looked at each time.
     const bool same = known && known->digest == announced.digest && announced.manifest;
-    if (same && settings_.signature_policy.empty() && is_complete(into, *announced.manifest)) return *known;
+    if (same && settings_.signature_policy.empty() && into.holds(*announced.manifest)) return *known;
     return bring(from, into, announced.manifest, access);
   }
 
   Descriptor fetch_description(const ImageReference& from, const OciLayout& into,
                                const RegistryAccess& access) override {
-    const auto announced = announcement_of(from, access);
+    const auto announced = announce(from, access);
     into.create();
     if (announced.manifest) {
       // skopeo brings no blob that is there, and looks at no more than its name and size.
@@ -231,20 +228,6 @@ class SkopeoRegistry final : public Registry {
                                                 "choose another ocidir");
     make_folders(parent, 0755);
     return TempFolder::in(parent, ".sarde-" + what + "-", 0700);
-  }
-
-  Announced announcement_of(const ImageReference& from, const RegistryAccess& access) {
-    const auto doing = "fetch " + quote(from.text());
-    auto arguments = joined({"inspect", "--raw"}, tls("--tls-verify", from.registry()));
-    add_authfile(arguments, access);
-    arguments.push_back("docker://" + from.transport_text());
-    const auto text = run(doing, arguments, "", {});
-    Announced announced{.digest = Digest::of(text), .size = text.size(), .manifest = std::nullopt};
-    if (!is_index(text)) {
-      announced.manifest = parse_manifest(text, "the manifest of " + quote(from.text()));
-      static_cast<void>(vm_layers(*announced.manifest, "the manifest of " + quote(from.text())));
-    }
-    return announced;
   }
 
   Descriptor bring(const ImageReference& from, const OciLayout& into, const std::optional<Manifest>& manifest,

@@ -24,10 +24,10 @@ Cancellation Cancellation::on_signals() {
 
 int Cancellation::requested() {
   signalfd_siginfo info{};
-  if (came_ == 0 && signals_ && ::read(signals_.get(), &info, sizeof info) == sizeof info) {
-    came_ = static_cast<int>(info.ssi_signo);
+  if (*came_ == 0 && signals_ && ::read(signals_.get(), &info, sizeof info) == sizeof info) {
+    *came_ = static_cast<int>(info.ssi_signo);
   }
-  return came_;
+  return *came_;
 }
 
 void Cancellation::check() {

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <atomic>
+#include <memory>
+
 #include "core/foundation/unique_fd.hpp"
 
 namespace sarde {
@@ -26,7 +29,8 @@ class Cancellation {
 
  private:
   UniqueFd signals_;
-  int came_ = 0;
+  /// Which signal came. Several threads may ask; one of them reads it from the descriptor.
+  std::unique_ptr<std::atomic<int>> came_ = std::make_unique<std::atomic<int>>(0);
 };
 
 }  // namespace sarde

@@ -18,16 +18,18 @@ struct Copies {
   std::map<std::string, DiskFile> files;  ///< by the disk's file in the XML
 };
 
-StoredImage obtain(const CommandParts& parts, const ImageReference& reference) {
-  if (parts.images.has(reference)) return parts.images.load(reference);
-  return fetch_image(parts, reference.text());
+ObtainedImage obtain(const CommandParts& parts, const std::string& source) {
+  const auto reference = ImageReference::parse(source);
+  if (!parts.images.has(reference)) return fetch_and_unpack_image(parts, source, ObtainRequest::Use::job);
+  auto image = parts.images.load(reference);
+  auto unpacked =
+      parts.images.unpack(image, parts.images.folder_for_jobs(image.base_name()), parts.progress("unpacking"));
+  return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 
 Copies copies_of_image(const CommandParts& parts, const std::string& source, const fs::path& folder) {
-  const auto image = obtain(parts, ImageReference::parse(source));
+  const auto [image, unpacked] = obtain(parts, source);
   parts.images.mark_used(image);
-  const auto unpacked =
-      parts.images.unpack(image, parts.images.folder_for_jobs(image), parts.progress("unpacking"));
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   return {.xml = image.domain_xml,
           .files = make_thin_copies(domain, unpacked, [&](const std::string& disk) { return folder / disk; })};

@@ -10,4 +10,7 @@ namespace sarde {
 /// not started. Returns its name, or with --print-uuid its UUID.
 std::string import_image(const CommandParts& parts, const std::string& container);
 
+/// `pull`: fetches and imports.
+std::string pull_image(const CommandParts& parts, const std::string& container);
+
 }  // namespace sarde

@@ -44,10 +44,8 @@ void PrepareStage::run(const Job& job) {
 void PrepareStage::bring_up(const Job& job) {
   const auto start = parts_.clock.now();
   resources_.folder().create();
-  const auto image = obtain_image(job);
-  resources_.folder().note_image(image.config_digest.text());
+  const auto [image, disks] = obtain_image(job);
   parts_.images.mark_used(image);
-  const auto disks = unpack(image);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   const auto network = choose_network(domain);
   start_vm(image, domain, make_overlays(domain, disks), job, network);
@@ -79,7 +77,7 @@ std::string PrepareStage::pull_policy(const Job& job) const {
                   quote(join(allowed.empty() ? std::vector{parts_.settings.pull_policy} : allowed, ", ")));
 }
 
-StoredImage PrepareStage::obtain_image(const Job& job) {
+ObtainedImage PrepareStage::obtain_image(const Job& job) {
   const auto& name = job.image.empty() ? parts_.settings.image : job.image;
   if (name.empty()) {
     throw Error(Blame::job,
@@ -91,43 +89,57 @@ StoredImage PrepareStage::obtain_image(const Job& job) {
   if (policy == "never" || (policy == "if-not-present" && parts_.images.has(reference))) {
     parts_.reporter.say("Using image " + quote(reference.text()) + " from the cache (pull policy '" + policy +
                         "')");
-    return parts_.images.load(reference);
+    return from_cache(reference);
   }
-  return fetch(reference, job);
+  return from_registry(reference, job);
 }
 
-StoredImage PrepareStage::fetch(const ImageReference& reference, const Job& job) {
+ObtainedImage PrepareStage::from_cache(const ImageReference& reference) {
   const auto start = parts_.clock.now();
-  RegistryAccess access{.authfile = {}, .progress = [&](std::uint64_t done, std::uint64_t total) {
-                          parts_.reporter.progress({.doing = "fetching", .done = done, .total = total});
-                        }};
+  auto image = parts_.images.load(reference);
+  resources_.folder().note_image(image.config_digest.text());
+  auto unpacked = parts_.images.unpack(image, parts_.images.folder_for_jobs(image.base_name()),
+                                       [&](std::uint64_t done, std::uint64_t total) {
+                                         parts_.reporter.progress(
+                                             {.doing = "unpacking", .done = done, .total = total});
+                                       });
+  say_unpacked(unpacked, start);
+  return {.image = std::move(image), .unpacked = std::move(unpacked)};
+}
+
+ObtainedImage PrepareStage::from_registry(const ImageReference& reference, const Job& job) {
+  const auto start = parts_.clock.now();
+  RegistryAccess access;
   for (const auto& login : job.logins) {
     if (login.registry != reference.registry()) continue;
     write_registry_auth(resources_.folder().authfile(),
                         {.registry = login.registry, .username = login.username, .password = login.password});
     access.authfile = resources_.folder().authfile();
   }
-  auto image = parts_.images.fetch(reference, parts_.registry, access);
+  auto obtained = parts_.images.obtain(
+      {.reference = reference,
+       .source = reference,
+       .announce_use = [&](const std::string& digest) { resources_.folder().note_image(digest); },
+       .progress =
+           [&](const std::string& doing, std::uint64_t done, std::uint64_t total) {
+             parts_.reporter.progress({.doing = doing, .done = done, .total = total});
+           }},
+      parts_.registry, access);
   if (access.authfile) remove_if_there(*access.authfile);
+  const auto& image = obtained.image;
   step("Fetched image " + quote(reference.text()) + ", " + image.manifest.digest.text() + ", " +
            size_text(image.compressed_size()),
        start);
-  return image;
+  say_unpacked(obtained.unpacked, start);
+  return obtained;
 }
 
-UnpackedImage PrepareStage::unpack(const StoredImage& image) {
-  const auto start = parts_.clock.now();
-  auto unpacked = parts_.images.unpack(image, parts_.images.folder_for_jobs(image),
-                                       [&](std::uint64_t done, std::uint64_t total) {
-                                         parts_.reporter.progress(
-                                             {.doing = "unpacking", .done = done, .total = total});
-                                       });
+void PrepareStage::say_unpacked(const UnpackedImage& unpacked, TimePoint start) {
   if (unpacked.was_there) {
     parts_.reporter.detail("The image's disks are unpacked already, in " + unpacked.folder.string());
   } else {
     step("Unpacked the image's disks" + shared_note(unpacked), start);
   }
-  return unpacked;
 }
 
 JobDomainPlan PrepareStage::make_overlays(const ImageDomain& domain, const UnpackedImage& disks) {

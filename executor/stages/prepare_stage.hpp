@@ -42,10 +42,11 @@ class PrepareStage {
   };
 
   void bring_up(const Job& job);
-  StoredImage obtain_image(const Job& job);
+  ObtainedImage obtain_image(const Job& job);
+  ObtainedImage from_cache(const ImageReference& reference);
+  ObtainedImage from_registry(const ImageReference& reference, const Job& job);
+  void say_unpacked(const UnpackedImage& unpacked, TimePoint start);
   [[nodiscard]] std::string pull_policy(const Job& job) const;
-  StoredImage fetch(const ImageReference& reference, const Job& job);
-  UnpackedImage unpack(const StoredImage& image);
   JobDomainPlan make_overlays(const ImageDomain& domain, const UnpackedImage& disks);
   void start_vm(const StoredImage& image, const ImageDomain& domain, JobDomainPlan plan, const Job& job,
                 const Network& network);

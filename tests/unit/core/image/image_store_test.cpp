@@ -173,9 +173,9 @@ TEST_CASE("image store: jobs do not start from disks that somebody has written t
   Bench bench;
   bench.add({{"d.raw", "content"}});
   const auto image = bench.store.load(bench.reference);
-  CHECK(bench.store.folder_for_jobs(image) == image.base_name());
+  CHECK(bench.store.folder_for_jobs(image.base_name()) == image.base_name());
   const auto unpacked = bench.unpack();
-  CHECK(bench.store.folder_for_jobs(image) == image.base_name());
+  CHECK(bench.store.folder_for_jobs(image.base_name()) == image.base_name());
   write_file(unpacked.folder / "d.raw", "changed by a VM", 0644);
-  CHECK(bench.store.folder_for_jobs(image) != image.base_name());
+  CHECK(bench.store.folder_for_jobs(image.base_name()) != image.base_name());
 }
