@@ -79,7 +79,8 @@ class IniSettingsReader {
   }
 
   static OptionValues without_call_options(OptionValues values) {
-    std::erase_if(values, [](const auto& entry) { return find_rule(entry.first)->scope == OptionScope::call; });
+    std::erase_if(values,
+                  [](const auto& entry) { return find_rule(entry.first)->scope == OptionScope::call; });
     return values;
   }
 

@@ -9,8 +9,8 @@
 
 namespace sarde {
 
-/// sardinecake's two files: the one of `sarde` has sections named by sub-commands, the executor's has sections
-/// named by images or globs over them.
+/// sardinecake's two files: the one of `sarde` has sections named by sub-commands, the executor's has
+/// sections named by images or globs over them.
 enum class IniKind { sarde, executor };
 
 struct IniSettings {

@@ -43,10 +43,10 @@ struct Settings {
   std::filesystem::path ocidir;
   std::filesystem::path vmdir;
   std::filesystem::path jobsdir;
-  std::string network;        ///< empty: as fits the connection
-  std::string virt_type;      ///< auto, kvm, qemu
-  LoginSettings image_login;  ///< from the image's section: before the image's own
-  LoginSettings login;        ///< from elsewhere: after the image's own
+  std::string network;           ///< empty: as fits the connection
+  std::string virt_type;         ///< auto, kvm, qemu
+  LoginSettings image_login;     ///< from the image's section: before the image's own
+  LoginSettings login;           ///< from elsewhere: after the image's own
   LoginSettings registry_login;  ///< for `login`: from the command line and the command's section
   std::filesystem::path identity_file;
   std::uint16_t ssh_port = 0;
@@ -95,8 +95,8 @@ struct FoundSettings {
 
 /// The files that count: those listed by the environment if it does (SARDE_CONF_FILES; for a job's stage
 /// first GITLAB_SARDINECAKE_EXECUTOR_CONF_FILES), else sarde.toml of /etc and of the user, else sardinecake's
-/// INI files there. Of a list a TOML file must be there, an INI file that is not is noted. Later ones are laid
-/// over earlier ones. Throws Error.
+/// INI files there. Of a list a TOML file must be there, an INI file that is not is noted. Later ones are
+/// laid over earlier ones. Throws Error.
 FoundSettings read_settings_files(const Environment& environment, const std::set<std::string>& known_commands,
                                   SettingsUser user);
 

@@ -67,8 +67,9 @@ class FileReader {
   [[nodiscard]] OptionValue option(std::string_view name, const toml::node& node, OptionScope scope) const {
     const auto* rule = find_rule(find_name(name, node));
     if (rule->scope == OptionScope::call && scope != OptionScope::call) {
-      fail(node, std::string(name) + " says what one call does: it belongs on the command line, or into a "
-                                     "[commands.…] section");
+      fail(node, std::string(name) +
+                     " says what one call does: it belongs on the command line, or into a "
+                     "[commands.…] section");
     }
     OptionValue value{.items = {}, .origin = path_ + ", line " + std::to_string(node.source().begin.line)};
     if (const auto* list = node.as_array(); list != nullptr && rule->kind == ValueKind::list) {

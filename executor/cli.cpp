@@ -57,7 +57,10 @@ const std::vector<CommandRule>& command_rules() {
        "gitlab-runner's run stage: run one script in the VM",
        common + login + OptionNames{"jobsdir"},
        {{"SCRIPT", "the script's file"}, {"STAGE", "the stage's name"}}},
-      {"cleanup", "gitlab-runner's cleanup stage: destroy the VM", common + login + OptionNames{"jobsdir"}, {}},
+      {"cleanup",
+       "gitlab-runner's cleanup stage: destroy the VM",
+       common + login + OptionNames{"jobsdir"},
+       {}},
       {"login",
        "keep credentials for a registry",
        common + registry + OptionNames{"username", "password", "password-stdin"},
@@ -74,7 +77,8 @@ const std::vector<CommandRule>& command_rules() {
       {"pull", "fetch and import", fetch + OptionNames{"source", "vmdir", "name", "print-uuid"}, {container}},
       {"export",
        "make an image from a VM",
-       common + OptionNames{"ocidir", "vmconfig", "libvirtconfig", "chunksize", "compression", "tag", "raw", "live"},
+       common + OptionNames{"ocidir", "vmconfig", "libvirtconfig", "chunksize", "compression", "tag", "raw",
+                            "live"},
        {{"NAME", "the VM"}, {"CONTAINER", "the image; else as --tag says, else the VM's name", false}}},
       {"push",
        "send an image from the cache to a registry",
@@ -89,7 +93,8 @@ const std::vector<CommandRule>& command_rules() {
       {"clone",
        "make a VM whose disks are thin copies of an image's, or of another VM's",
        fetch + OptionNames{"vmdir", "print-uuid"},
-       {{"SOURCE", "a VM, or an image (fetched if it is not in the cache)"}, {"TARGET", "the new VM's name"}}},
+       {{"SOURCE", "a VM, or an image (fetched if it is not in the cache)"},
+        {"TARGET", "the new VM's name"}}},
       {"rm",
        "remove an image: its name, and what nothing else needs of it",
        common + answer + OptionNames{"ocidir", "vmdir", "jobsdir", "dry-run"},
@@ -113,7 +118,7 @@ const std::vector<CommandRule>& command_rules() {
 /// As CLI11 wants them: -d,--ocidir
 std::string option_names(const OptionRule& rule) {
   static const std::map<std::string_view, std::string> short_names{
-      {"name", "-n"},   {"ocidir", "-d"}, {"password", "-p"}, {"source", "-s"},
+      {"name", "-n"},   {"ocidir", "-d"},   {"password", "-p"}, {"source", "-s"},
       {"target", "-t"}, {"username", "-u"}, {"vmdir", "-o"}};
   const auto found = short_names.find(rule.name);
   auto names = found == short_names.end() ? "" : found->second + ",";
@@ -129,7 +134,8 @@ class CommandLine {
     app_.require_subcommand(1);
     app_.set_help_all_flag("--help-all", "Help of all commands");
     add_verbosity(app_);
-    for (const auto* name : {"connect", "no-run", "username", "password", "identity-file"}) add_option(app_, name);
+    for (const auto* name : {"connect", "no-run", "username", "password", "identity-file"})
+      add_option(app_, name);
     for (const auto& rule : command_rules()) add_command(rule);
   }
 

@@ -44,8 +44,8 @@ std::string bar_line(const std::string& text, const Progress& progress, std::siz
 std::string progress_text(const Progress& progress, std::uint64_t done_before, milliseconds since_start) {
   auto text = "  " + progress.doing + ": " + size_text(progress.done);
   if (progress.total != 0) {
-    const auto percent = static_cast<unsigned>(100 * static_cast<double>(progress.done) /
-                                               static_cast<double>(progress.total));
+    const auto percent =
+        static_cast<unsigned>(100 * static_cast<double>(progress.done) / static_cast<double>(progress.total));
     text += " of " + size_text(progress.total) + ", " + std::to_string(percent) + " %";
   }
   const auto fresh = progress.done - std::min(done_before, progress.done);

@@ -34,12 +34,14 @@ std::vector<ChainFile> chain_of(const ChainTop& top) {
   auto path = existing(top.path, "(a disk of the VM)");
   auto format = top.format;
   for (;;) {
-    if (!seen.insert(path).second) refuse(top.path, "has a backing chain that loops: it comes back to " + path.string());
+    if (!seen.insert(path).second)
+      refuse(top.path, "has a backing chain that loops: it comes back to " + path.string());
     const auto header = read_qcow2_header(path);
     if (format.empty())
       refuse(path, "is a disk whose format the VM's definition does not say (<driver type='qcow2'/> does)");
     if (format != "qcow2" && format != "raw")
-      refuse(path, "has the format " + quote(format) + "; images hold qcow2 and raw (qemu-img convert makes one)");
+      refuse(path,
+             "has the format " + quote(format) + "; images hold qcow2 and raw (qemu-img convert makes one)");
     if (format == "qcow2" && !header) refuse(path, "is said to be qcow2, but is not");
     ChainFile file{.path = path, .format = format, .backing_text = {}, .name = {}, .backing_name = {}};
     if (format == "raw" || !header->backing_file) {
@@ -86,7 +88,8 @@ fs::path backing_path(const fs::path& file, const std::string& backing_text) {
   if (text.starts_with("file:")) text.erase(0, 5);
   const auto colon = text.find(':');
   if (colon != std::string::npos && text.find('/') > colon)
-    refuse(file, "has the backing file " + quote(backing_text) + ", which is no file that an image could hold");
+    refuse(file,
+           "has the backing file " + quote(backing_text) + ", which is no file that an image could hold");
   return fs::path(text).is_absolute() ? fs::path(text) : file.parent_path() / text;
 }
 

@@ -89,7 +89,8 @@ Bytes header_of(const DiskOverlay& overlay, std::uint64_t disk_size, std::uint64
 }
 
 void write_at(int fd, const Bytes& bytes, std::uint64_t offset, const std::string& name) {
-  if (::lseek(fd, static_cast<off_t>(offset), SEEK_SET) < 0) throw Error("write " + name + ": " + errno_text(errno));
+  if (::lseek(fd, static_cast<off_t>(offset), SEEK_SET) < 0)
+    throw Error("write " + name + ": " + errno_text(errno));
   write_full(fd, bytes.data(), bytes.size(), name);
 }
 

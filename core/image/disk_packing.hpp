@@ -76,8 +76,9 @@ struct UnpackedDisk {
 };
 
 /// Decompresses the chunks into a new sparse file in `folder`, under the name that the stream gives. Every
-/// blob's size and sha256 is checked on the way (but see BlobCheck), and of the layers in `options.known` only the data. The file is synced. On failure, and until the caller has
-/// compared diff_id, what is in the folder must not be taken for a disk. Throws Error, Cancelled.
+/// blob's size and sha256 is checked on the way (but see BlobCheck), and of the layers in `options.known`
+/// only the data. The file is synced. On failure, and until the caller has compared diff_id, what is in the
+/// folder must not be taken for a disk. Throws Error, Cancelled.
 UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const std::filesystem::path& folder,
                          const UnpackOptions& options, Cancellation& cancellation);
 

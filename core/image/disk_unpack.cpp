@@ -51,7 +51,8 @@ class ChunkReader {
     // What is ahead of the buffer belongs to the chunk that is open, or to the one that would be next.
     file_.reset();
     at_ = end_ = 0;
-    for (read_ = 0, next_ = 0; next_ < chunks_.size() && read_ < position; ++next_) read_ += chunks_[next_].size;
+    for (read_ = 0, next_ = 0; next_ < chunks_.size() && read_ < position; ++next_)
+      read_ += chunks_[next_].size;
     if (read_ == position) return;
     throw Error("read a disk: a layer does not end where it should");
   }
@@ -86,8 +87,8 @@ class ChunkReader {
   /// For `read_ahead` bytes behind those that are there: seldom moves any, and clears none.
   void make_room() {
     if (end_ + read_ahead <= buffer_.size()) return;
-    std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(at_), buffer_.begin() + static_cast<std::ptrdiff_t>(end_),
-              buffer_.begin());
+    std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(at_),
+              buffer_.begin() + static_cast<std::ptrdiff_t>(end_), buffer_.begin());
     end_ -= at_;
     at_ = 0;
     if (end_ + read_ahead > buffer_.size()) buffer_.resize(std::max(2 * buffer_.size(), 4 * read_ahead));
@@ -151,7 +152,8 @@ class SummarySink final : public DiskSink {
 
   void took(std::span<const unsigned char> data) override {
     const auto wanted = std::min(data.size(), kept_head - std::min(kept_head, summary_.head.size()));
-    summary_.head.insert(summary_.head.end(), data.begin(), data.begin() + static_cast<std::ptrdiff_t>(wanted));
+    summary_.head.insert(summary_.head.end(), data.begin(),
+                         data.begin() + static_cast<std::ptrdiff_t>(wanted));
     summary_.size += data.size();
   }
 
@@ -192,17 +194,20 @@ class SparseWriter final : public DiskSink {
     size_ += data.size();
     // The disk is set to work early, so that little is left for fsync to wait for.
     if (size_ - told_ < writeback_every) return;
-    ::sync_file_range(fd_.get(), static_cast<off_t>(told_), static_cast<off_t>(size_ - told_), SYNC_FILE_RANGE_WRITE);
+    ::sync_file_range(fd_.get(), static_cast<off_t>(told_), static_cast<off_t>(size_ - told_),
+                      SYNC_FILE_RANGE_WRITE);
     told_ = size_;
   }
 
   bool share(const KnownSpan& span) override {
     const UniqueFd from(::open(span.file.c_str(), O_RDONLY | O_CLOEXEC));
     if (!from || !share_extent(from.get(), fd_.get(), span.at, span.length)) return false;
-    if (::lseek(fd_.get(), static_cast<off_t>(span.at), SEEK_SET) < 0) throw Error("read " + path_ + ": " + errno_text(errno));
+    if (::lseek(fd_.get(), static_cast<off_t>(span.at), SEEK_SET) < 0)
+      throw Error("read " + path_ + ": " + errno_text(errno));
     Bytes data(member_size);
     for (std::uint64_t left = span.length; left > 0;) {
-      const auto got = read_full(fd_.get(), data.data(), static_cast<std::size_t>(std::min<std::uint64_t>(left, data.size())), path_);
+      const auto got = read_full(fd_.get(), data.data(),
+                                 static_cast<std::size_t>(std::min<std::uint64_t>(left, data.size())), path_);
       if (got == 0) throw Error("read " + path_ + ": it is shorter than what was shared with it");
       took(std::span(data).first(got));
       left -= got;
@@ -215,7 +220,8 @@ class SparseWriter final : public DiskSink {
     if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0 || ::fsync(fd_.get()) != 0) {
       throw Error("write " + path_ + ": " + errno_text(errno));
     }
-    return {.name = std::move(name), .diff_id = hash_.finish(), .size = size_, .spans = {}, .shared = shared_};
+    return {
+        .name = std::move(name), .diff_id = hash_.finish(), .size = size_, .spans = {}, .shared = shared_};
   }
 
  private:
@@ -300,7 +306,8 @@ class Unpacker {
     std::vector<LayerSpan> whole;
     for (std::size_t i = 0; i < chunks_.size(); ++i) {
       const auto end = i + 1 < chunks_.size() ? spans_[i + 1] : std::optional(written_);
-      if (spans_[i] && end) whole.push_back({.layer = chunks_[i].digest, .at = *spans_[i], .length = *end - *spans_[i]});
+      if (spans_[i] && end)
+        whole.push_back({.layer = chunks_[i].digest, .at = *spans_[i], .length = *end - *spans_[i]});
     }
     return whole;
   }
@@ -322,7 +329,8 @@ class Unpacker {
     const auto layer = layer_here();
     if (!layer || !can_share_) return nullptr;
     const auto known = options_.known->find(chunks_[*layer].digest.text());
-    const bool fits = known != options_.known->end() && known->second.at == written_ && known->second.length > 0;
+    const bool fits =
+        known != options_.known->end() && known->second.at == written_ && known->second.length > 0;
     return fits ? &known->second : nullptr;
   }
 
@@ -370,7 +378,8 @@ class Unpacker {
           };
         },
         [&sink](Piece& piece) { sink.took(piece.data.bytes()); });
-    for (auto header = next_header(); header && is_sized(*header) && known_here() == nullptr; header = next_header()) {
+    for (auto header = next_header(); header && is_sized(*header) && known_here() == nullptr;
+         header = next_header()) {
       sign_of_life();
       const auto size = std::max<std::size_t>(*header->member_size, header->header_size);
       const auto bytes = reader_.peek(size);
@@ -396,7 +405,8 @@ class Unpacker {
           };
         },
         [](Piece& /*piece*/) {});
-    for (auto header = next_header(); header && !is_sized(*header) && known_here() == nullptr; header = next_header()) {
+    for (auto header = next_header(); header && !is_sized(*header) && known_here() == nullptr;
+         header = next_header()) {
       reader_.skip(header->header_size);
       MemberInflater inflater;
       for (bool ended = false; !ended;) {

@@ -203,8 +203,9 @@ MemberInflater::Step MemberInflater::inflate(std::span<const unsigned char> inpu
   state.avail_out = static_cast<std::uint32_t>(output.size());
   const int result = isal_inflate(&state);
   if (result < 0) {
-    throw Error(Blame::job, std::string("the disk's gzip data is damaged (") +
-                                (result == ISAL_INCORRECT_CHECKSUM ? "its checksum is wrong" : "no deflate data") + ")");
+    throw Error(Blame::job,
+                std::string("the disk's gzip data is damaged (") +
+                    (result == ISAL_INCORRECT_CHECKSUM ? "its checksum is wrong" : "no deflate data") + ")");
   }
   return {.read = input.size() - state.avail_in,
           .written = output.size() - state.avail_out,

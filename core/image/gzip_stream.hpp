@@ -29,8 +29,8 @@ using Bytes = std::vector<unsigned char>;
 /// Uncompressed bytes in a member that we write, except a file's last.
 inline constexpr std::size_t member_size = 1U << 20U;
 
-/// `small` costs time: libdeflate's level 5, a little smaller than zlib's 6. `fast` costs space: ISA-L's level
-/// 2, six times as fast.
+/// `small` costs time: libdeflate's level 5, a little smaller than zlib's 6. `fast` costs space: ISA-L's
+/// level 2, six times as fast.
 enum class Compression { small, fast };
 
 /// Makes members; one thread's.

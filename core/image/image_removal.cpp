@@ -86,8 +86,8 @@ RemovedFiles remove_unreferenced_in(const OciLayout& layout, seconds grace, Remo
 std::uint64_t disk_space_of(const fs::path& folder) {
   std::uint64_t bytes = 0;
   std::error_code error;
-  for (auto at = fs::recursive_directory_iterator(folder, error); !error && at != fs::recursive_directory_iterator();
-       at.increment(error))
+  for (auto at = fs::recursive_directory_iterator(folder, error);
+       !error && at != fs::recursive_directory_iterator(); at.increment(error))
     bytes += space_of(at->path());
   return bytes;
 }
@@ -154,7 +154,8 @@ RemovedFiles remove_unreferenced(const ImageStore& images, seconds grace, Remova
 
 RemovedFiles remove_unpacked(const UnpackedFolder& folder, Removal removal) {
   RemovedFiles removed;
-  const auto lock = FileLock::try_for(unpacked_lock(folder.path.parent_path(), folder.path.filename().string()));
+  const auto lock =
+      FileLock::try_for(unpacked_lock(folder.path.parent_path(), folder.path.filename().string()));
   if (lock) remove_counted(folder.path, removal, removed);
   return removed;
 }

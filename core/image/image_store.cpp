@@ -58,7 +58,8 @@ Digest digest_of_file(const fs::path& path, Cancellation& cancellation) {
 }  // namespace
 
 std::string shared_note(const UnpackedImage& image) {
-  return image.shared == 0 ? "" : ", " + size_text(image.shared) + " of it shared with images that were there";
+  return image.shared == 0 ? ""
+                           : ", " + size_text(image.shared) + " of it shared with images that were there";
 }
 
 fs::path blobs_lock(const OciLayout& layout) {
@@ -169,7 +170,8 @@ StoredImage ImageStore::fetch_as(const ImageReference& reference, const ImageRef
     // One at a time: a second process would load the same blobs again.
     const auto lock = lock_blobs(layout);
     const auto known = layout.find(reference.local_name());
-    const auto manifest = registry.fetch(source, registry.announce(source, access), layout, known ? std::optional(known->manifest) : std::nullopt, access);
+    const auto manifest = registry.fetch(source, registry.announce(source, access), layout,
+                                         known ? std::optional(known->manifest) : std::nullopt, access);
     tag(layout, manifest, reference.local_name());
     set_modified_now(layout.blob(manifest.digest));
   }
@@ -179,7 +181,8 @@ StoredImage ImageStore::fetch_as(const ImageReference& reference, const ImageRef
 StoredImage ImageStore::fetch_description(const ImageReference& reference, const OciLayout& layout,
                                           Registry& registry, const RegistryAccess& access) const {
   const auto manifest = registry.fetch_description(reference, layout, access);
-  return within("image " + quote(reference.text()), [&] { return read(reference, layout, {.manifest = manifest, .tag = {}}); });
+  return within("image " + quote(reference.text()),
+                [&] { return read(reference, layout, {.manifest = manifest, .tag = {}}); });
 }
 
 FileLock ImageStore::lock_blobs(const OciLayout& layout) const {
@@ -197,7 +200,8 @@ void ImageStore::mark_used(const StoredImage& image) const {
 }
 
 std::string CatalogEntry::name() const {
-  return tag.empty() || Digest::parse(tag) ? repository + "@" + manifest.digest.text() : repository + ":" + tag;
+  return tag.empty() || Digest::parse(tag) ? repository + "@" + manifest.digest.text()
+                                           : repository + ":" + tag;
 }
 
 std::vector<std::pair<std::string, OciLayout>> ImageStore::layouts() const {
@@ -255,7 +259,8 @@ void ImageStore::tag(const OciLayout& layout, const Descriptor& manifest, const 
 namespace {
 
 std::vector<UnpackedDisk> unpack_disks(const OciLayout& layout, const std::vector<DiskLayers>& disks,
-                                       const fs::path& folder, UnpackOptions options, Cancellation& cancellation) {
+                                       const fs::path& folder, UnpackOptions options,
+                                       Cancellation& cancellation) {
   std::vector<UnpackedDisk> unpacked;
   std::uint64_t total = 0;
   for (const auto& disk : disks) {
@@ -276,13 +281,14 @@ std::vector<UnpackedDisk> unpack_disks(const OciLayout& layout, const std::vecto
 }
 
 /// Compares the disks with what the image says of them, and gives the folder its marker and its name.
-UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<UnpackedDisk>& disks, TempFolder incoming,
-                               const fs::path& folder) {
+UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<UnpackedDisk>& disks,
+                               TempFolder incoming, const fs::path& folder) {
   UnpackedImage unpacked{.folder = folder, .disks = {}, .was_there = false};
   UnpackedMarker marker{.config_digest = image.config_digest.text(), .disks = {}};
   for (std::size_t i = 0; i < disks.size(); ++i) {
     if (disks[i].diff_id != image.disk_diff_ids.at(i))
-      throw Error(Blame::job, "disk " + quote(disks[i].name) + " does not match its digest in the image config");
+      throw Error(Blame::job,
+                  "disk " + quote(disks[i].name) + " does not match its digest in the image config");
     unpacked.disks.push_back(disks[i].name);
     unpacked.shared += disks[i].shared;
     marker.disks.push_back({.name = disks[i].name, .spans = disks[i].spans});
@@ -374,10 +380,10 @@ ObtainedImage ImageStore::obtain(const ObtainRequest& request, Registry& registr
   };
   auto image = fetch_as(request.reference, request.source, registry, shown);
   if (request.announce_use) request.announce_use(image.config_digest.text());
-  auto unpacked = unpack(image, folder_for(request, image.base_name()),
-                         [&](std::uint64_t done, std::uint64_t total) {
-                           if (request.progress) request.progress("unpacking", done, total);
-                         });
+  auto unpacked =
+      unpack(image, folder_for(request, image.base_name()), [&](std::uint64_t done, std::uint64_t total) {
+        if (request.progress) request.progress("unpacking", done, total);
+      });
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 

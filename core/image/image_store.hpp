@@ -61,9 +61,9 @@ struct ObtainedImage {
 
 /// How an image is obtained.
 struct ObtainRequest {
-  ImageReference reference;  ///< what it is called here
-  ImageReference source;     ///< and at the registry
-  std::string folder = {};   ///< where its disks go; empty: what the next says
+  ImageReference reference;                        ///< what it is called here
+  ImageReference source;                           ///< and at the registry
+  std::string folder = {};                         ///< where its disks go; empty: what the next says
   enum class Use { job, base_vm } use = Use::job;  ///< folder_for_jobs(), or the config's digest
   /// Told the config's digest before anything of the image is unpacked.
   std::function<void(const std::string&)> announce_use = {};
@@ -166,7 +166,8 @@ class ImageStore {
   [[nodiscard]] UnpackedImage adopt(const StoredImage& image, const std::filesystem::path& folder) const;
   [[nodiscard]] KnownSpans known_spans() const;
   [[nodiscard]] std::string folder_for(const ObtainRequest& request, const std::string& base_name) const;
-  [[nodiscard]] std::optional<ObtainedImage> fetch_and_unpack(const ObtainRequest& request, Registry& registry,
+  [[nodiscard]] std::optional<ObtainedImage> fetch_and_unpack(const ObtainRequest& request,
+                                                              Registry& registry,
                                                               const AnnouncedImage& announced,
                                                               const RegistryAccess& access) const;
 

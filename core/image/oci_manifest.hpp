@@ -32,8 +32,9 @@ struct Descriptor {
 /// still at the registry. sardinecake knows nothing of them.
 namespace annotation {
 inline constexpr auto disk_name = "sarde-executor.disk.name";
-inline constexpr auto disk_size = "sarde-executor.disk.size";        ///< of the file, in bytes
-inline constexpr auto disk_backing = "sarde-executor.disk.backing";  ///< its backing file's name, if it has one
+inline constexpr auto disk_size = "sarde-executor.disk.size";  ///< of the file, in bytes
+inline constexpr auto disk_backing =
+    "sarde-executor.disk.backing";  ///< its backing file's name, if it has one
 }  // namespace annotation
 
 struct Manifest {

@@ -123,10 +123,10 @@ std::vector<unsigned char> qcow2_head_with_backing(const std::filesystem::path& 
                       ? old_at
                       : static_cast<std::size_t>(extensions_in(fields, header_length(fields)).end);
   const auto end = at + backing.size();
-  const bool is_free = end <= std::min(cluster, bytes.size()) &&
-                       std::all_of(bytes.begin() + static_cast<std::ptrdiff_t>(at),
-                                   bytes.begin() + static_cast<std::ptrdiff_t>(end),
-                                   [](unsigned char byte) { return byte == 0; });
+  const bool is_free =
+      end <= std::min(cluster, bytes.size()) && std::all_of(bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                                                            bytes.begin() + static_cast<std::ptrdiff_t>(end),
+                                                            [](unsigned char byte) { return byte == 0; });
   if (!is_free)
     throw Error(Blame::job, "name the backing file of " + name + " " + quote(backing) +
                                 ": its header has no room; shorten the backing file's name");

@@ -5,7 +5,8 @@
 
 namespace sarde {
 
-/// Can files in this folder share extents (FICLONERANGE: XFS, btrfs)? Tries it with two small files of its own.
+/// Can files in this folder share extents (FICLONERANGE: XFS, btrfs)? Tries it with two small files of its
+/// own.
 bool can_share_extents(const std::filesystem::path& folder);
 
 /// Makes bytes of `to` those of `from` without copying: both share the extents from then on. Offset and

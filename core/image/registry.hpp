@@ -21,8 +21,9 @@ struct RegistryAccess {
 
 /// What a registry says of an image before any of it is brought.
 struct AnnouncedImage {
-  Digest digest;                     ///< of the manifest
-  std::optional<Manifest> manifest;  ///< none if it is an index of several platforms, of which one is chosen later
+  Digest digest;  ///< of the manifest
+  std::optional<Manifest>
+      manifest;  ///< none if it is an index of several platforms, of which one is chosen later
 };
 
 /// Where images come from and go to. Every call blocks until done or the deadline it was made with, and
@@ -39,8 +40,8 @@ class Registry {
   virtual AnnouncedImage announce(const ImageReference& from, const RegistryAccess& access) = 0;
 
   /// Brings the blobs that the layout lacks, each of which appears there whole, and returns the manifest's
-  /// descriptor; the caller gives it its tag. `known` is what the layout has under that name: if it is the one
-  /// announced and all of it is there, nothing is brought. May be called in another thread than the rest.
+  /// descriptor; the caller gives it its tag. `known` is what the layout has under that name: if it is the
+  /// one announced and all of it is there, nothing is brought. May be called in another thread than the rest.
   virtual Descriptor fetch(const ImageReference& from, const AnnouncedImage& announced, const OciLayout& into,
                            const std::optional<Descriptor>& known, const RegistryAccess& access) = 0;
 

@@ -224,8 +224,9 @@ class SkopeoRegistry final : public Registry {
   [[nodiscard]] TempFolder temporary_folder(const std::string& what) const {
     const auto& parent = settings_.temporary_folder;
     if (parent.string().find(':') != std::string::npos)
-      throw Error(Blame::job, parent.string() + ": skopeo cannot use a folder with a colon in its path; "
-                                                "choose another ocidir");
+      throw Error(Blame::job, parent.string() +
+                                  ": skopeo cannot use a folder with a colon in its path; "
+                                  "choose another ocidir");
     make_folders(parent, 0755);
     return TempFolder::in(parent, ".sarde-" + what + "-", 0700);
   }

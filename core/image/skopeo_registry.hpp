@@ -18,7 +18,7 @@ struct SkopeoSettings {
   /// For what skopeo brings, until it is whole: on the file system of the layouts, for skopeo renames it into
   /// them. Made if it is not there. Its path has no colon.
   std::filesystem::path temporary_folder;
-  bool insecure = false;                   ///< plain HTTP and unverified certificates for every registry
+  bool insecure = false;  ///< plain HTTP and unverified certificates for every registry
   std::vector<std::string> insecure_registries;
   std::filesystem::path authfile;          ///< empty: skopeo's own places
   std::filesystem::path signature_policy;  ///< empty: skopeo's own

@@ -226,10 +226,7 @@ class JobDomainBuilder {
     auto node = add(devices_, "disk", {{"type", "file"}, {"device", disk.device}});
     // `unsafe`: what a job's VM wrote is thrown away anyhow, so its flushes need not reach the disk.
     add(node, "driver",
-        {{"name", "qemu"},
-         {"type", file->second.format},
-         {"cache", "unsafe"},
-         {"discard", "unmap"}});
+        {{"name", "qemu"}, {"type", file->second.format}, {"cache", "unsafe"}, {"discard", "unmap"}});
     add(node, "source", {{"file", file->second.path.string()}});
     const auto target = from.child("target");
     auto own_target = add(node, "target", {{"dev", plain_word(attribute(target, "dev"), "disk's target")}});
@@ -262,8 +259,8 @@ class JobDomainBuilder {
     // not another's.
     if (type != "user") {
       add(node, "port", {{"isolated", "yes"}});
-      // The agent tells the address where no DHCP server of libvirt's does. Not on QEMU's own network, whose address is
-      // known: the channel's socket path is near the system's limit of 107 bytes in a user's home.
+      // The agent tells the address where no DHCP server of libvirt's does. Not on QEMU's own network, whose
+      // address is known: the channel's socket path is near the system's limit of 107 bytes in a user's home.
       auto agent = add(devices_, "channel", {{"type", "unix"}});
       add(agent, "target", {{"type", "virtio"}, {"name", "org.qemu.guest_agent.0"}});
     }
@@ -366,7 +363,8 @@ std::string domain_to_define(std::string_view xml, const std::string& name,
     auto file = disk.child("source").attribute("file");
     const auto found = files.find(file.as_string());
     if (found == files.end()) {
-      throw Error(Blame::job, "the domain has a disk " + quote(file.as_string()) + ", which the image does not hold");
+      throw Error(Blame::job,
+                  "the domain has a disk " + quote(file.as_string()) + ", which the image does not hold");
     }
     file.set_value(found->second.path.c_str());
     auto driver = disk.child("driver") ? disk.child("driver") : disk.prepend_child("driver");

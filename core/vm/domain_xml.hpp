@@ -58,7 +58,7 @@ struct JobDomainPlan {
   std::int64_t expires = 0;  ///< seconds since 1970
   VirtType virt_type = VirtType::qemu;
   NetworkMode network = NetworkMode::user;
-  std::string network_name;  ///< for NetworkMode::named
+  std::string network_name;                    ///< for NetworkMode::named
   std::map<std::string, DiskFile> disk_files;  ///< by the image's bare name
   std::filesystem::path console_log;
   std::filesystem::path nvram;   ///< where UEFI variables go, if the image boots by UEFI

@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <memory>
 #include <array>
+#include <memory>
 #include <span>
 #include <thread>
 
@@ -246,9 +246,8 @@ class LibvirtHypervisor final : public Hypervisor {
     return all;
   }
 
-  GuestFileSystems copy_disks(
-      const std::string& name, const std::vector<DiskCopy>& copies,
-      const std::function<void(std::uint64_t, std::uint64_t)>& progress) override {
+  GuestFileSystems copy_disks(const std::string& name, const std::vector<DiskCopy>& copies,
+                              const std::function<void(std::uint64_t, std::uint64_t)>& progress) override {
     const auto domain = look_up(name);
     const auto doing = "copy the disks of VM '" + name + "'";
     if (!domain) throw Error(Blame::job, doing + ": it is gone");
@@ -308,7 +307,8 @@ class LibvirtHypervisor final : public Hypervisor {
     }
     const JobStats ended(domain, VIR_DOMAIN_JOB_STATS_COMPLETED);
     if (ended.type() == VIR_DOMAIN_JOB_COMPLETED) return false;
-    throw Error(doing + ": " + ended.text(VIR_DOMAIN_JOB_ERRMSG).value_or("libvirt gave it up without a reason"));
+    throw Error(doing + ": " +
+                ended.text(VIR_DOMAIN_JOB_ERRMSG).value_or("libvirt gave it up without a reason"));
   }
 
   static std::string monitor(const Domain& domain, const std::string& command, const std::string& doing) {

@@ -22,8 +22,8 @@ ObtainedImage obtain(const CommandParts& parts, const std::string& source) {
   const auto reference = ImageReference::parse(source);
   if (!parts.images.has(reference)) return fetch_and_unpack_image(parts, source, ObtainRequest::Use::job);
   auto image = parts.images.load(reference);
-  auto unpacked =
-      parts.images.unpack(image, parts.images.folder_for_jobs(image.base_name()), parts.progress("unpacking"));
+  auto unpacked = parts.images.unpack(image, parts.images.folder_for_jobs(image.base_name()),
+                                      parts.progress("unpacking"));
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 
@@ -31,15 +31,17 @@ Copies copies_of_image(const CommandParts& parts, const std::string& source, con
   const auto [image, unpacked] = obtain(parts, source);
   parts.images.mark_used(image);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
-  return {.xml = image.domain_xml,
-          .files = make_thin_copies(domain, unpacked, [&](const std::string& disk) { return folder / disk; })};
+  return {.xml = image.domain_xml, .files = make_thin_copies(domain, unpacked, [&](const std::string& disk) {
+                                     return folder / disk;
+                                   })};
 }
 
 Copies copies_of_vm(const CommandParts& parts, const std::string& source, const fs::path& folder) {
   auto& hypervisor = parts.hypervisor();
   if (hypervisor.state(source) == DomainState::running)
-    throw Error(Blame::job, "clone VM " + quote(source) +
-                                ": it is running, and its disks change under a thin copy; shut it down first");
+    throw Error(Blame::job,
+                "clone VM " + quote(source) +
+                    ": it is running, and its disks change under a thin copy; shut it down first");
   Copies copies{.xml = hypervisor.definition(source), .files = {}};
   for (const auto& disk : parse_domain(copies.xml, "the definition of VM '" + source + "'").disks) {
     const fs::path base = disk.file;
@@ -55,7 +57,8 @@ Copies copies_of_vm(const CommandParts& parts, const std::string& source, const 
     create_overlay({.base = base, .base_format = disk.format, .overlay = copy});
     copies.files[disk.file] = {.path = copy, .format = "qcow2"};
   }
-  if (copies.files.empty()) throw Error(Blame::job, "clone VM " + quote(source) + ": it has no disk in a file");
+  if (copies.files.empty())
+    throw Error(Blame::job, "clone VM " + quote(source) + ": it has no disk in a file");
   return copies;
 }
 
@@ -63,14 +66,16 @@ Copies copies_of_vm(const CommandParts& parts, const std::string& source, const 
 
 std::string clone_vm(const CommandParts& parts, const std::string& source, const std::string& target) {
   const auto start = parts.clock.now();
-  if (!is_bare_file_name(target)) throw Error(Blame::job, "clone: " + quote(target) + " cannot be a VM's name");
+  if (!is_bare_file_name(target))
+    throw Error(Blame::job, "clone: " + quote(target) + " cannot be a VM's name");
   auto& hypervisor = parts.hypervisor();
   if (hypervisor.uuid(target)) throw Error(Blame::job, "clone: there is a VM " + quote(target) + " already");
   const auto& vmdir = parts.images.vmdir();
   const auto folder = vmdir / target;
   std::error_code ignored;
   if (fs::exists(folder, ignored))
-    throw Error(Blame::job, "clone: " + folder.string() + " is there already; remove it, or choose another name");
+    throw Error(Blame::job,
+                "clone: " + folder.string() + " is there already; remove it, or choose another name");
   make_folders(vmdir, 0755);
   auto incoming = TempFolder::in(vmdir, ".incoming-", 0755);
   auto copies = hypervisor.uuid(source) ? copies_of_vm(parts, source, incoming.path())

@@ -56,10 +56,12 @@ void copy_disks(const CommandParts& parts, const std::string& vm, Source& source
     parts.cancellation.check();
     show(done, total);
   });
-  parts.reporter.say("Copied " + std::to_string(copies.size()) + " disk(s) of the running VM" + parts.since(start));
+  parts.reporter.say("Copied " + std::to_string(copies.size()) + " disk(s) of the running VM" +
+                     parts.since(start));
   if (state == GuestFileSystems::running) {
     parts.reporter.warn(
-        "WARNING: no guest agent froze the guest's file systems: the image is as if the VM's power had been cut");
+        "WARNING: no guest agent froze the guest's file systems: the image is as if the VM's power had been "
+        "cut");
   }
 }
 
@@ -71,10 +73,11 @@ Source source_of(const CommandParts& parts, const std::string& vm) {
   for (const auto& disk : source.domain.disks) source.files[disk.file] = disk.file;
   if (hypervisor.state(vm) != DomainState::running) return source;
   if (!parts.settings.call.live) {
-    throw Error(Blame::job, "export VM " + quote(vm) +
-                                ": it is running, so its disks change while they are read; shut it down first "
-                                "('virsh shutdown " +
-                                vm + "'), or export a copy of what it has now ('--live')");
+    throw Error(Blame::job,
+                "export VM " + quote(vm) +
+                    ": it is running, so its disks change while they are read; shut it down first "
+                    "('virsh shutdown " +
+                    vm + "'), or export a copy of what it has now ('--live')");
   }
   copy_disks(parts, vm, source);
   return source;
@@ -121,7 +124,8 @@ class Exporter {
   }
 
  private:
-  static std::map<std::string, std::string> names_in(const std::vector<ChainFile>& files, const Source& source) {
+  static std::map<std::string, std::string> names_in(const std::vector<ChainFile>& files,
+                                                     const Source& source) {
     std::map<std::string, std::string> names;
     for (const auto& [disk, path] : source.files) {
       const auto file = std::ranges::find(files, fs::canonical(path), &ChainFile::path);
@@ -181,7 +185,8 @@ class Exporter {
 std::string export_image(const CommandParts& parts, const std::string& vm, const std::string& container) {
   const auto& call = parts.settings.call;
   if (!container.empty() && !call.tag.empty())
-    throw Error(Blame::job, "export: the image is named twice, " + quote(container) + " and --tag " + quote(call.tag));
+    throw Error(Blame::job,
+                "export: the image is named twice, " + quote(container) + " and --tag " + quote(call.tag));
   if (call.raw) {
     if (container.empty()) throw Error(Blame::job, "export --raw: say the folder of the layout");
     const OciLayout layout(container);

@@ -39,13 +39,15 @@ ImageUsers::ImageUsers(const CommandParts& parts, const std::vector<UnpackedFold
     for (const auto& file : domain.files) follow(file, files);
     for (const auto& folder : folders) {
       const auto real = fs::weakly_canonical(folder.path);
-      const bool uses = std::ranges::any_of(files, [&](const fs::path& file) { return is_inside(file, real); });
+      const bool uses =
+          std::ranges::any_of(files, [&](const fs::path& file) { return is_inside(file, real); });
       if (uses) users_.emplace(folder.config_digest, domain.name);
     }
   }
   std::error_code error;
   for (const auto& job : fs::directory_iterator(parts.settings.jobsdir, error)) {
-    if (const auto digest = JobFolder(job.path()).image()) users_.emplace(*digest, job.path().filename().string());
+    if (const auto digest = JobFolder(job.path()).image())
+      users_.emplace(*digest, job.path().filename().string());
   }
 }
 

@@ -24,7 +24,8 @@ std::string define(const CommandParts& parts, const StoredImage& image, const Un
     uuid = within("import " + quote(image.reference.text()), [&] {
       std::map<std::string, DiskFile> files;
       for (const auto& disk : parse_domain(image.domain_xml, "the image's domain").disks) {
-        files[disk.file] = {.path = unpacked.folder / disk.file, .format = checked_disk_format(unpacked, disk)};
+        files[disk.file] = {.path = unpacked.folder / disk.file,
+                            .format = checked_disk_format(unpacked, disk)};
       }
       return hypervisor.define(domain_to_define(image.domain_xml, name, files));
     });

@@ -1,7 +1,8 @@
 #include "executor/commands/inspect_command.hpp"
 
-#include <nlohmann/json.hpp>
 #include <optional>
+
+#include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
@@ -129,18 +130,20 @@ std::string as_text(const ordered_json& facts) {
   const auto line = [&](const std::string& key, const std::string& value) {
     text += key + std::string(key.size() < 14 ? 14 - key.size() : 1, ' ') + value + "\n";
   };
-  for (const auto* key : {"name", "where", "digest", "id", "created", "architecture"}) line(key, shown(facts[key]));
+  for (const auto* key : {"name", "where", "digest", "id", "created", "architecture"})
+    line(key, shown(facts[key]));
   line("compressed", size_text(facts["compressed_size"].get<std::uint64_t>()));
   line("uncompressed", size_or_unknown(facts["size"]));
   line("login", facts["login"].is_null() ? "none said" : shown(facts["login"]));
   for (const auto& service : facts["services"]) {
     if (!service.is_object()) continue;
-    line("port", shown(service.value("port", ordered_json())) + "/" + shown(service.value("protocol", ordered_json("tcp"))) +
-                     " " + shown(service.value("service", ordered_json(""))));
+    line("port", shown(service.value("port", ordered_json())) + "/" +
+                     shown(service.value("protocol", ordered_json("tcp"))) + " " +
+                     shown(service.value("service", ordered_json(""))));
   }
   for (const auto& disk : facts["disks"]) {
-    line("disk", (disk["name"].is_null() ? "(name unknown before it is fetched)" : shown(disk["name"])) + ", " +
-                     size_text(disk["compressed_size"].get<std::uint64_t>()) + " compressed, " +
+    line("disk", (disk["name"].is_null() ? "(name unknown before it is fetched)" : shown(disk["name"])) +
+                     ", " + size_text(disk["compressed_size"].get<std::uint64_t>()) + " compressed, " +
                      size_or_unknown(disk["size"]) + " uncompressed" +
                      (disk["virtual_size"].is_null()
                           ? ""
@@ -149,7 +152,8 @@ std::string as_text(const ordered_json& facts) {
                      (disk["backing_file"].is_null() ? "" : ", reads from " + shown(disk["backing_file"])));
   }
   for (const auto& layer : facts["layers"])
-    line("layer", shown(layer["digest"]) + "  " + size_text(layer["size"].get<std::uint64_t>()) + "  " + shown(layer["type"]));
+    line("layer", shown(layer["digest"]) + "  " + size_text(layer["size"].get<std::uint64_t>()) + "  " +
+                      shown(layer["type"]));
   text.pop_back();
   return text;
 }
@@ -168,13 +172,13 @@ std::string inspect_image(const CommandParts& parts, const std::string& containe
     const auto facts = facts_of(parts, image, is_local);
     return call.json ? facts.dump(2) : as_text(facts);
   };
-  const bool is_local =
-      call.raw || (!call.remote && parts.images.has(ImageReference::parse(container)));
+  const bool is_local = call.raw || (!call.remote && parts.images.has(ImageReference::parse(container)));
   if (is_local) return answer(load(parts, container), true);
   const auto reference = ImageReference::parse(container);
   make_folders(parts.images.ocidir(), 0755);
   const auto folder = TempFolder::in(parts.images.ocidir(), ".sarde-inspect-", 0700);
-  return answer(parts.images.fetch_description(reference, OciLayout(folder.path()), parts.registry, {}), false);
+  return answer(parts.images.fetch_description(reference, OciLayout(folder.path()), parts.registry, {}),
+                false);
 }
 
 }  // namespace sarde

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <future>
+
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"

@@ -85,7 +85,8 @@ void log_in(const CommandParts& parts, const std::string& registry) {
   const auto& given = parts.settings.registry_login;
   auto username = given.username.value_or("");
   std::optional<Terminal> terminal;
-  if (username.empty()) username = terminal.emplace(parts.cancellation).ask("Username for " + registry + ": ");
+  if (username.empty())
+    username = terminal.emplace(parts.cancellation).ask("Username for " + registry + ": ");
   Secret password;
   if (parts.settings.call.password_stdin) {
     password = password_from_stdin();
@@ -95,7 +96,8 @@ void log_in(const CommandParts& parts, const std::string& registry) {
     if (!terminal) terminal.emplace(parts.cancellation);
     password = Secret(terminal->ask_in_secret("Password for " + username + " at " + registry + ": "));
   }
-  if (username.empty() || password.empty()) throw Error(Blame::job, "log in at " + quote(registry) + ": no username or no password was given");
+  if (username.empty() || password.empty())
+    throw Error(Blame::job, "log in at " + quote(registry) + ": no username or no password was given");
   parts.reporter.mask(password.reveal());
   parts.registry.login(registry, username, password);
   parts.reporter.say("Logged in at " + registry + " as " + username);

@@ -6,7 +6,8 @@
 
 namespace sarde {
 
-/// `login [-u USER] [-p PASSWORD | --password-stdin] REGISTRY`: what is not given is asked for at the terminal.
+/// `login [-u USER] [-p PASSWORD | --password-stdin] REGISTRY`: what is not given is asked for at the
+/// terminal.
 void log_in(const CommandParts& parts, const std::string& registry);
 
 /// `logout REGISTRY`, or '*' for all.

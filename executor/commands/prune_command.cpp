@@ -1,8 +1,9 @@
 #include "executor/commands/prune_command.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
+
+#include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -101,7 +102,8 @@ class Pruning {
       std::erase_if(image.folders, [](const UnpackedFolder& folder) { return folder.disks_changed; });
       if (image.entries.empty() && image.folders.empty()) continue;
       image.unused = std::chrono::seconds::max();
-      for (const auto& entry : image.entries) image.unused = std::min(image.unused, unused_for(entry, folders_));
+      for (const auto& entry : image.entries)
+        image.unused = std::min(image.unused, unused_for(entry, folders_));
       for (const auto& folder : image.folders) image.unused = std::min(image.unused, unused_for(folder));
       candidates_.push_back(std::move(image));
     }
@@ -132,8 +134,9 @@ class Pruning {
       remove(image);
     }
     if (now() > budget)
-      parts_.reporter.warn("WARNING: the images still take " + size_text(now()) + ", more than the budget of " +
-                           size_text(budget) + ": all that are left are used by VMs or jobs (-v names them)");
+      parts_.reporter.warn("WARNING: the images still take " + size_text(now()) +
+                           ", more than the budget of " + size_text(budget) +
+                           ": all that are left are used by VMs or jobs (-v names them)");
   }
 
   const CommandParts& parts_;
@@ -178,9 +181,10 @@ std::string remove_image(const CommandParts& parts, const std::string& container
       throw Error(Blame::job, doing + ": its VM " + digest + " is running; shut it down first");
     for (const auto& folder : folders) {
       if (folder.config_digest == digest && folder.disks_changed)
-        throw Error(Blame::job, doing + ": the disks in " + folder.path.string() +
-                                    " have been changed since they were unpacked, and would be lost; remove that "
-                                    "folder, and its VM (virsh undefine), yourself if they are of no use");
+        throw Error(Blame::job,
+                    doing + ": the disks in " + folder.path.string() +
+                        " have been changed since they were unpacked, and would be lost; remove that "
+                        "folder, and its VM (virsh undefine), yourself if they are of no use");
     }
     if (hypervisor.state(digest) == DomainState::stopped) {
       if (outcome.removal() == Removal::real) hypervisor.undefine(digest);

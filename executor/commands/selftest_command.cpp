@@ -1,7 +1,8 @@
 #include "executor/commands/selftest_command.hpp"
 
-#include <nlohmann/json.hpp>
 #include <sys/statvfs.h>
+
+#include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -27,16 +28,18 @@ class Tester {
   std::vector<Finding> run() {
     look_at("skopeo", [&] { return first_line_of({"skopeo", "--version"}); });
     look_at("libvirt", [&] {
-      return parts_.settings.connect + " answers, " + std::to_string(parts_.hypervisor().domains().size()) + " VM(s)";
+      return parts_.settings.connect + " answers, " + std::to_string(parts_.hypervisor().domains().size()) +
+             " VM(s)";
     });
     look_at("virtualisation", [&] {
       const auto cpuinfo = read_file_if_there("/proc/cpuinfo").value_or("");
       const auto type = usable_virt_type(parts_.hypervisor().offers_kvm("x86_64"), "x86_64", cpuinfo);
-      return std::string(type == VirtType::kvm ? "KVM" : "none in the hardware: VMs are emulated, which is slow");
+      return std::string(type == VirtType::kvm ? "KVM"
+                                               : "none in the hardware: VMs are emulated, which is slow");
     });
-    for (const auto& [name, folder] : {std::pair("ocidir", parts_.settings.ocidir),
-                                       std::pair("vmdir", parts_.settings.vmdir),
-                                       std::pair("jobsdir", parts_.settings.jobsdir)}) {
+    for (const auto& [name, folder] :
+         {std::pair("ocidir", parts_.settings.ocidir), std::pair("vmdir", parts_.settings.vmdir),
+          std::pair("jobsdir", parts_.settings.jobsdir)}) {
       look_at(name, [&, folder = folder] { return folder_facts(folder); });
     }
     return std::move(findings_);
@@ -67,9 +70,11 @@ class Tester {
   static std::string folder_facts(const std::filesystem::path& folder) {
     make_folders(folder, 0755);
     const auto probe = TempFolder::in(folder, ".sarde-selftest-", 0700);
+
     struct statvfs room {};
 
-    if (::statvfs(folder.c_str(), &room) != 0) throw Error("look at " + folder.string() + ": " + errno_text(errno));
+    if (::statvfs(folder.c_str(), &room) != 0)
+      throw Error("look at " + folder.string() + ": " + errno_text(errno));
     return folder.string() + ", " + size_text(std::uint64_t{room.f_bavail} * room.f_frsize) + " free, " +
            (can_share_extents(probe.path()) ? "files can share extents" : "files cannot share extents");
   }

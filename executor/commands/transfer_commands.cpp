@@ -26,15 +26,16 @@ ObtainedImage fetch_and_unpack_image(const CommandParts& parts, const std::strin
                                      ObtainRequest::Use use) {
   const auto reference = ImageReference::parse(container);
   const auto start = parts.clock.now();
-  auto obtained = parts.images.obtain({.reference = reference,
-                                       .source = source_of(parts, reference),
-                                       .folder = parts.settings.call.name,
-                                       .use = use,
-                                       .progress =
-                                           [&](const std::string& doing, std::uint64_t done, std::uint64_t total) {
-                                             parts.reporter.progress({.doing = doing, .done = done, .total = total});
-                                           }},
-                                      parts.registry, {});
+  auto obtained =
+      parts.images.obtain({.reference = reference,
+                           .source = source_of(parts, reference),
+                           .folder = parts.settings.call.name,
+                           .use = use,
+                           .progress =
+                               [&](const std::string& doing, std::uint64_t done, std::uint64_t total) {
+                                 parts.reporter.progress({.doing = doing, .done = done, .total = total});
+                               }},
+                          parts.registry, {});
   say_fetched(parts, obtained.image, start);
   return obtained;
 }

@@ -98,11 +98,10 @@ ObtainedImage PrepareStage::from_cache(const ImageReference& reference) {
   const auto start = parts_.clock.now();
   auto image = parts_.images.load(reference);
   resources_.folder().note_image(image.config_digest.text());
-  auto unpacked = parts_.images.unpack(image, parts_.images.folder_for_jobs(image.base_name()),
-                                       [&](std::uint64_t done, std::uint64_t total) {
-                                         parts_.reporter.progress(
-                                             {.doing = "unpacking", .done = done, .total = total});
-                                       });
+  auto unpacked = parts_.images.unpack(
+      image, parts_.images.folder_for_jobs(image.base_name()), [&](std::uint64_t done, std::uint64_t total) {
+        parts_.reporter.progress({.doing = "unpacking", .done = done, .total = total});
+      });
   say_unpacked(unpacked, start);
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }

@@ -57,8 +57,9 @@ class FakeHypervisor final : public Hypervisor {
 
   std::vector<DomainFiles> domain_files() override { return files; }
 
-  GuestFileSystems copy_disks(const std::string& /*name*/, const std::vector<DiskCopy>& /*copies*/,
-                              const std::function<void(std::uint64_t, std::uint64_t)>& /*progress*/) override {
+  GuestFileSystems copy_disks(
+      const std::string& /*name*/, const std::vector<DiskCopy>& /*copies*/,
+      const std::function<void(std::uint64_t, std::uint64_t)>& /*progress*/) override {
     return GuestFileSystems::running;
   }
 

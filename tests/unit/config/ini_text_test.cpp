@@ -50,7 +50,8 @@ TEST_CASE("ini: references to other values") {
 
 TEST_CASE("ini: what makes no sense is refused with its line") {
   check_error(Blame::job, "x.ini, line 1: a value stands before", [] { parse_ini("a = 1\n", "x.ini"); });
-  check_error(Blame::job, "x.ini, line 2: 'nonsense' is neither", [] { parse_ini("[a]\nnonsense\n", "x.ini"); });
+  check_error(Blame::job, "x.ini, line 2: 'nonsense' is neither",
+              [] { parse_ini("[a]\nnonsense\n", "x.ini"); });
   check_error(Blame::job, "line 3: key 'b' is there twice", [] { parse_ini("[a]\nb = 1\nB: 2\n", "x.ini"); });
   check_error(Blame::job, "line 2: section 'a' is there twice", [] { parse_ini("[a]\n[a]\n", "x.ini"); });
   check_error(Blame::job, "line 2: a single %", [] { parse_ini("[a]\nb = 5%\n", "x.ini"); });

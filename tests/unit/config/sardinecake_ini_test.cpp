@@ -25,7 +25,8 @@ IniSettings read(const std::string& text, IniKind kind, const std::string& name 
 
 TEST_CASE("sardinecake's ini: the executor's sections are images, DEFAULT counts for all") {
   const auto read_it = read(
-      "[DEFAULT]\nclonedir = /clones\ntimeout = 60\nguest_builds_dir = /b\nverbosity = 0\nomit-backingstore = yes\n"
+      "[DEFAULT]\nclonedir = /clones\ntimeout = 60\nguest_builds_dir = /b\nverbosity = 0\nomit-backingstore "
+      "= yes\n"
       "[reg.example.org/sardines/debian*]\nusername = deb\nvmdir = /fast\n",
       IniKind::executor);
   CHECK(read_it.notes.empty());
@@ -44,7 +45,8 @@ TEST_CASE("sardinecake's ini: the executor's sections are images, DEFAULT counts
 
 TEST_CASE("sardinecake's ini: sarde's sections are commands, which inherit DEFAULT") {
   const auto found = read(
-      "[DEFAULT]\nconnect = qemu:///x\nusername = me\nprint-uuid = True\n[list]\nconnect = qemu:///y\nformat = json\n",
+      "[DEFAULT]\nconnect = qemu:///x\nusername = me\nprint-uuid = True\n[list]\nconnect = qemu:///y\nformat "
+      "= json\n",
       IniKind::sarde);
   const auto resolve = [&](const std::string& command) {
     return resolve_settings({.file = found.file, .command = command}, Environment(), true);
@@ -62,13 +64,15 @@ TEST_CASE("sardinecake's ini: what has no meaning is noted, what does not fit is
   REQUIRE(found.notes.size() == 2);
   CHECK(found.notes[0].find("x.ini, line 2: there is no option 'nonsense'") != std::string::npos);
   CHECK(found.notes[1].find("line 3: there is no command 'frobnicate'") != std::string::npos);
-  check_error(Blame::job, "x.ini, line 2: boot-timeout", [] { read("[DEFAULT]\nboot-timeout = soon\n", IniKind::sarde); });
+  check_error(Blame::job, "x.ini, line 2: boot-timeout",
+              [] { read("[DEFAULT]\nboot-timeout = soon\n", IniKind::sarde); });
 }
 
 TEST_CASE("sardinecake's ini: as TOML it says the same") {
-  const auto found = read("[DEFAULT]\nclonedir = /clones\nverbosity = 1\ninsecure-registries = a:1, b:2\n"
-                          "[reg/\"odd\\name\"]\npassword = p\"q\n",
-                          IniKind::executor);
+  const auto found = read(
+      "[DEFAULT]\nclonedir = /clones\nverbosity = 1\ninsecure-registries = a:1, b:2\n"
+      "[reg/\"odd\\name\"]\npassword = p\"q\n",
+      IniKind::executor);
   const TestFolder folder;
   write_file(folder / "x.toml", to_toml(found.file), 0644);
   const auto again = read_settings_file(folder / "x.toml", commands);
@@ -83,11 +87,13 @@ TEST_CASE("settings files: TOML comes before INI, which is said; a list of files
   make_folders(home / ".config/sardinecake", 0755);
   make_folders(home / ".config/gitlab-runner", 0755);
   write_file(home / ".config/sardinecake/sarde.ini", "[DEFAULT]\nocidir = /from-sarde-ini\n", 0644);
-  write_file(home / ".config/gitlab-runner/gitlab-sardinecake-executor.ini", "[DEFAULT]\nocidir = /from-executor-ini\n", 0644);
+  write_file(home / ".config/gitlab-runner/gitlab-sardinecake-executor.ini",
+             "[DEFAULT]\nocidir = /from-executor-ini\n", 0644);
   const auto ocidir = [&](SettingsUser user, Variables more = {}) {
     more["HOME"] = home.path().string();
     auto found = read_settings_files(Environment(more), commands, user);
-    return std::pair{found.file.top.contains("ocidir") ? found.file.top.at("ocidir").items.front() : "", found.notes};
+    return std::pair{found.file.top.contains("ocidir") ? found.file.top.at("ocidir").items.front() : "",
+                     found.notes};
   };
   CHECK(ocidir(SettingsUser::command).first == "/from-sarde-ini");
   CHECK(ocidir(SettingsUser::job_stage).first == "/from-executor-ini");
@@ -99,6 +105,8 @@ TEST_CASE("settings files: TOML comes before INI, which is said; a list of files
   const auto list = (home / ".config/sardinecake/sarde.ini").string() + ":/nonexistent.ini";
   CHECK(ocidir(SettingsUser::command, {{"SARDE_CONF_FILES", list}}).first == "/from-sarde-ini");
   CHECK(ocidir(SettingsUser::command, {{"SARDE_CONF_FILES", list}}).second.size() == 1);
-  CHECK(ocidir(SettingsUser::job_stage, {{"GITLAB_SARDINECAKE_EXECUTOR_CONF_FILES", list}}).first == "/from-sarde-ini");
-  CHECK(ocidir(SettingsUser::command, {{"GITLAB_SARDINECAKE_EXECUTOR_CONF_FILES", list}}).first == "/from-toml");
+  CHECK(ocidir(SettingsUser::job_stage, {{"GITLAB_SARDINECAKE_EXECUTOR_CONF_FILES", list}}).first ==
+        "/from-sarde-ini");
+  CHECK(ocidir(SettingsUser::command, {{"GITLAB_SARDINECAKE_EXECUTOR_CONF_FILES", list}}).first ==
+        "/from-toml");
 }

@@ -123,11 +123,14 @@ TEST_CASE("settings: SARDE_CONF_FILES names the files, later over earlier, and e
   write_file(folder / "a.toml", "network = \"a\"\nvcpus = 1\n", 0644);
   write_file(folder / "b.toml", "network = \"b\"\n", 0644);
   const auto list = (folder / "a.toml").string() + ":" + (folder / "b.toml").string();
-  const auto file = read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", list}}), commands, SettingsUser::command).file;
+  const auto file =
+      read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", list}}), commands, SettingsUser::command)
+          .file;
   CHECK(file.top.at("network").items.front() == "b");
   CHECK(file.top.at("vcpus").items.front() == "1");
   check_error(Blame::host, "No such file", [&] {
-    read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", "/nonexistent/x.toml"}}), commands, SettingsUser::command);
+    read_settings_files(Environment(Variables{{"SARDE_CONF_FILES", "/nonexistent/x.toml"}}), commands,
+                        SettingsUser::command);
   });
 }
 
@@ -139,7 +142,8 @@ TEST_CASE("settings: sizes know their units") {
   CHECK(parse_seconds("90") == 90);
   CHECK(parse_seconds("45m") == 2700);
   CHECK(parse_seconds("30d") == 2592000);
-  for (const auto* wrong : {"", "d", "1y", "1.5h", "-1", "99999999999999999999w"}) CHECK_FALSE(parse_seconds(wrong));
+  for (const auto* wrong : {"", "d", "1y", "1.5h", "-1", "99999999999999999999w"})
+    CHECK_FALSE(parse_seconds(wrong));
   for (const auto* wrong : {"", "MiB", "1 XB", "1.5G", "-1", "99999999999999999999", "18446744073709551615K"})
     CHECK_FALSE(parse_size(wrong));
 }

@@ -29,8 +29,10 @@ struct Bench {
 TEST_CASE("reporter: progress tells rate and time left, as far as they are known") {
   CHECK(progress_text({.doing = "packing d", .done = 500'000'000, .total = 2'000'000'000}, 0, 5s) ==
         "  packing d: 500.0 MB of 2.0 GB, 25 %, 100.0 MB/s, 15.0 s left");
-  CHECK(progress_text({.doing = "pushing", .done = 3'000'000, .total = 0}, 1'000'000, 2s) == "  pushing: 3.0 MB, 1.0 MB/s");
-  CHECK(progress_text({.doing = "x", .done = 5, .total = 5}, 0, 1s) == "  x: 5 bytes of 5 bytes, 100 %, 5 bytes/s");
+  CHECK(progress_text({.doing = "pushing", .done = 3'000'000, .total = 0}, 1'000'000, 2s) ==
+        "  pushing: 3.0 MB, 1.0 MB/s");
+  CHECK(progress_text({.doing = "x", .done = 5, .total = 5}, 0, 1s) ==
+        "  x: 5 bytes of 5 bytes, 100 %, 5 bytes/s");
 }
 
 TEST_CASE("reporter: without a terminal progress is a line every five seconds, under -q none") {

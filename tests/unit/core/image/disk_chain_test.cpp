@@ -57,7 +57,8 @@ TEST_CASE("disk chain: files from anywhere get bare names of their own, bases fi
   const auto base = bench.raw("a/disk.img");
   const auto middle = bench.overlay("b/disk.img", base, "raw");
   const auto top = bench.overlay("c/disk.img", middle, "qcow2");
-  const auto files = image_files({{.path = top, .format = "qcow2"}, {.path = bench.raw("d/disk.img"), .format = "raw"}});
+  const auto files =
+      image_files({{.path = top, .format = "qcow2"}, {.path = bench.raw("d/disk.img"), .format = "raw"}});
   REQUIRE(files.size() == 4);
   CHECK(files[0].path == fs::canonical(base));
   CHECK(files[0].name == "disk.img");
@@ -79,7 +80,8 @@ TEST_CASE("disk chain: a base of two disks is there once") {
 
 TEST_CASE("disk chain: what no image can hold is refused, naming the file") {
   Bench bench;
-  const auto refused = [&](const std::string& fragment, const fs::path& top, const std::string& format = "qcow2") {
+  const auto refused = [&](const std::string& fragment, const fs::path& top,
+                           const std::string& format = "qcow2") {
     check_error(Blame::job, fragment, [&] { image_files({{.path = top, .format = format}}); });
   };
   const auto base = bench.raw("base.raw");
@@ -108,7 +110,9 @@ TEST_CASE("qcow2 header: the backing file gets another name, shorter or longer, 
   const auto base = bench.raw("base.raw");
   const auto top = bench.overlay("top", base, "raw");
   const auto before = read_file(top);
-  for (const std::string name : {"b", "a-name-that-is-much-longer-than-the-path-of-any-temporary-folder-should-ever-be-on-any-machine-that-one-likes"}) {
+  for (const std::string name : {"b",
+                                 "a-name-that-is-much-longer-than-the-path-of-any-temporary-folder-should-"
+                                 "ever-be-on-any-machine-that-one-likes"}) {
     const auto head = qcow2_head_with_backing(top, name);
     const auto header = parse_qcow2_header(head, "it");
     REQUIRE(header);

@@ -145,7 +145,8 @@ TEST_CASE("domain xml: an exported definition names nothing of its host") {
 }
 
 TEST_CASE("domain xml: one to be defined has its name and its files, and nobody's identity") {
-  const auto xml = domain_to_define(image_xml, "vm1", {{disk_of_image, {.path = "/vms/vm1/d", .format = "raw"}}});
+  const auto xml =
+      domain_to_define(image_xml, "vm1", {{disk_of_image, {.path = "/vms/vm1/d", .format = "raw"}}});
   CHECK(has(xml, "<name>vm1</name>"));
   CHECK(has(xml, "<source file=\"/vms/vm1/d\""));
   CHECK(has(xml, "type=\"raw\""));
