@@ -50,12 +50,13 @@ class IniReader {
   void take(const std::string& line) {
     const auto text = trimmed(line);
     if (text.starts_with('#') || text.starts_with(';')) return;
-    const bool indented = !line.empty() && (line.front() == ' ' || line.front() == '\t');
-    if (text.empty() || (indented && value_is_open_)) {
-      if (value_is_open_) sections_.back().values.back().value += '\n' + text;
+    const auto indent = std::min(line.find_first_not_of(" \t\r"), line.size());
+    if (text.empty() || (value_is_open_ && indent > indent_)) {
+      if (value_is_open_) current().values.back().value += '\n' + text;
       return;
     }
     value_is_open_ = false;
+    indent_ = indent;
     if (text.front() == '[' && text.find(']') != std::string::npos) {
       begin_section(text.substr(1, text.rfind(']') - 1));
     } else {
@@ -64,9 +65,13 @@ class IniReader {
   }
 
   void begin_section(const std::string& name) {
-    if (std::ranges::find(sections_, name, &IniSection::name) != sections_.end())
+    const auto found = std::ranges::find(sections_, name, &IniSection::name);
+    current_ = static_cast<std::size_t>(found - sections_.begin());
+    if (found == sections_.end()) {
+      sections_.push_back({.name = name, .line = line_, .values = {}});
+    } else if (name != "DEFAULT") {
       fail("section " + quote(name) + " is there twice");
-    sections_.push_back({.name = name, .line = line_, .values = {}});
+    }
   }
 
   void begin_value(const std::string& text) {
@@ -74,7 +79,7 @@ class IniReader {
     if (delimiter == std::string::npos || delimiter == 0)
       fail(quote(text) + " is neither [section] nor key = value");
     if (sections_.empty()) fail("a value stands before the first [section]");
-    auto& values = sections_.back().values;
+    auto& values = current().values;
     auto key = lowered(trimmed(text.substr(0, delimiter)));
     if (std::ranges::find(values, key, &IniValue::key) != values.end())
       fail("key " + quote(key) + " is there twice");
@@ -118,8 +123,12 @@ class IniReader {
     return result;
   }
 
+  IniSection& current() { return sections_.at(current_); }
+
   std::string what_;
   unsigned line_ = 0;
+  std::size_t current_ = 0;  ///< of sections_
+  std::size_t indent_ = 0;   ///< of the last header or key: what stands further in continues its value
   bool value_is_open_ = false;
   std::vector<IniSection> sections_;
 };

@@ -183,6 +183,15 @@ class Wiring {
     return 0;
   }
 
+  /// Where commands and stages read different files of sardinecake's, jobs may be elsewhere.
+  [[nodiscard]] std::vector<fs::path> jobsdirs() const {
+    auto sources = sources_;
+    sources.file = read_settings_files(environment_, command_names(), SettingsUser::job_stage).file;
+    const auto of_stages = resolve_settings(sources, environment_, is_root()).jobsdir;
+    if (of_stages == settings_.jobsdir) return {settings_.jobsdir};
+    return {settings_.jobsdir, of_stages};
+  }
+
   [[nodiscard]] std::string argument(std::size_t index) const {
     return index < invocation_.arguments.size() ? invocation_.arguments[index] : "";
   }
@@ -198,6 +207,7 @@ class Wiring {
                              .clock = clock_,
                              .cancellation = cancellation_,
                              .reporter = reporter_,
+                             .jobsdirs = jobsdirs(),
                              .threads = threads()};
     const auto& command = invocation_.command;
     if (command == "selftest") {

@@ -31,7 +31,8 @@ fs::path existing(const fs::path& file, const std::string& role) {
 std::vector<ChainFile> chain_of(const ChainTop& top) {
   std::vector<ChainFile> chain;
   std::set<fs::path> seen;
-  auto path = existing(top.path, "(a disk of the VM)");
+  auto given = top.path;  // QEMU looks for a backing file from here, whatever this links to
+  auto path = existing(given, "(a disk of the VM)");
   auto format = top.format;
   for (;;) {
     if (!seen.insert(path).second)
@@ -43,7 +44,12 @@ std::vector<ChainFile> chain_of(const ChainTop& top) {
       refuse(path,
              "has the format " + quote(format) + "; images hold qcow2 and raw (qemu-img convert makes one)");
     if (format == "qcow2" && !header) refuse(path, "is said to be qcow2, but is not");
-    ChainFile file{.path = path, .format = format, .backing_text = {}, .name = {}, .backing_name = {}};
+    ChainFile file{.path = path,
+                   .format = format,
+                   .backing_text = {},
+                   .backing_path = {},
+                   .name = {},
+                   .backing_name = {}};
     if (format == "raw" || !header->backing_file) {
       if (format == "qcow2" && header->external_data)
         refuse(path, "keeps its data in an external file, which an image cannot hold");
@@ -55,10 +61,12 @@ std::vector<ChainFile> chain_of(const ChainTop& top) {
     if (!header->backing_format)
       refuse(path, "does not say the format of its backing file " + quote(file.backing_text) +
                        " (qemu-img rebase -u -F FORMAT -b FILE sets it)");
-    const auto backing = backing_path(path, file.backing_text);
+    given = backing_path(given, file.backing_text);
     format = *header->backing_format;
+    const auto below = existing(given, "(the backing file of " + path.string() + ")");
+    file.backing_path = below;
     chain.insert(chain.begin(), std::move(file));
-    path = existing(backing, "(the backing file of " + path.string() + ")");
+    path = below;
   }
 }
 
@@ -67,8 +75,8 @@ class Names {
   /// The file's own name, or one like it that nobody has yet.
   std::string give(const fs::path& file) {
     auto wanted = file.filename().string();
-    if (!is_bare_file_name(wanted)) wanted = "disk" + file.extension().string();
-    if (!is_bare_file_name(wanted)) wanted = "disk";
+    if (!is_disk_name(wanted)) wanted = "disk" + file.extension().string();
+    if (!is_disk_name(wanted)) wanted = "disk";
     const fs::path parts(wanted);
     auto name = wanted;
     for (unsigned i = 2; !given_.insert(name).second; ++i)
@@ -106,8 +114,7 @@ std::vector<ChainFile> image_files(const std::vector<ChainTop>& tops) {
   for (const auto& file : files) names[file.path] = given.give(file.path);
   for (auto& file : files) {
     file.name = names[file.path];
-    if (!file.backing_text.empty())
-      file.backing_name = names.at(fs::canonical(backing_path(file.path, file.backing_text)));
+    if (!file.backing_text.empty()) file.backing_name = names.at(file.backing_path);
   }
   return files;
 }

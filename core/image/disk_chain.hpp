@@ -8,11 +8,12 @@ namespace sarde {
 
 /// A disk file as it goes into an image.
 struct ChainFile {
-  std::filesystem::path path;  ///< canonical
-  std::string format;          ///< qcow2 or raw
-  std::string backing_text;    ///< its backing file as its header has it; empty: none
-  std::string name;            ///< in the image: bare, and no other file's
-  std::string backing_name;    ///< its backing file's name in the image; empty: none
+  std::filesystem::path path;          ///< canonical
+  std::string format;                  ///< qcow2 or raw
+  std::string backing_text;            ///< its backing file as its header has it; empty: none
+  std::filesystem::path backing_path;  ///< canonical; empty: none
+  std::string name;                    ///< in the image: bare, and no other file's
+  std::string backing_name;            ///< its backing file's name in the image; empty: none
 };
 
 /// The top of a disk's backing chain.

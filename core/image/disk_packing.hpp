@@ -93,6 +93,11 @@ struct DiskSummary {
 DiskSummary summarize_disk(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,
                            Cancellation& cancellation);
 
+/// Can a disk file of an image be called so? Letters, digits and `._+-=@~ ()` only, not beginning with a dot:
+/// with a colon QEMU would take it for a protocol (`json:…`, `nbd:…`) when it stands as a backing file's
+/// name.
+bool is_disk_name(const std::string& name);
+
 /// Is `name` usable as a file's name in a folder: not empty, no slash, not `.` or `..`, no control
 /// characters?
 bool is_bare_file_name(const std::string& name);

@@ -451,6 +451,15 @@ class Unpacker {
 
 }  // namespace
 
+bool is_disk_name(const std::string& name) {
+  constexpr std::string_view others = "._+-=@~ ()";
+  const bool is_plain = std::ranges::all_of(name, [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           others.find(c) != std::string_view::npos;
+  });
+  return is_plain && is_bare_file_name(name);
+}
+
 bool is_bare_file_name(const std::string& name) {
   const bool odd = std::ranges::any_of(name, [](unsigned char c) { return c < 32 || c == 127 || c == '/'; });
   return !name.empty() && name.size() <= 200 && !odd && name.front() != '.';
@@ -460,7 +469,7 @@ UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const 
                          const UnpackOptions& options, Cancellation& cancellation) {
   Unpacker unpacker(layout, disk, options, cancellation);
   const auto name = unpacker.name();
-  if (!is_bare_file_name(name))
+  if (!is_disk_name(name))
     throw Error(Blame::job,
                 "the disk's gzip header names the file " + quote(name) + ", which is no plain file name");
   SparseWriter writer(folder / name);

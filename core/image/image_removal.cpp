@@ -81,6 +81,24 @@ RemovedFiles remove_unreferenced_in(const OciLayout& layout, seconds grace, Remo
   return removed;
 }
 
+/// Is there more in the folder than what was unpacked: a snapshot, say?
+bool holds_more(const fs::path& folder, const UnpackedMarker& marker) {
+  const auto names = marker.names();
+  std::error_code error;
+  return std::ranges::any_of(fs::directory_iterator(folder, error), [&](const fs::directory_entry& entry) {
+    const auto name = entry.path().filename().string();
+    return !name.starts_with('.') && std::ranges::find(names, name) == names.end();
+  });
+}
+
+std::optional<std::pair<UnpackedMarker, DisksState>> marker_if_readable(const fs::path& folder) {
+  try {
+    return read_unpacked_marker(folder);
+  } catch (const Error&) {
+    return std::nullopt;  // then it is not ours to judge
+  }
+}
+
 }  // namespace
 
 std::uint64_t disk_space_of(const fs::path& folder) {
@@ -97,23 +115,43 @@ std::vector<UnpackedFolder> unpacked_folders(const fs::path& vmdir) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(vmdir, error)) {
     if (!entry.is_directory(error) || entry.path().filename().string().starts_with('.')) continue;
-    const auto marker = read_unpacked_marker(entry.path());
+    const auto marker = marker_if_readable(entry.path());
     if (!marker) continue;
-    folders.push_back({.path = entry.path(),
-                       .config_digest = marker->first.config_digest,
-                       .disks_changed = marker->second == DisksState::changed});
+    folders.push_back(
+        {.path = entry.path(),
+         .config_digest = marker->first.config_digest,
+         .disks_changed = marker->second == DisksState::changed || holds_more(entry.path(), marker->first)});
   }
   std::ranges::sort(folders, {}, &UnpackedFolder::path);
   return folders;
 }
 
-RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const ImageStore& images,
-                            const FileLock::Waiting& waiting, Removal removal) {
+std::optional<ImageLocks> ImageLocks::try_for(const ImageStore& images, const std::string& config_digest,
+                                              const std::vector<CatalogEntry>& entries,
+                                              const std::vector<UnpackedFolder>& folders) {
+  std::set<fs::path> paths;
+  for (const auto& entry : entries) paths.insert(blobs_lock(entry.layout));
+  std::set<std::string> names;
+  for (const auto& name : usual_folders(config_digest)) names.insert(name);
+  for (const auto& folder : folders) names.insert(folder.path.filename().string());
+  std::error_code error;
+  if (fs::exists(images.vmdir(), error)) {
+    for (const auto& name : names) paths.insert(unpacked_lock(images.vmdir(), name));
+  }
+  ImageLocks locks;
+  for (const auto& path : paths) {
+    auto lock = FileLock::try_for(path);
+    if (!lock) return std::nullopt;
+    locks.held_.push_back(std::move(*lock));
+  }
+  return locks;
+}
+
+RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const FileLock::Waiting& waiting,
+                            Removal removal) {
   RemovedFiles removed;
   std::set<fs::path> counted;  // entries may share blobs
   for (const auto& entry : gone) {
-    const auto lock = images.lock_blobs(entry.layout);
-    const IndexEntry leaving{.manifest = entry.manifest, .tag = entry.tag};
     auto left = entry.layout.index();
     std::erase_if(left, [&](const IndexEntry& other) {
       return std::ranges::any_of(gone, [&](const CatalogEntry& one) {
@@ -122,7 +160,7 @@ RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const ImageSt
       });
     });
     const auto keep = referenced_blobs(entry.layout, left);
-    if (removal == Removal::real) entry.layout.untag(leaving, waiting);
+    if (removal == Removal::real) entry.layout.untag({.manifest = entry.manifest, .tag = entry.tag}, waiting);
     for (const auto& blob : entry.blobs) {
       std::error_code error;
       const auto path = entry.layout.blob(blob.digest);
@@ -154,9 +192,14 @@ RemovedFiles remove_unreferenced(const ImageStore& images, seconds grace, Remova
 
 RemovedFiles remove_unpacked(const UnpackedFolder& folder, Removal removal) {
   RemovedFiles removed;
-  const auto lock =
-      FileLock::try_for(unpacked_lock(folder.path.parent_path(), folder.path.filename().string()));
-  if (lock) remove_counted(folder.path, removal, removed);
+  auto path = folder.path;
+  if (removal == Removal::real) {
+    // Whole or gone: a folder that was half removed would be taken for an image.
+    path = folder.path.parent_path() / (".incoming-removed-" + folder.path.filename().string());
+    remove_if_there(path);
+    fs::rename(folder.path, path);
+  }
+  remove_counted(path, removal, removed);
   return removed;
 }
 

@@ -23,16 +23,28 @@ struct RemovedFiles {
 struct UnpackedFolder {
   std::filesystem::path path;
   std::string config_digest;
-  bool disks_changed = false;  ///< somebody has used them as they are: what is in them is nowhere else
+  bool disks_changed = false;  ///< or more is beside them: what somebody wrote there is nowhere else
 };
 
 /// The unpacked images.
 std::vector<UnpackedFolder> unpacked_folders(const std::filesystem::path& vmdir);
 
+/// Held while an image is removed: nobody fetches, exports, unpacks or adopts it meanwhile.
+class ImageLocks {
+ public:
+  /// Nothing where somebody is at work on it.
+  static std::optional<ImageLocks> try_for(const ImageStore& images, const std::string& config_digest,
+                                           const std::vector<CatalogEntry>& entries,
+                                           const std::vector<UnpackedFolder>& folders);
+
+ private:
+  std::vector<FileLock> held_;
+};
+
 /// Takes these entries out of their layouts' indexes, and removes the blobs that no other entry there names.
-/// Throws Error, also when another process adds blobs there at the moment.
-RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const ImageStore& images,
-                            const FileLock::Waiting& waiting, Removal removal);
+/// Under ImageLocks. Throws Error, before anything is removed of a layout that cannot be read wholly.
+RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const FileLock::Waiting& waiting,
+                            Removal removal);
 
 /// Removes blobs that no entry of their layout names, and what a killed process left: all of it only if older
 /// than `grace`, for other programs put blobs there before their names. A layout that cannot be read wholly,
@@ -40,7 +52,7 @@ RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const ImageSt
 RemovedFiles remove_unreferenced(const ImageStore& images, std::chrono::seconds grace, Removal removal,
                                  const std::function<void(const std::string&)>& complain);
 
-/// Removes an unpacked image; nothing if another process is at work in it.
+/// Removes an unpacked image, all at once to others. Under ImageLocks.
 RemovedFiles remove_unpacked(const UnpackedFolder& folder, Removal removal);
 
 /// Disk space taken by all files below a folder.

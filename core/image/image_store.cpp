@@ -35,6 +35,10 @@ void check_chain(const fs::path& folder, const std::string& disk, const std::vec
       throw Error(Blame::job, "disk " + quote(name) + " does not say the format of its backing file " +
                                   quote(backing) + " (qemu-img rebase -u -F sets it)");
     }
+    if (*header->backing_format != "qcow2" && *header->backing_format != "raw") {
+      throw Error(Blame::job, "disk " + quote(name) + " says that its backing file has the format " +
+                                  quote(*header->backing_format) + "; qcow2 and raw are supported");
+    }
     if (std::ranges::find(disks, backing) == disks.end()) {
       throw Error(Blame::job, "disk " + quote(name) + " has the backing file " + quote(backing) +
                                   ", which is not one of the image's own files");
@@ -196,7 +200,7 @@ FileLock ImageStore::lock_unpacked(const std::string& name) const {
 
 void ImageStore::mark_used(const StoredImage& image) const {
   set_modified_now(image.layout.blob(image.manifest.digest));
-  set_modified_now(settings_.vmdir / folder_for_jobs(image.base_name()));
+  for (const auto& name : usual_folders(image.base_name())) set_modified_now(settings_.vmdir / name);
 }
 
 std::string CatalogEntry::name() const {
@@ -278,6 +282,10 @@ std::vector<UnpackedDisk> unpack_disks(const OciLayout& layout, const std::vecto
     before += done_of_disk;
   }
   return unpacked;
+}
+
+bool has_digests(const StoredImage& image, const std::vector<UnpackedDisk>& disks) {
+  return std::ranges::equal(disks, image.disk_diff_ids, {}, &UnpackedDisk::diff_id);
 }
 
 /// Compares the disks with what the image says of them, and gives the folder its marker and its name.
@@ -366,8 +374,19 @@ class FetchInBackground {
 }  // namespace
 
 std::string ImageStore::folder_for(const ObtainRequest& request, const std::string& base_name) const {
-  if (!request.folder.empty()) return request.folder;
-  return request.use == ObtainRequest::Use::job ? folder_for_jobs(base_name) : base_name;
+  if (!request.folder.empty()) {
+    if (!is_bare_file_name(request.folder))
+      throw Error(Blame::job, "unpack to " + quote(request.folder) + ": that cannot be a folder's name");
+    return request.folder;
+  }
+  switch (request.use) {
+    case ObtainRequest::Use::job:
+      return folder_for_jobs(base_name);
+    case ObtainRequest::Use::clone:
+      return folder_for_clones(base_name);
+    default:
+      return base_name;
+  }
 }
 
 ObtainedImage ImageStore::obtain(const ObtainRequest& request, Registry& registry,
@@ -387,8 +406,8 @@ ObtainedImage ImageStore::obtain(const ObtainRequest& request, Registry& registr
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 
-/// Nothing where there is nothing to gain: all of it is in the cache, or unpacked already; or where the tag
-/// has moved in between.
+/// Nothing where there is nothing to gain (all of it is in the cache, or unpacked already), where the tag has
+/// moved in between, or where something is wrong with what was in the cache before.
 std::optional<ObtainedImage> ImageStore::fetch_and_unpack(const ObtainRequest& request, Registry& registry,
                                                           const AnnouncedImage& announced,
                                                           const RegistryAccess& access) const {
@@ -426,12 +445,22 @@ std::optional<ObtainedImage> ImageStore::fetch_and_unpack(const ObtainRequest& r
                                   }
                                 }};
     const auto layers = vm_layers(*announced.manifest, "the manifest");
-    const auto disks = unpack_disks(layout, layers.disks, incoming.path(), options, cancellation_);
+    std::optional<std::vector<UnpackedDisk>> disks;
+    try {
+      disks = unpack_disks(layout, layers.disks, incoming.path(), options, cancellation_);
+    } catch (const Cancelled&) {
+      throw;
+    } catch (const Error&) {
+      // Why the fetching failed, if it did; else the caller unpacks again, checking all, and says what is
+      // wrong.
+      static_cast<void>(fetching.finish());
+    }
     const auto manifest = fetching.finish();
-    if (manifest.digest != announced.digest) return std::nullopt;
     tag(layout, manifest, request.reference.local_name());
+    if (!disks || manifest.digest != announced.digest) return std::nullopt;
     auto image = load(request.reference);
-    auto unpacked = finish_unpacking(image, disks, std::move(incoming), folder);
+    if (!has_digests(image, *disks)) return std::nullopt;
+    auto unpacked = finish_unpacking(image, *disks, std::move(incoming), folder);
     return ObtainedImage{.image = std::move(image), .unpacked = std::move(unpacked)};
   });
 }
@@ -441,12 +470,15 @@ KnownSpans ImageStore::known_spans() const {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(settings_.vmdir, error)) {
     if (entry.path().filename().string().starts_with('.') || !entry.is_directory(error)) continue;
-    const auto marker = read_unpacked_marker(entry.path());
-    if (!marker || marker->second != DisksState::untouched) continue;
-    for (const auto& disk : marker->first.disks) {
-      for (const auto& span : disk.spans) {
-        known[span.layer.text()] = {.file = entry.path() / disk.name, .at = span.at, .length = span.length};
+    try {
+      const auto marker = read_unpacked_marker(entry.path());
+      if (!marker || marker->second != DisksState::untouched) continue;
+      for (const auto& disk : marker->first.disks) {
+        for (const auto& span : disk.spans)
+          known[span.layer.text()] = {.file = entry.path() / disk.name, .at = span.at, .length = span.length};
       }
+    } catch (const Error&) {
+      // A neighbour that cannot be read has nothing to share.
     }
   }
   return known;
@@ -458,6 +490,10 @@ UnpackedImage ImageStore::adopt(const StoredImage& image, const fs::path& folder
   if (const auto marker = read_unpacked_marker(folder)) {
     if (marker->first.config_digest != image.config_digest.text())
       throw Error(folder.string() + " holds another image" + advice);
+    for (const auto& name : marker->first.names()) {
+      if (!fs::exists(folder / name))
+        throw Error(folder.string() + " lacks its disk " + quote(name) + advice);
+    }
     return {.folder = folder, .disks = marker->first.names(), .was_there = true};
   }
   UnpackedImage unpacked{.folder = folder, .disks = {}, .was_there = true};
@@ -487,17 +523,37 @@ UnpackedImage ImageStore::unpack(const StoredImage& image, const std::string& na
     if (fs::exists(folder)) return adopt(image, folder);
     auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0755);
     const auto known = can_share_extents(incoming.path()) ? known_spans() : KnownSpans();
-    const UnpackOptions options{
+    UnpackOptions options{
         .threads = settings_.threads, .progress = progress, .known = known.empty() ? nullptr : &known};
+    if (options.known != nullptr) {
+      try {
+        const auto disks = unpack_disks(image.layout, image.disks, incoming.path(), options, cancellation_);
+        if (has_digests(image, disks)) return finish_unpacking(image, disks, std::move(incoming), folder);
+      } catch (const Cancelled&) {
+        throw;
+      } catch (const Error&) {
+        // Somebody writes to what was to be shared: then this image's own layers it is.
+      }
+      incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0755);
+      options.known = nullptr;
+    }
     const auto disks = unpack_disks(image.layout, image.disks, incoming.path(), options, cancellation_);
     return finish_unpacking(image, disks, std::move(incoming), folder);
   });
 }
 
 std::string ImageStore::folder_for_jobs(const std::string& base_name) const {
-  const auto marker = read_unpacked_marker(settings_.vmdir / base_name);
-  const bool used = marker && marker->second == DisksState::changed;
-  return used ? base_name + "-for-jobs" : base_name;
+  const auto is_usable = [&](const std::string& name) {
+    const auto marker = read_unpacked_marker(settings_.vmdir / name);
+    return marker && marker->second == DisksState::untouched;
+  };
+  if (is_usable(folder_for_clones(base_name))) return folder_for_clones(base_name);
+  const bool is_taken = read_unpacked_marker(settings_.vmdir / base_name) && !is_usable(base_name);
+  return is_taken ? folder_for_clones(base_name) : base_name;
+}
+
+std::vector<std::string> usual_folders(const std::string& base_name) {
+  return {base_name, ImageStore::folder_for_clones(base_name)};
 }
 
 }  // namespace sarde

@@ -61,10 +61,11 @@ struct ObtainedImage {
 
 /// How an image is obtained.
 struct ObtainRequest {
-  ImageReference reference;                        ///< what it is called here
-  ImageReference source;                           ///< and at the registry
-  std::string folder = {};                         ///< where its disks go; empty: what the next says
-  enum class Use { job, base_vm } use = Use::job;  ///< folder_for_jobs(), or the config's digest
+  ImageReference reference;  ///< what it is called here
+  ImageReference source;     ///< and at the registry
+  std::string folder = {};   ///< where its disks go; empty: what the next says
+  /// folder_for_jobs(), folder_for_clones(), or the config's digest
+  enum class Use { job, clone, base_vm } use = Use::job;
   /// Told the config's digest before anything of the image is unpacked.
   std::function<void(const std::string&)> announce_use = {};
   /// Bytes that have been fetched, or unpacked.
@@ -86,6 +87,9 @@ struct CatalogEntry {
   /// repository:tag, or repository@digest
   [[nodiscard]] std::string name() const;
 };
+
+/// Every folder that an image may be unpacked to, unless somebody chose a name.
+std::vector<std::string> usual_folders(const std::string& base_name);
 
 /// Lock files. blobs_lock: held while blobs are added to or removed from a layout; unpacked_lock: while an
 /// unpacked image's folder is made or removed.
@@ -149,9 +153,14 @@ class ImageStore {
   /// fetch_as() and unpack() in one: layers are unpacked while others are still on their way.
   ObtainedImage obtain(const ObtainRequest& request, Registry& registry, const RegistryAccess& access) const;
 
-  /// The name of a folder that a job can have its disks' bases in: base_name(), or another one if somebody
-  /// has used the base VM itself and so changed its disks.
+  /// The name of a folder that a job can have its disks' bases in: folder_for_clones() if it is there, else
+  /// base_name(), unless somebody has used the base VM itself and so changed its disks.
   [[nodiscard]] std::string folder_for_jobs(const std::string& base_name) const;
+
+  /// The name of a folder that no VM writes to: clones last, and the base VM may be started at any time.
+  [[nodiscard]] static std::string folder_for_clones(const std::string& base_name) {
+    return base_name + "-for-clones";
+  }
 
   [[nodiscard]] const std::filesystem::path& ocidir() const { return settings_.ocidir; }
 

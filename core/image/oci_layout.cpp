@@ -27,7 +27,11 @@ Descriptor IncomingBlob::keep(const std::string& media_type) {
   Descriptor descriptor{.media_type = media_type, .digest = hash_.finish(), .size = size_};
   const auto target = blobs_ / descriptor.digest.hex();
   std::error_code ignored;
-  if (!std::filesystem::exists(target, ignored)) file_.sync_and_rename_to(target, 0644);
+  if (!std::filesystem::exists(target, ignored)) {
+    file_.sync_and_rename_to(target, 0644);
+  } else {
+    set_modified_now(target);  // it is wanted again: not to be taken for an old stray
+  }
   return descriptor;
 }
 
@@ -92,9 +96,9 @@ void OciLayout::tag(const Descriptor& manifest, const std::string& tag,
   create();
   const auto lock = FileLock::wait_for(folder_ / ".sarde.lock", waiting);
   auto entries = index();
-  const bool unchanged = std::ranges::any_of(
-      entries, [&](const IndexEntry& e) { return e.tag == tag && e.manifest.digest == manifest.digest; });
-  if (unchanged) return;
+  const auto same_tag = std::ranges::count(entries, tag, &IndexEntry::tag);
+  const auto first = std::ranges::find(entries, tag, &IndexEntry::tag);
+  if (same_tag == 1 && first->manifest.digest == manifest.digest) return;
   std::erase_if(entries, [&](const IndexEntry& entry) {
     return entry.tag == tag || (entry.tag.empty() && entry.manifest.digest == manifest.digest);
   });

@@ -4,9 +4,12 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <unistd.h>
 #include <vector>
+
+#include "core/foundation/error.hpp"
 
 namespace sarde {
 
@@ -20,20 +23,18 @@ class OrderedWorkers {
   template <typename MakeWork>
   OrderedWorkers(std::size_t threads, MakeWork make_work, std::function<void(Slot&)> take)
       : take_(std::move(take)), slots_(2 * threads + 2) {
-    for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this, make_work] { run(make_work); });
+    try {
+      for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this, make_work] { run(make_work); });
+    } catch (const std::system_error& error) {
+      stop();
+      throw Error(std::string("start a thread: ") + error.what());
+    }
   }
 
   OrderedWorkers(const OrderedWorkers&) = delete;
   OrderedWorkers& operator=(const OrderedWorkers&) = delete;
 
-  ~OrderedWorkers() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    for (auto& thread : threads_) thread.join();
-  }
+  ~OrderedWorkers() { stop(); }
 
   /// A slot to fill; waits for the oldest one, and takes it, if none is free.
   Slot& next() {
@@ -63,6 +64,15 @@ class OrderedWorkers {
     std::exception_ptr failure;
   };
 
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    for (auto& thread : threads_) thread.join();
+  }
+
   Place& place(std::size_t number) { return slots_[number % slots_.size()]; }
 
   void take_oldest() {
@@ -82,7 +92,13 @@ class OrderedWorkers {
     // processors. (On Linux the niceness is the thread's own.)
     constexpr int behind_the_owner = 10;
     static_cast<void>(::nice(behind_the_owner));
-    auto work = make_work();
+    std::function<void(Slot&)> work;
+    try {
+      work = make_work();
+    } catch (...) {
+      // Told by the first slot that comes here.
+      work = [failure = std::current_exception()](Slot&) { std::rethrow_exception(failure); };
+    }
     for (;;) {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return stopping_ || begun_ != filled_; });

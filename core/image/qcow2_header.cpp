@@ -51,9 +51,10 @@ struct Extensions {
   std::uint64_t end = 0;  ///< where something else may begin
 };
 
-Extensions extensions_in(const Fields& fields, std::uint64_t at) {
+/// From `at` up to `limit`, where the backing file's name begins, as QEMU reads them.
+Extensions extensions_in(const Fields& fields, std::uint64_t at, std::uint64_t limit) {
   Extensions found;
-  for (;;) {
+  while (at < limit) {
     const auto type = fields.number(at, 4);
     const auto length = static_cast<std::size_t>(fields.number(at + 4, 4));
     if (type == extension_end) break;
@@ -98,7 +99,7 @@ std::optional<Qcow2Header> parse_qcow2_header(std::span<const unsigned char> byt
     if (name_size > longest_name)
       throw Error(Blame::job, "read the qcow2 header of " + name + ": the backing file's name is too long");
     header.backing_file = fields.text(fields.number(8, 8), name_size);
-    header.backing_format = extensions_in(fields, header_length(fields)).backing_format;
+    header.backing_format = extensions_in(fields, header_length(fields), fields.number(8, 8)).backing_format;
   }
   return header;
 }
@@ -121,7 +122,7 @@ std::vector<unsigned char> qcow2_head_with_backing(const std::filesystem::path& 
   // In its old place if it is no longer than before; else behind the extensions, where nothing else is.
   const auto at = backing.size() <= old_size
                       ? old_at
-                      : static_cast<std::size_t>(extensions_in(fields, header_length(fields)).end);
+                      : static_cast<std::size_t>(extensions_in(fields, header_length(fields), old_at).end);
   const auto end = at + backing.size();
   const bool is_free =
       end <= std::min(cluster, bytes.size()) && std::all_of(bytes.begin() + static_cast<std::ptrdiff_t>(at),

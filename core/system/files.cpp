@@ -42,12 +42,13 @@ UniqueFd open_to_read(const fs::path& path) {
   return fd;
 }
 
-std::string read_file(const fs::path& path, std::uint64_t limit) {
-  const auto fd = open_to_read(path);
+namespace {
+
+std::string read_all(int fd, const fs::path& path, std::uint64_t limit) {
   std::string content;
   std::array<char, 65536> buffer{};
   for (;;) {
-    const auto got = read_full(fd.get(), buffer.data(), buffer.size(), path.string());
+    const auto got = read_full(fd, buffer.data(), buffer.size(), path.string());
     content.append(buffer.data(), got);
     if (content.size() > limit)
       throw Error("read " + path.string() + ": it is larger than " + std::to_string(limit) + " bytes");
@@ -55,10 +56,17 @@ std::string read_file(const fs::path& path, std::uint64_t limit) {
   }
 }
 
+}  // namespace
+
+std::string read_file(const fs::path& path, std::uint64_t limit) {
+  return read_all(open_to_read(path).get(), path, limit);
+}
+
 std::optional<std::string> read_file_if_there(const fs::path& path, std::uint64_t limit) {
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) return std::nullopt;
-  return read_file(path, limit);
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  if (!fd) fail("open", path);
+  return read_all(fd.get(), path, limit);
 }
 
 std::string read_end_of_file(const fs::path& path, std::uint64_t count) {

@@ -325,8 +325,10 @@ void remove_identity(xml_node domain) {
 }
 
 void collect_files(const xml_node& disk, std::vector<std::filesystem::path>& files) {
-  const auto file = attribute(disk.child("source"), "file");
-  if (!file.empty()) files.emplace_back(file);
+  for (const auto* name : {"file", "dev"}) {
+    const auto file = attribute(disk.child("source"), name);
+    if (!file.empty()) files.emplace_back(file);
+  }
   if (const auto backing = disk.child("backingStore")) collect_files(backing, files);
 }
 
@@ -338,6 +340,7 @@ std::string domain_for_export(std::string_view xml, const std::map<std::string, 
   auto domain = document.document_element();
   remove_identity(domain);
   auto devices = domain.child("devices");
+  for (auto graphics : devices.children("graphics")) graphics.remove_attribute("passwd");
   for (auto watchdog = devices.child("watchdog"); watchdog;) {
     const auto next = watchdog.next_sibling("watchdog");
     if (attribute(watchdog, "model") == "itco") devices.remove_child(watchdog);
@@ -383,6 +386,18 @@ std::vector<std::filesystem::path> files_of_domain(std::string_view xml) {
   for (const auto& disk : domain.child("devices").children("disk")) collect_files(disk, files);
   if (const auto nvram = domain.child("os").child("nvram")) files.emplace_back(nvram.text().as_string());
   return files;
+}
+
+std::vector<VolumeName> volumes_of_domain(std::string_view xml) {
+  xml_document document;
+  parse(document, xml, "a VM's definition");
+  std::vector<VolumeName> volumes;
+  for (const auto& disk : document.document_element().child("devices").children("disk")) {
+    const auto source = disk.child("source");
+    if (source.attribute("volume"))
+      volumes.push_back({attribute(source, "pool"), attribute(source, "volume")});
+  }
+  return volumes;
 }
 
 std::string backup_order(const std::vector<DiskCopy>& copies, const std::vector<std::string>& all_targets) {

@@ -85,8 +85,16 @@ std::string domain_for_export(std::string_view xml, const std::map<std::string, 
 std::string domain_to_define(std::string_view xml, const std::string& name,
                              const std::map<std::string, DiskFile>& files);
 
-/// Files that a domain's definition names: disks with their backing chains, NVRAM.
+/// Files and devices that a domain's definition names: disks with their backing chains, NVRAM.
 std::vector<std::filesystem::path> files_of_domain(std::string_view xml);
+
+/// A disk that is a volume of a storage pool.
+struct VolumeName {
+  std::string pool;
+  std::string volume;
+};
+
+std::vector<VolumeName> volumes_of_domain(std::string_view xml);
 
 /// libvirt's order to copy disks of a running domain (formatbackup.html); `all_targets`: every disk it has.
 std::string backup_order(const std::vector<DiskCopy>& copies, const std::vector<std::string>& all_targets);

@@ -33,8 +33,9 @@ struct DiskCopy {
   std::filesystem::path file;
 };
 
-/// Whether the guest's file systems were frozen at the moment that a copy shows.
-enum class GuestFileSystems { frozen, running };
+/// Whether the guest's file systems were frozen at the moment that a copy shows; `still_frozen`: and could
+/// not be thawed again.
+enum class GuestFileSystems { frozen, running, still_frozen };
 
 /// The machine virtualisation of one libvirt connection, in our own words. Calls block until libvirt has
 /// answered; they throw Error, the host's fault, when it cannot be asked or refuses.

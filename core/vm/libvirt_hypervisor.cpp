@@ -20,6 +20,8 @@ namespace {
 
 using Connection = CHandle<virConnect, virConnectClose>;
 using Domain = CHandle<virDomain, virDomainFree>;
+using Pool = CHandle<virStoragePool, virStoragePoolFree>;
+using Volume = CHandle<virStorageVol, virStorageVolFree>;
 using CText = CHandle<char, free>;
 
 std::string last_error_text() {
@@ -240,6 +242,8 @@ class LibvirtHypervisor final : public Hypervisor {
         }
         auto files = files_of_domain(xml.get());
         entry.files.insert(entry.files.end(), files.begin(), files.end());
+        for (const auto& volume : volumes_of_domain(xml.get()))
+          entry.files.push_back(path_of(volume, entry.name));
       }
       all.push_back(std::move(entry));
     }
@@ -256,7 +260,7 @@ class LibvirtHypervisor final : public Hypervisor {
     const bool frozen = virDomainFSFreeze(domain.get(), nullptr, 0, 0) >= 0;
     const bool begun = virDomainBackupBegin(domain.get(), order.c_str(), nullptr, 0) == 0;
     const std::string why = begun ? "" : last_error_text();
-    if (frozen) virDomainFSThaw(domain.get(), nullptr, 0, 0);
+    const bool thawed = !frozen || thaw(domain);
     if (!begun) throw Error(doing + ": " + why);
     try {
       while (copying(domain, doing, progress)) std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -264,6 +268,7 @@ class LibvirtHypervisor final : public Hypervisor {
       virDomainAbortJob(domain.get());
       throw;
     }
+    if (!thawed) return GuestFileSystems::still_frozen;
     return frozen ? GuestFileSystems::frozen : GuestFileSystems::running;
   }
 
@@ -288,6 +293,16 @@ class LibvirtHypervisor final : public Hypervisor {
     return domain;
   }
 
+  std::filesystem::path path_of(const VolumeName& name, const std::string& domain) {
+    const auto doing =
+        "find volume '" + name.volume + "' of pool '" + name.pool + "', which VM '" + domain + "' uses";
+    const Pool pool(virStoragePoolLookupByName(connection_.get(), name.pool.c_str()));
+    if (!pool) fail_libvirt(doing);
+    const Volume volume(virStorageVolLookupByName(pool.get(), name.volume.c_str()));
+    if (!volume) fail_libvirt(doing);
+    return taken(virStorageVolGetPath(volume.get()), doing);
+  }
+
   std::vector<Domain> all_domains() {
     virDomainPtr* listed = nullptr;
     const int count = virConnectListAllDomains(connection_.get(), &listed, 0);
@@ -295,6 +310,15 @@ class LibvirtHypervisor final : public Hypervisor {
     std::vector<Domain> domains(listed, listed + count);
     free(listed);  // NOLINT(cppcoreguidelines-no-malloc): libvirt allocated it
     return domains;
+  }
+
+  static bool thaw(const Domain& domain) {
+    constexpr int tries = 3;
+    for (int i = 0; i < tries; ++i) {
+      if (virDomainFSThaw(domain.get(), nullptr, 0, 0) >= 0) return true;
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+    }
+    return false;
   }
 
   /// Is the copying still under way? Throws Error if it ended otherwise than well.

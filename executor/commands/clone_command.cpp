@@ -20,16 +20,16 @@ struct Copies {
 
 ObtainedImage obtain(const CommandParts& parts, const std::string& source) {
   const auto reference = ImageReference::parse(source);
-  if (!parts.images.has(reference)) return fetch_and_unpack_image(parts, source, ObtainRequest::Use::job);
+  if (!parts.images.has(reference)) return fetch_and_unpack_image(parts, source, ObtainRequest::Use::clone);
   auto image = parts.images.load(reference);
-  auto unpacked = parts.images.unpack(image, parts.images.folder_for_jobs(image.base_name()),
+  parts.images.mark_used(image);
+  auto unpacked = parts.images.unpack(image, ImageStore::folder_for_clones(image.base_name()),
                                       parts.progress("unpacking"));
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 
 Copies copies_of_image(const CommandParts& parts, const std::string& source, const fs::path& folder) {
   const auto [image, unpacked] = obtain(parts, source);
-  parts.images.mark_used(image);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   return {.xml = image.domain_xml, .files = make_thin_copies(domain, unpacked, [&](const std::string& disk) {
                                      return folder / disk;
@@ -59,6 +59,8 @@ Copies copies_of_vm(const CommandParts& parts, const std::string& source, const 
   }
   if (copies.files.empty())
     throw Error(Blame::job, "clone VM " + quote(source) + ": it has no disk in a file");
+  parts.reporter.warn("WARNING: the clone reads from the disks of VM " + quote(source) +
+                      ": do not start that one again while there is the clone");
   return copies;
 }
 

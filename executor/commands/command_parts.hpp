@@ -19,6 +19,8 @@ struct CommandParts {
   Clock& clock;
   Cancellation& cancellation;
   Reporter& reporter;
+  std::vector<std::filesystem::path>
+      jobsdirs;  ///< where jobs' folders may be: the commands' and the stages' setting
   unsigned threads = 1;
 
   /// " (3.2 s)"

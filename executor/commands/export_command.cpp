@@ -58,6 +58,9 @@ void copy_disks(const CommandParts& parts, const std::string& vm, Source& source
   });
   parts.reporter.say("Copied " + std::to_string(copies.size()) + " disk(s) of the running VM" +
                      parts.since(start));
+  if (state == GuestFileSystems::still_frozen)
+    parts.reporter.warn("WARNING: the guest's file systems are still frozen: 'virsh domfsthaw " + vm +
+                        "' thaws them");
   if (state == GuestFileSystems::running) {
     parts.reporter.warn(
         "WARNING: no guest agent froze the guest's file systems: the image is as if the VM's power had been "
@@ -94,16 +97,17 @@ std::vector<ChainTop> tops_of(const Source& source) {
   return tops;
 }
 
+timespec last_change(const fs::path& file) {
+  struct stat status {};
+
+  if (::stat(file.c_str(), &status) != 0) throw Error("export " + file.string() + ": " + errno_text(errno));
+  return status.st_mtim;
+}
+
 /// RFC 3339, from when the disks last changed: so the same VM exported twice is the same image.
 std::string created_at(const std::vector<ChainFile>& files) {
   std::time_t newest = 0;
-  for (const auto& file : files) {
-    struct stat status {};
-
-    if (::stat(file.path.c_str(), &status) != 0)
-      throw Error("export " + file.path.string() + ": " + errno_text(errno));
-    newest = std::max(newest, status.st_mtim.tv_sec);
-  }
+  for (const auto& file : files) newest = std::max(newest, last_change(file.path).tv_sec);
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(newest));
 }
 
@@ -111,7 +115,8 @@ class Exporter {
  public:
   Exporter(const CommandParts& parts, OciLayout layout) : parts_(parts), layout_(std::move(layout)) {}
 
-  Descriptor run(const Source& source) {
+  /// Under the layout's lock up to the end: what is not tagged yet, `prune` takes for stray.
+  void run(const Source& source, const std::string& tag) {
     const auto files = image_files(tops_of(source));
     config_.created = created_at(files);
     config_.architecture = go_architecture(source.domain.architecture);
@@ -120,7 +125,9 @@ class Exporter {
     if (!parts_.settings.vmconfig.empty()) add_vm_config();
     for (const auto& file : files) add_disk(file);
     const auto config = layout_.add_blob(to_text(config_), media_type::config);
-    return layout_.add_blob(to_text(Manifest{.config = config, .layers = layers_}), media_type::manifest);
+    parts_.images.tag(
+        layout_,
+        layout_.add_blob(to_text(Manifest{.config = config, .layers = layers_}), media_type::manifest), tag);
   }
 
  private:
@@ -158,7 +165,12 @@ class Exporter {
         .progress = parts_.progress("packing " + file.name)};
     if (file.backing_text != file.backing_name)
       options.head = qcow2_head_with_backing(file.path, file.backing_name);
+    const auto before = last_change(file.path);
     auto packed = pack_disk(file.path, layout_, options, parts_.cancellation);
+    const auto after = last_change(file.path);
+    if (before.tv_sec != after.tv_sec || before.tv_nsec != after.tv_nsec)
+      throw Error(Blame::job, "export: " + file.path.string() +
+                                  " was written to while it was read; shut down what uses it, or use --live");
     const auto size = fs::file_size(file.path);
     packed.chunks.front().annotations = {{annotation::disk_name, file.name},
                                          {annotation::disk_size, std::to_string(size)}};
@@ -190,7 +202,7 @@ std::string export_image(const CommandParts& parts, const std::string& vm, const
   if (call.raw) {
     if (container.empty()) throw Error(Blame::job, "export --raw: say the folder of the layout");
     const OciLayout layout(container);
-    parts.images.tag(layout, Exporter(parts, layout).run(source_of(parts, vm)), "latest");
+    Exporter(parts, layout).run(source_of(parts, vm), "latest");
     return container;
   }
   const auto& named = container.empty() ? call.tag : container;
@@ -199,7 +211,7 @@ std::string export_image(const CommandParts& parts, const std::string& vm, const
     throw Error(Blame::job, "export to " + quote(reference.text()) +
                                 ": an image gets its digest, it cannot be chosen; give a tag");
   const auto layout = parts.images.layout_of(reference);
-  parts.images.tag(layout, Exporter(parts, layout).run(source_of(parts, vm)), reference.local_name());
+  Exporter(parts, layout).run(source_of(parts, vm), reference.local_name());
   parts.reporter.say("Exported VM " + quote(vm) + " as " + reference.text());
   return reference.text();
 }

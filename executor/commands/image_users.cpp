@@ -21,7 +21,10 @@ void follow(const fs::path& file, std::set<fs::path>& files) {
   if (error || !files.insert(path).second || !fs::is_regular_file(path, error)) return;
   try {
     const auto header = read_qcow2_header(path);
-    if (header && header->backing_file) follow(backing_path(path, *header->backing_file), files);
+    if (!header || !header->backing_file) return;
+    // QEMU looks from where the path leads as it is given; whoever sees it otherwise errs on the safe side.
+    follow(backing_path(file, *header->backing_file), files);
+    follow(backing_path(path, *header->backing_file), files);
   } catch (const Error&) {
     // A disk that cannot be read leads no further; the folder that it is in counts.
   }
@@ -44,10 +47,14 @@ ImageUsers::ImageUsers(const CommandParts& parts, const std::vector<UnpackedFold
       if (uses) users_.emplace(folder.config_digest, domain.name);
     }
   }
-  std::error_code error;
-  for (const auto& job : fs::directory_iterator(parts.settings.jobsdir, error)) {
-    if (const auto digest = JobFolder(job.path()).image())
-      users_.emplace(*digest, job.path().filename().string());
+  for (const auto& jobsdir : parts.jobsdirs) {
+    std::error_code error;
+    for (const auto& job : fs::directory_iterator(jobsdir, error)) {
+      if (const auto digest = JobFolder(job.path()).image())
+        users_.emplace(*digest, job.path().filename().string());
+    }
+    if (error && error != std::errc::no_such_file_or_directory)
+      throw Error("look which jobs run, in " + jobsdir.string() + ": " + error.message());
   }
 }
 

@@ -42,6 +42,7 @@ std::string import_image(const CommandParts& parts, const std::string& container
   const auto image =
       call.raw ? parts.images.load_folder(container) : parts.images.load(ImageReference::parse(container));
   const auto name = call.name.empty() ? image.base_name() : call.name;
+  parts.images.mark_used(image);
   const auto unpacked = parts.images.unpack(image, name, parts.progress("unpacking"));
   return define(parts, image, unpacked, name, start);
 }

@@ -18,6 +18,9 @@ namespace {
 /// Other programs put blobs into a layout before they name them.
 constexpr std::chrono::seconds grace(3600);
 
+/// An image that was used or fetched so lately may be about to be used by somebody who has not said so yet.
+constexpr std::chrono::seconds in_use_for(600);
+
 /// What one call removed, or would remove.
 class Outcome {
  public:
@@ -72,10 +75,7 @@ class Pruning {
   std::string run() {
     const auto& call = parts_.settings.call;
     outcome_.count(remove_unreferenced(parts_.images, grace, outcome_.removal(), complaint(parts_)));
-    if (call.older_than || call.budget) {
-      users_.emplace(parts_, folders_);
-      find_candidates();
-    }
+    if (call.older_than || call.budget) find_candidates();
     if (call.older_than) remove_older_than(*call.older_than);
     if (call.budget) fit_into(*call.budget);
     return outcome_.finish();
@@ -84,6 +84,7 @@ class Pruning {
  private:
   /// All names and unpacked folders of one image.
   struct Candidate {
+    std::string config_digest;
     std::vector<CatalogEntry> entries;
     std::vector<UnpackedFolder> folders;
     std::chrono::seconds unused{};
@@ -93,26 +94,47 @@ class Pruning {
     std::map<std::string, Candidate> images;
     for (const auto& entry : entries_) images[entry.config_digest.text()].entries.push_back(entry);
     for (const auto& folder : folders_) images[folder.config_digest].folders.push_back(folder);
+    const ImageUsers users(parts_, folders_);
     for (auto& [digest, image] : images) {
-      if (const auto users = users_->of(digest); !users.empty()) {
-        parts_.reporter.detail("Image " + digest + " is used by " + join(users, ", "));
+      image.config_digest = digest;
+      if (const auto names = users.of(digest); !names.empty()) {
+        parts_.reporter.detail("Image " + digest + " is used by " + join(names, ", "));
         continue;
       }
       // What somebody wrote into unpacked disks is nowhere else.
       std::erase_if(image.folders, [](const UnpackedFolder& folder) { return folder.disks_changed; });
       if (image.entries.empty() && image.folders.empty()) continue;
-      image.unused = std::chrono::seconds::max();
-      for (const auto& entry : image.entries)
-        image.unused = std::min(image.unused, unused_for(entry, folders_));
-      for (const auto& folder : image.folders) image.unused = std::min(image.unused, unused_for(folder));
-      candidates_.push_back(std::move(image));
+      image.unused = unused(image);
+      if (image.unused >= in_use_for) candidates_.push_back(std::move(image));
     }
     std::ranges::sort(candidates_, std::ranges::greater(), &Candidate::unused);
   }
 
+  static std::chrono::seconds unused(const Candidate& image) {
+    auto shortest = std::chrono::seconds::max();
+    for (const auto& entry : image.entries) shortest = std::min(shortest, unused_for(entry, image.folders));
+    for (const auto& folder : image.folders) shortest = std::min(shortest, unused_for(folder));
+    return shortest;
+  }
+
+  /// Under its locks all is looked at again: a job may have come in between.
   void remove(const Candidate& image) {
-    outcome_.count(remove_entries(image.entries, parts_.images, waiting(parts_), outcome_.removal()));
-    for (const auto& folder : image.folders) outcome_.count(remove_unpacked(folder, outcome_.removal()));
+    try {
+      const auto locks =
+          ImageLocks::try_for(parts_.images, image.config_digest, image.entries, image.folders);
+      if (!locks || unused(image) < in_use_for ||
+          !ImageUsers(parts_, folders_).of(image.config_digest).empty()) {
+        parts_.reporter.detail("Image " + image.config_digest + " has come into use: left as it is");
+        return;
+      }
+      outcome_.count(remove_entries(image.entries, waiting(parts_), outcome_.removal()));
+      for (const auto& folder : image.folders) outcome_.count(remove_unpacked(folder, outcome_.removal()));
+    } catch (const Cancelled&) {
+      throw;
+    } catch (const Error& error) {
+      parts_.reporter.warn("WARNING: image " + image.config_digest + " is left as it is: " + error.what());
+      return;
+    }
     for (const auto& entry : image.entries) outcome_.name(entry.name());
     if (image.entries.empty()) outcome_.name(image.folders.front().path.filename().string());
   }
@@ -136,14 +158,13 @@ class Pruning {
     if (now() > budget)
       parts_.reporter.warn("WARNING: the images still take " + size_text(now()) +
                            ", more than the budget of " + size_text(budget) +
-                           ": all that are left are used by VMs or jobs (-v names them)");
+                           ": those that are left are used by VMs or jobs, or were just now (-v names them)");
   }
 
   const CommandParts& parts_;
   Outcome outcome_;
   std::vector<CatalogEntry> entries_;
   std::vector<UnpackedFolder> folders_;
-  std::optional<ImageUsers> users_;
   std::vector<Candidate> candidates_;
 };
 
@@ -153,51 +174,74 @@ std::string prune_images(const CommandParts& parts) {
   return Pruning(parts).run();
 }
 
-std::string remove_image(const CommandParts& parts, const std::string& container) {
-  const auto image = parts.images.load(ImageReference::parse(container));
-  const auto digest = image.config_digest.text();
-  const auto doing = "remove image " + quote(image.reference.text());
-  Outcome outcome(parts);
-  std::vector<CatalogEntry> gone;
-  bool is_last_name = true;
+namespace {
+
+/// The entries that `rm` is to remove, and those of the same image under other names.
+struct NamedEntries {
+  std::vector<CatalogEntry> meant;
+  std::vector<CatalogEntry> others;
+};
+
+NamedEntries entries_of(const CommandParts& parts, const StoredImage& image) {
+  NamedEntries entries;
   for (auto& entry : parts.images.catalog(complaint(parts))) {
     if (entry.config_digest != image.config_digest) continue;
     const bool is_meant = entry.layout.folder() == image.layout.folder() &&
-                          entry.manifest.digest == image.manifest.digest &&
-                          (image.reference.digest() || entry.tag == image.tag);
-    if (is_meant) {
-      gone.push_back(std::move(entry));
-    } else {
-      is_last_name = false;
-    }
+                          entry.manifest.digest == image.manifest.digest && entry.tag == image.tag;
+    (is_meant ? entries.meant : entries.others).push_back(std::move(entry));
   }
-  const auto folders = unpacked_folders(parts.images.vmdir());
-  if (is_last_name) {
-    auto& hypervisor = parts.hypervisor();
-    const auto users = ImageUsers(parts, folders).but_base_vm(digest);
-    if (!users.empty())
-      throw Error(Blame::job, doing + ": it is used by " + join(users, ", ") + "; remove these VMs first");
-    if (hypervisor.state(digest) == DomainState::running)
-      throw Error(Blame::job, doing + ": its VM " + digest + " is running; shut it down first");
-    for (const auto& folder : folders) {
-      if (folder.config_digest == digest && folder.disks_changed)
-        throw Error(Blame::job,
-                    doing + ": the disks in " + folder.path.string() +
-                        " have been changed since they were unpacked, and would be lost; remove that "
-                        "folder, and its VM (virsh undefine), yourself if they are of no use");
-    }
-    if (hypervisor.state(digest) == DomainState::stopped) {
-      if (outcome.removal() == Removal::real) hypervisor.undefine(digest);
+  return entries;
+}
+
+/// Throws Error where something would be lost with the image.
+void check_unused(const CommandParts& parts, const std::string& doing, const std::string& digest,
+                  const std::vector<UnpackedFolder>& folders) {
+  const auto users = ImageUsers(parts, folders).but_base_vm(digest);
+  if (!users.empty())
+    throw Error(Blame::job, doing + ": it is used by " + join(users, ", ") + "; remove these VMs first");
+  if (parts.hypervisor().state(digest) == DomainState::running)
+    throw Error(Blame::job, doing + ": its VM " + digest + " is running; shut it down first");
+  for (const auto& folder : folders) {
+    if (folder.config_digest == digest && folder.disks_changed)
+      throw Error(Blame::job,
+                  doing + ": the disks in " + folder.path.string() +
+                      " have been changed since they were unpacked, or have snapshots, and would be "
+                      "lost; remove that folder, and its VM (virsh undefine), yourself if they are of "
+                      "no use");
+  }
+}
+
+}  // namespace
+
+std::string remove_image(const CommandParts& parts, const std::string& container) {
+  const auto reference = ImageReference::parse(container);
+  const auto image = parts.images.load(reference);
+  const auto doing = "remove image " + quote(reference.text());
+  // Elsewhere a name without a tag may stand for the image added last; what is removed is named exactly.
+  if (!reference.digest() && !image.tag.ends_with(reference.local_name()))
+    throw Error(Blame::job,
+                doing + ": there is no tag " + quote(reference.local_name()) + ", but " + quote(image.tag));
+  const auto digest = image.config_digest.text();
+  auto folders = unpacked_folders(parts.images.vmdir());
+  std::erase_if(folders, [&](const UnpackedFolder& folder) { return folder.config_digest != digest; });
+  const auto [meant, others] = entries_of(parts, image);
+  auto all = meant;
+  all.insert(all.end(), others.begin(), others.end());
+  const auto locks = ImageLocks::try_for(parts.images, digest, all, folders);
+  if (!locks) throw Error(doing + ": another process is at work on it; try again when that has ended");
+  Outcome outcome(parts);
+  if (others.empty()) {
+    check_unused(parts, doing, digest, folders);
+    if (parts.hypervisor().state(digest) == DomainState::stopped) {
+      if (outcome.removal() == Removal::real) parts.hypervisor().undefine(digest);
       parts.reporter.say((parts.settings.call.dry_run ? "Would undefine VM " : "Undefined VM ") + digest);
     }
-    for (const auto& folder : folders) {
-      if (folder.config_digest == digest) outcome.count(remove_unpacked(folder, outcome.removal()));
-    }
+    for (const auto& folder : folders) outcome.count(remove_unpacked(folder, outcome.removal()));
   } else {
     parts.reporter.say("The image has other names: only this one is removed");
   }
-  outcome.count(remove_entries(gone, parts.images, waiting(parts), outcome.removal()));
-  for (const auto& entry : gone) outcome.name(entry.name());
+  outcome.count(remove_entries(meant, waiting(parts), outcome.removal()));
+  for (const auto& entry : meant) outcome.name(entry.name());
   return outcome.finish();
 }
 

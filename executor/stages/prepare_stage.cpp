@@ -97,6 +97,7 @@ ObtainedImage PrepareStage::obtain_image(const Job& job) {
 ObtainedImage PrepareStage::from_cache(const ImageReference& reference) {
   const auto start = parts_.clock.now();
   auto image = parts_.images.load(reference);
+  parts_.images.mark_used(image);
   resources_.folder().note_image(image.config_digest.text());
   auto unpacked = parts_.images.unpack(
       image, parts_.images.folder_for_jobs(image.base_name()), [&](std::uint64_t done, std::uint64_t total) {

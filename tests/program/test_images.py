@@ -205,8 +205,60 @@ def test_rm_keeps_disks_that_somebody_wrote_to(place, tmp_path, undefined):
     refused = place.run("rm", "h.example/vms/g:1", env=env, check=False)
     assert refused.returncode == 1 and "have been changed" in refused.stderr
     place.undefine(vm)
-    assert place.run("prune", "--older-than", "1s", env=env).returncode == 0
+    age(tmp_path / "vms" / vm, 40)
+    for blob in (tmp_path / "oci/h.example/vms/g/blobs/sha256").iterdir():
+        age(blob, 40)
+    assert place.run("prune", "--older-than", "1d", env=env).stdout == "h.example/vms/g:1\n"
     assert (tmp_path / "vms" / vm / "disk.qcow2").exists()
+
+
+def test_rm_keeps_snapshots_beside_the_disks(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/g:1", env=env)
+    vm = place.run("import", "h.example/vms/g:1", env=env).stdout.strip()
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "snapshot-create-as", vm, "snap1", "--disk-only"], check=True)
+    refused = place.run("rm", "h.example/vms/g:1", env=env, check=False)
+    assert refused.returncode == 1 and "have snapshots" in refused.stderr
+    assert (tmp_path / "vms" / vm / "disk.snap1").exists()
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "snapshot-delete", vm, "snap1", "--metadata"], check=True)
+
+
+def test_rm_wants_the_exact_name(place, tmp_path):
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/g:only", env=env)
+    refused = place.run("rm", "h.example/vms/g", env=env, check=False)
+    assert refused.returncode == 1 and "there is no tag 'latest', but 'only'" in refused.stderr
+    assert "h.example/vms/g:only" in place.run("list", env=env).stdout
+
+
+def test_the_base_vm_does_not_write_under_clones(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/g:1", env=env)
+    vm = place.run("import", "h.example/vms/g:1", env=env).stdout.strip()
+    place.run("clone", "h.example/vms/g:1", "twin", env=env)
+    below = json.loads(qemu_img("info", "--output=json", tmp_path / "vms/twin/disk.qcow2"))["full-backing-filename"]
+    assert pathlib.Path(below).parent.name == vm + "-for-clones"
+    warned = place.run("clone", "twin", "twin-of-twin", env=env)
+    assert "do not start that one again" in warned.stderr
+
+
+def test_an_exported_definition_holds_no_password(place, tmp_path, undefined):
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(b"x" * 4096)
+    define(tmp_path, domain("vnc", (disk, "raw"), device="<graphics type='vnc' passwd='hushhush'/>"))
+    env = place.store(tmp_path)
+    place.run("export", "vnc", "h.example/vms/vnc:1", env=env)
+    assert not any(b"hushhush" in blob.read_bytes() for blob in (tmp_path / "oci/h.example/vms/vnc/blobs/sha256").iterdir())
+
+
+def test_a_backing_file_is_looked_for_from_the_link_as_qemu_does(place, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "links").mkdir()
+    qemu_img("create", "-q", "-f", "qcow2", tmp_path / "links/base.qcow2", "8M")
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", "base.qcow2", "-u", "top.qcow2", "8M"], cwd=tmp_path / "real", check=True)
+    (tmp_path / "links/top.qcow2").symlink_to(tmp_path / "real/top.qcow2")
+    (tmp_path / "d.xml").write_text(domain("x", (tmp_path / "links/top.qcow2", "qcow2")))
+    place.run("export", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:1", env=place.store(tmp_path))
 
 
 def age(path, days):
@@ -223,7 +275,7 @@ def test_prune_removes_what_nobody_names_or_uses(place, tmp_path, undefined):
     images = {entry["name"].split("/")[-1]: entry for entry in json.loads(place.run("list", "--json", env=env).stdout)}
     for name in ("old", "used", "job"):
         age(tmp_path / f"oci/h.example/vms/{name}/blobs/sha256" / images[name]["digest"][7:], 40)
-    age(tmp_path / "vms" / images["used"]["id"], 40)
+    age(tmp_path / "vms" / (images["used"]["id"] + "-for-clones"), 40)
     (tmp_path / "jobs/sarde-1-x").mkdir(parents=True)
     (tmp_path / "jobs/sarde-1-x/image").write_text(images["job"]["id"])
     stray = tmp_path / "oci/h.example/vms/new/blobs/sha256" / ("0" * 64)
@@ -237,6 +289,8 @@ def test_prune_removes_what_nobody_names_or_uses(place, tmp_path, undefined):
     assert not stray.exists() and fresh.exists()
     left = {entry["name"].split("/")[-1] for entry in json.loads(place.run("list", "--json", env=env).stdout)}
     assert left == {"new", "used", "job"}
+    assert place.run("prune", "--budget", "1MB", env=env).stdout == ""  # what was made just now may be about to be used
+    age(tmp_path / "oci/h.example/vms/new/blobs/sha256" / images["new"]["digest"][7:], 1)
     budget = place.run("prune", "--budget", "1MB", env=env)
     assert budget.stdout == "h.example/vms/new:1\n" and "more than the budget" in budget.stderr
     chain = qemu_img("info", "--backing-chain", tmp_path / "vms/user/disk.qcow2")

@@ -43,6 +43,13 @@ TEST_CASE("ini: keys, values, comments, continued lines") {
   CHECK(parse_ini("", "x.ini").empty());
 }
 
+TEST_CASE("ini: indented keys are keys, and a second DEFAULT adds to the first") {
+  const std::string text = "[DEFAULT]\n  ocidir = /a\n  vmdir = /b\n    c\n[x]\ny=1\n[DEFAULT]\nz = 2\n";
+  CHECK(value_of(text, "DEFAULT", "ocidir") == "/a");
+  CHECK(value_of(text, "DEFAULT", "vmdir") == "/b\nc");
+  CHECK(value_of(text, "DEFAULT", "z") == "2");
+}
+
 TEST_CASE("ini: references to other values") {
   const std::string text = "[DEFAULT]\nbase = /srv\n[a]\nvmdir = %(BASE)s/%(name)s\nname = 100%%\n";
   CHECK(value_of(text, "a", "vmdir") == "/srv/100%");

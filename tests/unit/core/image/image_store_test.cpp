@@ -102,6 +102,7 @@ TEST_CASE("image store: disks that reach outside of the image are refused, and n
       {"missing backing file", qcow2("gone.qcow2"), "not one of the image's own files"},
       {"json: backing", qcow2("json:{\"driver\":\"nbd\"}"), "not one of the image's own files"},
       {"itself as backing", qcow2("d.qcow2"), "loops"},
+      {"a format with references of its own", qcow2("d.qcow2", "vmdk"), "has the format 'vmdk'"},
       {"backing format unsaid", qcow2("d.qcow2", ""), "does not say the format"},
       {"external data", qcow2("", "", 4), "external file"},
       {"header cut short", qcow2().substr(0, 60), "cut short"},
@@ -115,6 +116,32 @@ TEST_CASE("image store: disks that reach outside of the image are refused, and n
     check_error(Blame::job, message, [&] { bench.unpack(); });
     bench.check_nothing_unpacked();
   }
+}
+
+TEST_CASE("image store: a disk whose name QEMU would take for a protocol is refused") {
+  for (const std::string name : {"json:{\"driver\":\"raw\"}", "nbd:localhost:1", "fat:x", "a\xff"}) {
+    CAPTURE(name);
+    Bench bench;
+    bench.add({{name, qcow2()}, {"top.qcow2", qcow2(name)}});
+    check_error(Blame::job, "no plain file name", [&] { bench.unpack(); });
+    bench.check_nothing_unpacked();
+  }
+}
+
+TEST_CASE("oci layout: a tag that is there twice is set to what it is set to") {
+  const TestFolder folder;
+  const OciLayout layout(folder / "x");
+  layout.create();
+  SystemClock clock;
+  Cancellation cancellation;
+  const auto first = layout.add_blob("one", media_type::manifest);
+  const auto second = layout.add_blob("two", media_type::manifest);
+  write_file(layout.folder() / "index.json",
+             to_text({{.manifest = first, .tag = "t"}, {.manifest = second, .tag = "t"}}), 0644);
+  CHECK(layout.find("t")->manifest.digest == second.digest);
+  layout.tag(first, "t", {.clock = clock, .cancellation = cancellation, .deadline = clock.now()});
+  CHECK(layout.find("t")->manifest.digest == first.digest);
+  CHECK(layout.index().size() == 1);
 }
 
 TEST_CASE("image store: a disk that is not what its diff_id says is refused, and nothing stays") {
