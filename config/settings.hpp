@@ -69,6 +69,9 @@ struct Settings {
   std::chrono::milliseconds boot_timeout{};
   std::chrono::milliseconds fetch_timeout{};
   unsigned verbosity = 1;
+  std::vector<std::string> allow_devices;
+  std::uint64_t max_disk = 0;              ///< bytes
+  std::uint64_t max_image = 0;             ///< bytes
   std::filesystem::path authfile;          ///< empty: skopeo's own places
   std::filesystem::path signature_policy;  ///< empty: skopeo's own
   bool no_run = false;

@@ -13,6 +13,8 @@ std::span<const OptionRule> option_rules() {
   constexpr auto call = OptionScope::call;
   static const std::vector<OptionRule> rules{
       {"address-timeout", seconds, "how long a VM may take to get an address; default: timeout, or 120 s"},
+      {"allow-devices", list,
+       "elements in <devices> that an image's domain may have although they reach for the host"},
       {"allowed-pull-policies", list, "pull policies that a job may choose"},
       {"authfile", path,
        "registry credentials, as containers-auth.json(5) has them; default: skopeo's own places"},
@@ -35,6 +37,8 @@ std::span<const OptionRule> option_rules() {
       {"json", flag, "the same as --format json", {}, call},
       {"libvirtconfig", path, "domain XML to export instead of the VM's own"},
       {"live", flag, "export the VM while it runs, from a consistent copy of its disks", {}, call},
+      {"max-disk", size, "largest disk, as the guest sees it, that an image may have"},
+      {"max-image", size, "most bytes that an image's disk files may unpack to"},
       {"memory", size, "memory of a job's VM; 0: as the image has it"},
       {"name", text, "the VM's name; else the image config's digest", {}, call},
       {"network", text, "user, image, or the name of a libvirt network"},

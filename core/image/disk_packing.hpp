@@ -62,6 +62,7 @@ struct UnpackOptions {
   DiskProgress progress = {};  ///< in compressed bytes
   /// Layers whose data need not be unpacked again where the file system can share extents.
   const KnownSpans* known = nullptr;
+  std::uint64_t limit = UINT64_MAX;  ///< bytes that the file may have
   BlobCheck check = BlobCheck::digest;
   /// Called before a blob is opened: waits until it is there.
   std::function<void(const Descriptor&)> await = {};

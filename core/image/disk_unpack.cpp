@@ -342,6 +342,7 @@ class Unpacker {
       return;
     }
     written_ += known.length;
+    check_size();
     if (layer + 1 == chunks_.size()) {
       reader_.pass_to(total_);
     } else {
@@ -352,6 +353,12 @@ class Unpacker {
 
   static bool is_sized(const MemberHeader& header) {
     return header.member_size && *header.member_size <= largest_member;
+  }
+
+  void check_size() const {
+    if (written_ > options_.limit)
+      throw Error(Blame::job, "a disk of the image unpacks to more than " + size_text(options_.limit) +
+                                  ", which is all that is left of what it declares, or of max-image");
   }
 
   void sign_of_life() {
@@ -388,6 +395,7 @@ class Unpacker {
       std::copy_n(bytes.begin(), size, piece.member.make(size));
       piece.at = written_;
       written_ += member_data_size(piece.member.bytes());
+      check_size();
       workers.submit();
       reader_.skip(size);
     }
@@ -416,6 +424,7 @@ class Unpacker {
         piece.at = written_;
         ended = fill(inflater, piece.data);
         written_ += piece.data.size();
+        check_size();
         writer.submit();
       }
     }

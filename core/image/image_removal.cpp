@@ -1,6 +1,7 @@
 #include "core/image/image_removal.hpp"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <sys/stat.h>
 
@@ -16,23 +17,11 @@ using std::chrono::seconds;
 
 namespace {
 
-/// What a killed process leaves in folders that are ours: long enough that nobody is still at work there.
-constexpr seconds abandoned_after(24 * 3600);
-
 std::uint64_t space_of(const fs::path& path) {
   struct stat status {};
 
   constexpr std::uint64_t block = 512;
   return ::lstat(path.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * block : 0;
-}
-
-/// Zero for what is gone, or in the future.
-seconds age_of(const fs::path& path) {
-  struct stat status {};
-
-  if (::stat(path.c_str(), &status) != 0) return seconds(0);
-  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  return seconds(std::max<std::int64_t>(0, now - status.st_mtim.tv_sec));
 }
 
 void remove_counted(const fs::path& path, Removal removal, RemovedFiles& removed) {
@@ -60,14 +49,21 @@ std::set<std::string> referenced_blobs(const OciLayout& layout, const std::vecto
   return blobs;
 }
 
-RemovedFiles remove_abandoned(const fs::path& parent, std::string_view prefix, Removal removal) {
-  RemovedFiles removed;
+/// Is this what TempFile or TempFolder call theirs?
+bool is_temporary(const fs::path& path) {
+  const auto name = path.filename().string();
+  constexpr std::array<std::string_view, 4> beginnings{".sarde-", ".incoming", ".index.json.",
+                                                       ".oci-layout."};
+  return std::ranges::any_of(beginnings, [&](std::string_view start) { return name.starts_with(start); });
+}
+
+void remove_abandoned_in(const fs::path& folder, Removal removal, RemovedFiles& removed) {
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(parent, error)) {
-    if (!entry.path().filename().string().starts_with(prefix)) continue;
-    if (age_of(entry.path()) >= abandoned_after) remove_counted(entry.path(), removal, removed);
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (is_temporary(entry.path()) && !entry.path().filename().string().ends_with(".lock") &&
+        !has_maker(entry.path()))
+      remove_counted(entry.path(), removal, removed);
   }
-  return removed;
 }
 
 RemovedFiles remove_unreferenced_in(const OciLayout& layout, seconds grace, Removal removal) {
@@ -171,6 +167,17 @@ RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const FileLoc
   return removed;
 }
 
+RemovedFiles remove_abandoned_files(const ImageStore& images, Removal removal) {
+  RemovedFiles removed;
+  remove_abandoned_in(images.ocidir(), removal, removed);
+  remove_abandoned_in(images.vmdir(), removal, removed);
+  for (const auto& [repository, layout] : images.layouts()) {
+    remove_abandoned_in(layout.folder(), removal, removed);
+    remove_abandoned_in(layout.blobs(), removal, removed);
+  }
+  return removed;
+}
+
 RemovedFiles remove_unreferenced(const ImageStore& images, seconds grace, Removal removal,
                                  const std::function<void(const std::string&)>& complain) {
   RemovedFiles removed;
@@ -185,8 +192,7 @@ RemovedFiles remove_unreferenced(const ImageStore& images, seconds grace, Remova
       complain("images of " + quote(repository) + " are left as they are: " + error.what());
     }
   }
-  add(removed, remove_abandoned(images.ocidir(), ".sarde-", removal));
-  add(removed, remove_abandoned(images.vmdir(), ".incoming-", removal));
+  add(removed, remove_abandoned_files(images, removal));
   return removed;
 }
 

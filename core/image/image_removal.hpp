@@ -46,6 +46,9 @@ class ImageLocks {
 RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const FileLock::Waiting& waiting,
                             Removal removal);
 
+/// Removes temporary files and folders whose makers do not live any more.
+RemovedFiles remove_abandoned_files(const ImageStore& images, Removal removal);
+
 /// Removes blobs that no entry of their layout names, and what a killed process left: all of it only if older
 /// than `grace`, for other programs put blobs there before their names. A layout that cannot be read wholly,
 /// or to which blobs are being added, is left as it is, and said to `complain`.

@@ -20,11 +20,16 @@ namespace {
 
 /// Follows the backing files of one disk through the image's own files. Throws Error (the job's fault) at the
 /// first that leads elsewhere.
-void check_chain(const fs::path& folder, const std::string& disk, const std::vector<std::string>& disks) {
+void check_chain(const fs::path& folder, const std::string& disk, const std::vector<std::string>& disks,
+                 std::uint64_t max_disk) {
   std::string name = disk;
   for (std::size_t depth = 0;; ++depth) {
     if (depth > disks.size()) throw Error(Blame::job, "the backing chain of disk " + quote(disk) + " loops");
     const auto header = read_qcow2_header(folder / name);
+    const auto size = header ? header->virtual_size : fs::file_size(folder / name);
+    if (size > max_disk)
+      throw Error(Blame::job, "disk " + quote(name) + " has " + size_text(size) +
+                                  " for the guest, more than max-disk, " + size_text(max_disk));
     if (header && header->external_data) {
       throw Error(Blame::job,
                   "disk " + quote(name) + " keeps its data in an external file, which no image may");
@@ -262,6 +267,14 @@ void ImageStore::tag(const OciLayout& layout, const Descriptor& manifest, const 
 
 namespace {
 
+/// What an image of ours says of the size of a disk's file; others say nothing.
+std::uint64_t declared_size(const DiskLayers& disk) {
+  const auto& annotations = disk.chunks.front().annotations;
+  const auto found = annotations.find(annotation::disk_size);
+  return found == annotations.end() ? UINT64_MAX : parse_number(found->second).value_or(UINT64_MAX);
+}
+
+/// `options.limit` is for all of them.
 std::vector<UnpackedDisk> unpack_disks(const OciLayout& layout, const std::vector<DiskLayers>& disks,
                                        const fs::path& folder, UnpackOptions options,
                                        Cancellation& cancellation) {
@@ -272,13 +285,16 @@ std::vector<UnpackedDisk> unpack_disks(const OciLayout& layout, const std::vecto
   }
   std::uint64_t before = 0;
   const auto progress = std::move(options.progress);
+  auto left = options.limit;
   for (const auto& disk : disks) {
     std::uint64_t done_of_disk = 0;
     options.progress = [&](std::uint64_t done, std::uint64_t) {
       done_of_disk = done;
       if (progress) progress(before + done, total);
     };
+    options.limit = std::min(left, declared_size(disk));
     unpacked.push_back(unpack_disk(layout, disk, folder, options, cancellation));
+    left -= unpacked.back().size;
     before += done_of_disk;
   }
   return unpacked;
@@ -290,7 +306,7 @@ bool has_digests(const StoredImage& image, const std::vector<UnpackedDisk>& disk
 
 /// Compares the disks with what the image says of them, and gives the folder its marker and its name.
 UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<UnpackedDisk>& disks,
-                               TempFolder incoming, const fs::path& folder) {
+                               TempFolder incoming, const fs::path& folder, std::uint64_t max_disk) {
   UnpackedImage unpacked{.folder = folder, .disks = {}, .was_there = false};
   UnpackedMarker marker{.config_digest = image.config_digest.text(), .disks = {}};
   for (std::size_t i = 0; i < disks.size(); ++i) {
@@ -301,7 +317,7 @@ UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<Unpac
     unpacked.shared += disks[i].shared;
     marker.disks.push_back({.name = disks[i].name, .spans = disks[i].spans});
   }
-  for (const auto& name : unpacked.disks) check_chain(incoming.path(), name, unpacked.disks);
+  for (const auto& name : unpacked.disks) check_chain(incoming.path(), name, unpacked.disks, max_disk);
   write_unpacked_marker(incoming.path(), marker);
   incoming.rename_to(folder);
   return unpacked;
@@ -437,6 +453,7 @@ std::optional<ObtainedImage> ImageStore::fetch_and_unpack(const ObtainRequest& r
     const UnpackOptions options{.threads = settings_.threads,
                                 .progress = show,
                                 .known = known.empty() ? nullptr : &known,
+                                .limit = settings_.max_image,
                                 .check = BlobCheck::just_arrived,
                                 .await = [&](const Descriptor& blob) {
                                   while (!fetching.has(blob)) {
@@ -460,7 +477,7 @@ std::optional<ObtainedImage> ImageStore::fetch_and_unpack(const ObtainRequest& r
     if (!disks || manifest.digest != announced.digest) return std::nullopt;
     auto image = load(request.reference);
     if (!has_digests(image, *disks)) return std::nullopt;
-    auto unpacked = finish_unpacking(image, *disks, std::move(incoming), folder);
+    auto unpacked = finish_unpacking(image, *disks, std::move(incoming), folder, settings_.max_disk);
     return ObtainedImage{.image = std::move(image), .unpacked = std::move(unpacked)};
   });
 }
@@ -506,7 +523,7 @@ UnpackedImage ImageStore::adopt(const StoredImage& image, const fs::path& folder
       throw Error(folder.string() + " is there and does not hold the image's disks" + advice);
     unpacked.disks.push_back(match->path().filename().string());
   }
-  for (const auto& name : unpacked.disks) check_chain(folder, name, unpacked.disks);
+  for (const auto& name : unpacked.disks) check_chain(folder, name, unpacked.disks, settings_.max_disk);
   UnpackedMarker marker{.config_digest = image.config_digest.text(), .disks = {}};
   for (const auto& name : unpacked.disks) marker.disks.push_back({.name = name});
   write_unpacked_marker(folder, marker);
@@ -523,12 +540,15 @@ UnpackedImage ImageStore::unpack(const StoredImage& image, const std::string& na
     if (fs::exists(folder)) return adopt(image, folder);
     auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0755);
     const auto known = can_share_extents(incoming.path()) ? known_spans() : KnownSpans();
-    UnpackOptions options{
-        .threads = settings_.threads, .progress = progress, .known = known.empty() ? nullptr : &known};
+    UnpackOptions options{.threads = settings_.threads,
+                          .progress = progress,
+                          .known = known.empty() ? nullptr : &known,
+                          .limit = settings_.max_image};
     if (options.known != nullptr) {
       try {
         const auto disks = unpack_disks(image.layout, image.disks, incoming.path(), options, cancellation_);
-        if (has_digests(image, disks)) return finish_unpacking(image, disks, std::move(incoming), folder);
+        if (has_digests(image, disks))
+          return finish_unpacking(image, disks, std::move(incoming), folder, settings_.max_disk);
       } catch (const Cancelled&) {
         throw;
       } catch (const Error&) {
@@ -538,7 +558,7 @@ UnpackedImage ImageStore::unpack(const StoredImage& image, const std::string& na
       options.known = nullptr;
     }
     const auto disks = unpack_disks(image.layout, image.disks, incoming.path(), options, cancellation_);
-    return finish_unpacking(image, disks, std::move(incoming), folder);
+    return finish_unpacking(image, disks, std::move(incoming), folder, settings_.max_disk);
   });
 }
 

@@ -18,6 +18,8 @@ struct StoreSettings {
   std::filesystem::path ocidir;
   std::filesystem::path vmdir;
   unsigned threads = 1;
+  std::uint64_t max_image = UINT64_MAX;  ///< bytes that an image's disk files may unpack to
+  std::uint64_t max_disk = UINT64_MAX;   ///< bytes that a disk may have for the guest
   std::chrono::milliseconds
       lock_timeout{};  ///< how long to wait for another process at work on the same image
   /// Told once when such a wait begins.

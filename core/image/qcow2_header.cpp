@@ -91,8 +91,19 @@ std::optional<Qcow2Header> parse_qcow2_header(std::span<const unsigned char> byt
   if (version < 2 || version > 3)
     throw Error(Blame::job, "read the qcow2 header of " + name + ": version " + std::to_string(version) +
                                 " is not known");
+  const auto absurd = [&](const std::string& what) {
+    return Error(Blame::job, "read the qcow2 header of " + name + ": " + what);
+  };
   Qcow2Header header;
   header.virtual_size = fields.number(24, 8);
+  const auto cluster_bits = fields.number(20, 4);
+  if (cluster_bits < 9 || cluster_bits > 21)
+    throw absurd("clusters of 2^" + std::to_string(cluster_bits) + " bytes are none that QEMU knows");
+  constexpr std::uint64_t largest_l1 = 4U << 20U;  // entries: QEMU's own limit of 32 MiB
+  if (fields.number(36, 4) > largest_l1) throw absurd("its L1 table is too large");
+  if (fields.number(32, 4) != 0) throw absurd("it is encrypted");
+  constexpr std::uint64_t most_snapshots = 65536;
+  if (fields.number(60, 4) > most_snapshots) throw absurd("it has too many snapshots");
   if (version == 3) header.external_data = (fields.number(72, 8) & incompatible_external_data) != 0;
   const auto name_size = static_cast<std::size_t>(fields.number(16, 4));
   if (fields.number(8, 8) != 0) {

@@ -7,6 +7,8 @@
 #include "core/foundation/text.hpp"
 #include "core/image/registry_auth.hpp"
 #include "core/system/files.hpp"
+#include "core/vm/domain_policy.hpp"
+#include "executor/stages/leftovers.hpp"
 #include "executor/stages/thin_copies.hpp"
 
 namespace sarde {
@@ -27,6 +29,7 @@ void PrepareStage::run(const Job& job) {
   // gitlab-runner tries up to three times under one job id: what an earlier try left goes first.
   if (resources_.are_there()) parts_.reporter.say("Removing what an earlier try of this job left");
   resources_.take_down();
+  discard_leftovers();
   if (job.has_services)
     parts_.reporter.warn("WARNING: this executor starts no services; the job's 'services:' are ignored");
   try {
@@ -44,8 +47,11 @@ void PrepareStage::run(const Job& job) {
 void PrepareStage::bring_up(const Job& job) {
   const auto start = parts_.clock.now();
   resources_.folder().create();
+  const auto lock = resources_.folder().try_lock();
+  if (!lock) throw Error("prepare " + resources_.name().text() + ": another prepare of this job is at work");
   const auto [image, disks] = obtain_image(job);
   parts_.images.mark_used(image);
+  refuse_what_reaches_for_the_host(image);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   const auto network = choose_network(domain);
   start_vm(image, domain, make_overlays(domain, disks), job, network);
@@ -58,6 +64,32 @@ void PrepareStage::bring_up(const Job& job) {
     throw;
   }
   step("VM " + resources_.name().text() + " is ready", start);
+}
+
+void PrepareStage::refuse_what_reaches_for_the_host(const StoredImage& image) const {
+  const auto refused = elements_to_refuse(image.domain_xml, parts_.settings.allow_devices);
+  if (refused.empty()) return;
+  std::vector<std::string> reasons;
+  for (const auto& element : refused) reasons.push_back("<" + element.path + "> " + element.why);
+  throw Error(Blame::job,
+              "the image's domain has what no job's VM may have: " + join(reasons, "; ") +
+                  ". Export the VM without it; an administrator can let it pass with allow-devices");
+}
+
+/// What other jobs left whose cleanup never came. A fault there is none of this job's.
+void PrepareStage::discard_leftovers() {
+  try {
+    const auto& jobsdir = parts_.settings.jobsdir;
+    for (const auto& leftover : find_leftovers(parts_.hypervisor(), jobsdir, parts_.clock)) {
+      if (leftover.name == resources_.name().text()) continue;
+      parts_.reporter.say("Removing what another job left, " + leftover.name + ": " + leftover.why);
+      remove_leftover(leftover, parts_.hypervisor(), jobsdir);
+    }
+  } catch (const Cancelled&) {
+    throw;
+  } catch (const Error& error) {
+    parts_.reporter.detail(std::string("Could not look for what other jobs left: ") + error.what());
+  }
 }
 
 void PrepareStage::step(const std::string& what, TimePoint since) {
@@ -178,13 +210,15 @@ void PrepareStage::start_vm(const StoredImage& image, const ImageDomain& domain,
   plan.title = "GitLab job " + job.id + (job.project.empty() ? "" : " of " + job.project) + ", image " +
                image.reference.text();
   plan.expires = parts_.clock.unix_seconds() + (job.timeout + expiry_margin).count();
-  plan.virt_type = choose_virt_type(domain.architecture);
   plan.network = network.mode;
   plan.network_name = parts_.settings.network;
   plan.console_log = resources_.folder().console_log();
   plan.nvram = resources_.folder().nvram();
   plan.memory_mib = parts_.settings.memory_mib;
   plan.vcpus = parts_.settings.vcpus;
+  // Once without libvirt, which is not asked for anything on behalf of an image that is to be refused.
+  static_cast<void>(build_job_domain(image.domain_xml, plan));
+  plan.virt_type = choose_virt_type(domain.architecture);
   const auto built = build_job_domain(image.domain_xml, plan);
   if (!built.left_out.empty())
     parts_.reporter.detail("Left out of the image's domain: " + join(built.left_out, ", "));

@@ -41,10 +41,12 @@ class PrepareStage {
     bool is_user;  ///< QEMU's user-mode network: reached by a forwarded port
   };
 
+  void discard_leftovers();
   void bring_up(const Job& job);
   ObtainedImage obtain_image(const Job& job);
   ObtainedImage from_cache(const ImageReference& reference);
   ObtainedImage from_registry(const ImageReference& reference, const Job& job);
+  void refuse_what_reaches_for_the_host(const StoredImage& image) const;
   void say_unpacked(const UnpackedImage& unpacked, TimePoint start);
   [[nodiscard]] std::string pull_policy(const Job& job) const;
   JobDomainPlan make_overlays(const ImageDomain& domain, const UnpackedImage& disks);

@@ -18,6 +18,8 @@ std::string checked_disk_format(const UnpackedImage& image, const DomainDisk& di
   const bool is_qcow2 = read_qcow2_header(image.folder / disk.file).has_value();
   if (said == "qcow2" && !is_qcow2)
     throw Error(Blame::job, "disk " + quote(disk.file) + " is not in qcow2 format as the image says");
+  if (said == "raw" && is_qcow2)
+    throw Error(Blame::job, "disk " + quote(disk.file) + " is in qcow2 format, not raw as the image says");
   if (said != "qcow2" && said != "raw")
     throw Error(Blame::job, "disk " + quote(disk.file) + " has the format " + quote(said) +
                                 "; qcow2 and raw are supported");

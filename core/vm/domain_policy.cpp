@@ -1,0 +1,206 @@
+#include "core/vm/domain_policy.hpp"
+
+#include <algorithm>
+#include <array>
+#include <pugixml.hpp>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+
+namespace sarde {
+
+using pugi::xml_node;
+
+namespace {
+
+template <std::size_t Count>
+bool is_one_of(std::string_view text, const std::array<std::string_view, Count>& words) {
+  return std::ranges::find(words, text) != words.end();
+}
+
+template <std::size_t Count>
+bool begins_with_one_of(std::string_view text, const std::array<std::string_view, Count>& beginnings) {
+  return std::ranges::any_of(beginnings, [&](std::string_view start) { return text.starts_with(start); });
+}
+
+std::string attribute(const xml_node& node, const char* name) {
+  return node.attribute(name).as_string();
+}
+
+/// Where distributions keep QEMU; an image's own choice of it is dropped.
+bool is_usual_emulator(const std::string& path) {
+  constexpr std::array<std::string_view, 6> usual{"/usr/bin/qemu-system-", "/usr/bin/qemu-kvm",
+                                                  "/usr/bin/kvm",          "/usr/libexec/qemu-kvm",
+                                                  "/usr/bin/qemu",         "/usr/bin/kvm-spice"};
+  return path.empty() || (begins_with_one_of(path, usual) && path.find("..") == std::string::npos);
+}
+
+/// Where distributions keep firmware; the host's own is used.
+bool is_usual_firmware(const std::string& path) {
+  constexpr std::array<std::string_view, 6> usual{"/usr/share/OVMF/", "/usr/share/ovmf/",
+                                                  "/usr/share/edk2",  "/usr/share/AAVMF/",
+                                                  "/usr/share/qemu",  "/usr/share/seabios/"};
+  return path.empty() || (begins_with_one_of(path, usual) && path.find("..") == std::string::npos);
+}
+
+class Judge {
+ public:
+  explicit Judge(const std::vector<std::string>& allowed) : allowed_(allowed) {}
+
+  std::vector<DomainElement> judge(const pugi::xml_document& document) {
+    for (const auto& node : document.children()) {
+      if (node.type() == pugi::node_doctype) refuse("!DOCTYPE", "is no part of a domain");
+    }
+    const auto domain = document.document_element();
+    everywhere(domain, "");
+    boot(domain);
+    for (const auto& device : domain.child("devices").children()) {
+      if (device.type() != pugi::node_element) continue;
+      const std::string name = device.name();
+      if (std::ranges::find(allowed_, name) == allowed_.end()) judge_device(device, name);
+    }
+    memory(domain);
+    return std::move(refused_);
+  }
+
+ private:
+  void refuse(const std::string& path, const std::string& why) {
+    const bool known =
+        std::ranges::any_of(refused_, [&](const DomainElement& one) { return one.path == path; });
+    if (!known) refused_.push_back({path, why});
+  }
+
+  /// What may stand anywhere.
+  void everywhere(const xml_node& node, const std::string& path) {
+    for (const auto& child : node.children()) {
+      if (child.type() != pugi::node_element) continue;
+      const std::string name = child.name();
+      const auto here = path + name;
+      if (name == "metadata") continue;  // dropped whole
+      if (name.find(':') != std::string::npos)
+        refuse(here, "would hand something to the hypervisor that libvirt does not check");
+      if (name == "seclabel" && attribute(child, "type") == "static")
+        refuse(here, "would choose the VM's security label");
+      if (name == "dataStore") refuse(here, "would keep the disk's data elsewhere");
+      everywhere(child, here + "/");
+    }
+  }
+
+  void boot(const xml_node& domain) {
+    for (const auto* name : {"bootloader", "bootloader_args"})
+      if (domain.child(name)) refuse(name, "would run a program of this host");
+    const auto os = domain.child("os");
+    for (const auto* name : {"kernel", "initrd", "dtb", "init", "initdir", "shim"})
+      if (os.child(name)) refuse(std::string("os/") + name, "names a file of this host");
+    if (os.child("acpi")) refuse("os/acpi", "names a file of this host");
+    if (!is_usual_firmware(trimmed(os.child("loader").text().as_string())))
+      refuse("os/loader", "names a file that is no firmware of this host");
+    if (!is_usual_firmware(attribute(os.child("nvram"), "template")))
+      refuse("os/nvram", "its template is no firmware of this host");
+    if (os.child("nvram").child("source")) refuse("os/nvram/source", "names a file or a server");
+    for (const auto& info : domain.children("sysinfo")) {
+      for (const auto& entry : info.children("entry"))
+        if (entry.attribute("file")) refuse("sysinfo/entry", "names a file of this host");
+    }
+    const auto idmap = domain.child("idmap");
+    if (idmap) refuse("idmap", "is for containers");
+  }
+
+  void memory(const xml_node& domain) {
+    if (attribute(domain.child("memoryBacking").child("source"), "type") == "file")
+      refuse("memoryBacking/source", "would put the VM's memory into files of this host");
+    if (domain.child("launchSecurity")) refuse("launchSecurity", "cannot be had for a VM that is built anew");
+  }
+
+  void judge_device(const xml_node& device, const std::string& name) {
+    constexpr std::array<std::string_view, 8> hosts{"hostdev", "filesystem", "shmem", "redirdev",
+                                                    "lease",   "smartcard",  "vsock", "pstore"};
+    const auto path = "devices/" + name;
+    if (is_one_of(name, hosts)) refuse(path, "would give the VM something of this host");
+    if (name == "emulator" && !is_usual_emulator(trimmed(device.text().as_string())))
+      refuse(path, "names a program that is no QEMU of a distribution");
+    if (name == "disk") judge_disk(device, path);
+    if (name == "interface") judge_interface(device, path);
+    if (is_one_of<5>(name, {"serial", "parallel", "console", "channel", "rng"}))
+      judge_character(device, path);
+    if (name == "tpm" && attribute(device.child("backend"), "type") != "emulator")
+      refuse(path, "would give the VM this host's TPM");
+    if (name == "memory" && device.child("source").child("path")) refuse(path, "names a file of this host");
+    if (name == "audio" && (device.attribute("path") || attribute(device, "type") == "file"))
+      refuse(path, "names a file of this host");
+    if (name == "video" && device.child("driver").attribute("vgaconf")) return;
+    if (name == "graphics" &&
+        (attribute(device, "socket") != "" || attribute(device.child("listen"), "socket") != "" ||
+         device.child("gl").attribute("rendernode")))
+      refuse(path, "names a socket or a device of this host");
+  }
+
+  void judge_disk(const xml_node& disk, const std::string& path) {
+    const auto source = disk.child("source");
+    const auto type = attribute(disk, "type");
+    const bool is_empty = !source.attribute("file") && !source.attribute("dev") &&
+                          source.attributes().empty() && !source.first_child();
+    if (type != "file" && !(is_empty && type == "block"))
+      refuse(path, "is of type " + quote(type) + ", which is no file of the image");
+    if (source.child("reservations") || source.child("slices") || source.child("cookies"))
+      refuse(path + "/source", "has more in it than a file's name");
+    if (attribute(source, "file").find('/') != std::string::npos)
+      refuse(path + "/source", "is a path, not a file of the image");
+    if (disk.child("mirror")) refuse(path + "/mirror", "would copy the disk elsewhere");
+  }
+
+  void judge_interface(const xml_node& interface, const std::string& path) {
+    const auto type = attribute(interface, "type");
+    if (!is_one_of<4>(type, {"user", "network", "bridge", ""}))
+      refuse(path, "is of type " + quote(type) + ", which is none that a job's VM may have");
+    for (const auto* name : {"script", "downscript"})
+      if (interface.child(name)) refuse(path + "/" + name, "would run a program of this host");
+    const auto backend = interface.child("backend");
+    if (backend.attribute("tap") || backend.attribute("vhost") || backend.attribute("logFile"))
+      refuse(path + "/backend", "names files of this host");
+  }
+
+  void judge_character(const xml_node& device, const std::string& path) {
+    if (std::string_view(device.name()) == "rng") {
+      const auto backend = device.child("backend");
+      const auto source = trimmed(backend.text().as_string());
+      const bool is_usual =
+          attribute(backend, "model") != "egd" &&
+          is_one_of<5>(source, {"", "/dev/urandom", "/dev/random", "/dev/hwrng", "/dev/hw_random"});
+      if (!is_usual) refuse(path + "/backend", "reads from something of this host");
+      return;
+    }
+    if (device.child("log")) refuse(path + "/log", "would write to a file of this host");
+    const auto type = attribute(device, "type");
+    if (is_one_of<8>(type, {"", "pty", "null", "vc", "spicevmc", "spiceport", "qemu-vdagent", "stdio"}))
+      return;
+    // Every VM with a guest agent has this one; libvirt chooses its path.
+    const auto target = attribute(device.child("target"), "name");
+    const auto socket = attribute(device.child("source"), "path");
+    constexpr std::array<std::string_view, 3> chosen{"/var/lib/libvirt/qemu/", "/run/libvirt/qemu/",
+                                                     "/var/run/libvirt/qemu/"};
+    const bool is_agent =
+        type == "unix" && target == "org.qemu.guest_agent.0" &&
+        (socket.empty() || (begins_with_one_of(socket, chosen) && socket.find("..") == std::string::npos));
+    if (!is_agent)
+      refuse(path,
+             "is of type " + quote(type) + ", which reaches for files, sockets or devices of this host");
+  }
+
+  const std::vector<std::string>& allowed_;
+  std::vector<DomainElement> refused_;
+};
+
+}  // namespace
+
+std::vector<DomainElement> elements_to_refuse(std::string_view image_xml,
+                                              const std::vector<std::string>& allowed) {
+  pugi::xml_document document;
+  const auto result =
+      document.load_buffer(image_xml.data(), image_xml.size(), pugi::parse_default | pugi::parse_doctype);
+  if (!result)
+    throw Error(Blame::job, std::string("the image's domain is not valid XML: ") + result.description());
+  return Judge(allowed).judge(document);
+}
+
+}  // namespace sarde

@@ -1,0 +1,273 @@
+"""Images that attack: each a layout made here, byte by byte, with what it tries and the sentence that refuses it."""
+import copy
+import dataclasses
+import gzip
+import hashlib
+import io
+import json
+import struct
+import zlib
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+DOMAIN = "application/vnd.libvirt.domain.config+xml"
+VM_CONFIG = "application/vnd.sardinecake.vm.config.v1+json"
+DISK = "application/x-qemu-disk+gzip"
+
+
+def qcow2(size=1 << 20, backing=None, backing_format="qcow2", cluster_bits=16, version=3, incompatible=0, l1=1, crypt=0, snapshots=0, extra=b""):
+    """A header alone: no attack needs more."""
+    extensions = b""
+    if backing is not None and backing_format:
+        text = backing_format.encode()
+        extensions += struct.pack(">II", 0xE2792ACA, len(text)) + text.ljust((len(text) + 7) // 8 * 8, b"\0")
+    extensions += struct.pack(">II", 0, 0)
+    name = (backing or "").encode("latin-1")
+    header = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", version, 104 + len(extensions) if name else 0, len(name), cluster_bits, size, crypt, l1, 0x30000, 0x10000, 1, snapshots, 0,
+                         incompatible, 0, 0, 4, 104)
+    return (header + extensions + name + extra).ljust(0x40000, b"\0")
+
+
+def stream(data, name="disk.qcow2", flags_name=True):
+    """One gzip stream, as sardinecake writes it; a name may hold any bytes."""
+    body = zlib.compressobj(6, zlib.DEFLATED, -15)
+    packed = body.compress(data) + body.flush()
+    raw = name if isinstance(name, bytes) else name.encode("latin-1")
+    header = b"\x1f\x8b\x08" + (b"\x08" if flags_name else b"\0") + b"\0" * 4 + b"\0\xff" + (raw + b"\0" if flags_name else b"")
+    return header + packed + struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+
+
+def member(data, name="disk.qcow2", size=None):
+    """A member of ours, which says its size: the right one, or another."""
+    body = zlib.compressobj(6, zlib.DEFLATED, -15)
+    packed = body.compress(data) + body.flush()
+    raw = name.encode() + b"\0"
+    whole = 10 + 2 + 8 + len(raw) + len(packed) + 8
+    return (b"\x1f\x8b\x08\x0c" + b"\0" * 4 + b"\0\xff" + struct.pack("<H2sHI", 8, b"SD", 4, whole if size is None else size) + raw + packed
+            + struct.pack("<II", zlib.crc32(data), len(data)))
+
+
+XML = """<domain type='qemu'%(attributes)s>%(head)s
+  <name>x</name><memory unit='MiB'>%(memory)s</memory><vcpu>%(vcpu)s</vcpu>
+  <os><type arch='%(arch)s' machine='q35'>hvm</type>%(os)s</os>
+  <devices>%(disk)s%(devices)s</devices>%(tail)s
+</domain>"""
+DISK_XML = "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='disk.qcow2'/><target dev='vda' bus='virtio'/></disk>"
+
+
+def xml(attributes="", head="", memory="256", vcpu="1", arch="x86_64", os="", disk=DISK_XML, devices="", tail=""):
+    return XML % locals()
+
+
+@dataclasses.dataclass
+class Image:
+    """The parts of an image, each of which an attack may change."""
+    domain: bytes = dataclasses.field(default_factory=lambda: xml().encode())
+    disks: list = dataclasses.field(default_factory=lambda: [("disk.qcow2", qcow2())])  # (name, content), or packed: (None, gzip bytes, content)
+    vm_config: object = None
+    edit_manifest: object = None  # called with the manifest before it is written
+    edit_config: object = None
+    damage: object = None  # called with the blobs' folder at the end
+
+    def write(self, layout, tag):
+        blobs = layout / "blobs/sha256"
+        blobs.mkdir(parents=True)
+
+        def add(content, media_type):
+            digest = hashlib.sha256(content).hexdigest()
+            (blobs / digest).write_bytes(content)
+            return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
+
+        layers, ids = [add(self.domain, DOMAIN)], [hashlib.sha256(self.domain).hexdigest()]
+        if self.vm_config is not None:
+            text = self.vm_config if isinstance(self.vm_config, bytes) else json.dumps(self.vm_config).encode()
+            layers.append(add(text, VM_CONFIG))
+            ids.append(hashlib.sha256(text).hexdigest())
+        for disk in self.disks:
+            packed, content = (disk[1], disk[2]) if disk[0] is None else (stream(disk[1], disk[0]), disk[1])
+            layers.append(add(packed, DISK))
+            ids.append(hashlib.sha256(content).hexdigest())
+        config = {"architecture": "amd64", "os": "linux", "created": "2026-01-01T00:00:00Z", "rootfs": {"type": "layers", "diff_ids": [f"sha256:{i}" for i in ids]}, "history": []}
+        if self.edit_config:
+            config = self.edit_config(config) or config
+        config_blob = add(config if isinstance(config, bytes) else json.dumps(config).encode(), CONFIG)
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config_blob, "layers": layers}
+        if self.edit_manifest:
+            manifest = self.edit_manifest(manifest) or manifest
+        written = add(manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode(), MANIFEST)
+        if self.damage:
+            self.damage(blobs, layers)
+        (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+        written["annotations"] = {"org.opencontainers.image.ref.name": tag}
+        (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [written]}))
+
+
+def with_device(text):
+    return Image(domain=xml(devices=text).encode())
+
+
+def with_disk(text):
+    return Image(domain=xml(disk=text).encode())
+
+
+def with_os(text):
+    return Image(domain=xml(os=text).encode())
+
+
+def edited(**changes):
+    """A manifest's edit: the first disk layer changed."""
+    def edit(manifest):
+        manifest["layers"][1].update(changes)
+    return Image(edit_manifest=edit)
+
+
+def flipped(blobs, layers):
+    path = blobs / layers[1]["digest"][7:]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def two(base, top):
+    """A backing chain of two files."""
+    return Image(domain=xml(disk=DISK_XML.replace("disk.qcow2", "top.qcow2")).encode(), disks=[base, ("top.qcow2", top)])
+
+
+ENTITIES = '<!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+JSON_NAME = r'json:{"driver":"raw","file":{"driver":"file","filename":"\u002fetc\u002fshadow"}}'
+RESERVED = "reaches for files, sockets or devices"
+
+# What it tries: (the image, a piece of the sentence that refuses it).
+ATTACKS = {
+    # The host's devices, files, sockets and programs, through the domain.
+    "a PCI device of the host": (with_device("<hostdev mode='subsystem' type='pci'><source><address bus='0'/></source></hostdev>"), "<devices/hostdev>"),
+    "a USB device of the host": (with_device("<redirdev bus='usb' type='tcp'><source host='1.2.3.4' service='1'/></redirdev>"), "<devices/redirdev>"),
+    "a folder of the host": (with_device("<filesystem type='mount'><source dir='/'/><target dir='x'/></filesystem>"), "<devices/filesystem>"),
+    "memory shared with other VMs": (with_device("<shmem name='x'/>"), "<devices/shmem>"),
+    "the host's smart card": (with_device("<smartcard mode='host'/>"), "<devices/smartcard>"),
+    "a lease of somebody's lock": (with_device("<lease><key>k</key><target path='/etc/passwd'/></lease>"), "<devices/lease>"),
+    "a socket to the hypervisor": (with_device("<vsock model='virtio'><cid auto='yes'/></vsock>"), "<devices/vsock>"),
+    "the host's TPM": (with_device("<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>"), "<devices/tpm>"),
+    "a kernel of the host": (with_os("<kernel>/etc/shadow</kernel>"), "<os/kernel>"),
+    "an initial RAM disk of the host": (with_os("<initrd>/etc/shadow</initrd>"), "<os/initrd>"),
+    "a device tree of the host": (with_os("<dtb>/etc/shadow</dtb>"), "<os/dtb>"),
+    "an ACPI table of the host": (with_os("<acpi><table type='slic'>/etc/shadow</table></acpi>"), "<os/acpi>"),
+    "firmware that is any file": (with_os("<loader readonly='yes' type='pflash'>/etc/shadow</loader>"), "<os/loader>"),
+    "firmware above the firmware's folder": (with_os("<loader readonly='yes' type='pflash'>/usr/share/OVMF/../../../etc/shadow</loader>"), "<os/loader>"),
+    "variables from any file": (with_os("<nvram template='/etc/shadow'/>"), "<os/nvram>"),
+    "variables from a server": (with_os("<nvram type='network'><source protocol='nbd' name='x'/></nvram>"), "<os/nvram/source>"),
+    "a boot loader that the host runs": (Image(domain=xml(head="<bootloader>/bin/sh</bootloader>").encode()), "<bootloader>"),
+    "an emulator that is any program": (with_device("<emulator>/tmp/evil</emulator>"), "<devices/emulator>"),
+    "an emulator by way of a usual one": (with_device("<emulator>/usr/bin/qemu-system-x/../../../tmp/evil</emulator>"), "<devices/emulator>"),
+    "QEMU's command line": (Image(domain=xml(tail="<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:arg value='-evil'/></qemu:commandline>").encode()), "<qemu:commandline>"),
+    "QEMU's properties": (Image(domain=xml(tail="<qemu:override xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'/>").encode()), "<qemu:override>"),
+    "another hypervisor's commands": (Image(domain=xml(tail="<bhyve:commandline xmlns:bhyve='http://x'/>").encode()), "<bhyve:commandline>"),
+    "a security label": (Image(domain=xml(tail="<seclabel type='static' model='dac'><label>+0:+0</label></seclabel>").encode()), "<seclabel>"),
+    "a security label of a disk": (with_disk(DISK_XML.replace("<source file='disk.qcow2'/>", "<source file='disk.qcow2'><seclabel type='static' model='dac'/></source>")), "seclabel>"),
+    "memory in the host's files": (Image(domain=xml(tail="<memoryBacking><source type='file'/></memoryBacking>").encode()), "<memoryBacking/source>"),
+    "a file of the host as firmware's data": (Image(domain=xml(tail="<sysinfo type='fwcfg'><entry name='opt/x' file='/etc/shadow'/></sysinfo>").encode()), "<sysinfo/entry>"),
+    "a container's user mapping": (Image(domain=xml(tail="<idmap><uid start='0' target='0' count='1'/></idmap>").encode()), "<idmap>"),
+    "the host's secure processor": (Image(domain=xml(tail="<launchSecurity type='sev'/>").encode()), "<launchSecurity>"),
+    "a serial port that writes a file": (with_device("<serial type='file'><source path='/etc/cron.d/x'/></serial>"), RESERVED),
+    "a serial port that is a pipe": (with_device("<serial type='pipe'><source path='/run/x'/></serial>"), RESERVED),
+    "a serial port that is a socket": (with_device("<serial type='unix'><source mode='connect' path='/run/docker.sock'/></serial>"), RESERVED),
+    "a serial port that calls out": (with_device("<serial type='tcp'><source mode='connect' host='127.0.0.1' service='22'/></serial>"), RESERVED),
+    "a serial port that is the host's": (with_device("<serial type='dev'><source path='/dev/ttyS0'/></serial>"), RESERVED),
+    "a serial port with a log": (with_device("<serial type='pty'><log file='/etc/cron.d/x'/></serial>"), "<devices/serial/log>"),
+    "a console by UDP": (with_device("<console type='udp'><source mode='connect' host='1.2.3.4' service='5'/></console>"), RESERVED),
+    "a parallel port that writes a file": (with_device("<parallel type='file'><source path='/etc/x'/></parallel>"), RESERVED),
+    "a channel to any socket": (with_device("<channel type='unix'><source mode='connect' path='/run/libvirt/libvirt-sock'/><target type='virtio' name='x'/></channel>"), RESERVED),
+    "the agent's channel to any socket": (with_device("<channel type='unix'><source mode='connect' path='/run/docker.sock'/><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"), RESERVED),
+    "random numbers from a file": (with_device("<rng model='virtio'><backend model='random'>/etc/shadow</backend></rng>"), "<devices/rng/backend>"),
+    "random numbers from a server": (with_device("<rng model='virtio'><backend model='egd' type='tcp'><source mode='connect' host='1.2.3.4' service='5'/></backend></rng>"), "<devices/rng/backend>"),
+    "memory that is a file": (with_device("<memory model='nvdimm'><source><path>/etc/shadow</path></source><target><size>1</size></target></memory>"), "<devices/memory>"),
+    "sound into a file": (with_device("<audio id='1' type='file' path='/etc/x'/>"), "<devices/audio>"),
+    "a screen on a socket": (with_device("<graphics type='vnc' socket='/run/x'/>"), "<devices/graphics>"),
+    "a screen on the host's GPU": (with_device("<graphics type='spice'><gl enable='yes' rendernode='/dev/dri/renderD128'/></graphics>"), "<devices/graphics>"),
+    "a network card of the host": (with_device("<interface type='direct'><source dev='eth0'/></interface>"), "<devices/interface>"),
+    "a tap device": (with_device("<interface type='ethernet'/>"), "<devices/interface>"),
+    "a virtual function": (with_device("<interface type='hostdev'><source><address type='pci'/></source></interface>"), "<devices/interface>"),
+    "a network by socket": (with_device("<interface type='vhostuser'><source type='unix' path='/run/x' mode='client'/></interface>"), "<devices/interface>"),
+    "a tunnel to another machine": (with_device("<interface type='client'><source address='1.2.3.4' port='5'/></interface>"), "<devices/interface>"),
+    "a program run for the network": (with_device("<interface type='user'><script path='/tmp/evil'/></interface>"), "<devices/interface/script>"),
+    "the network through a chosen device": (with_device("<interface type='user'><backend tap='/dev/sda'/></interface>"), "<devices/interface/backend>"),
+    # The host's disks, through the domain.
+    "a disk of the host": (with_disk("<disk type='block' device='disk'><source dev='/dev/sda'/><target dev='vda'/></disk>"), "<devices/disk> is of type 'block'"),
+    "a disk of a server": (with_disk("<disk type='network' device='disk'><source protocol='nbd' name='x'><host name='1.2.3.4'/></source><target dev='vda'/></disk>"), "<devices/disk> is of type 'network'"),
+    "a volume of the host": (with_disk("<disk type='volume' device='disk'><source pool='default' volume='x'/><target dev='vda'/></disk>"), "<devices/disk> is of type 'volume'"),
+    "a folder as a disk": (with_disk("<disk type='dir' device='disk'><source dir='/etc'/><target dev='vda'/></disk>"), "<devices/disk> is of type 'dir'"),
+    "an NVMe drive of the host": (with_disk("<disk type='nvme' device='disk'><source type='pci' namespace='1'/><target dev='vda'/></disk>"), "<devices/disk> is of type 'nvme'"),
+    "a disk by a path": (with_disk(DISK_XML.replace("disk.qcow2", "/etc/shadow")), "is a path, not a file of the image"),
+    "a disk by a way up": (with_disk(DISK_XML.replace("disk.qcow2", "../../etc/shadow")), "is a path, not a file of the image"),
+    "a CD that is a file of the host": (with_device("<disk type='file' device='cdrom'><source file='/etc/shadow'/><target dev='sda'/></disk>"), "is a path, not a file of the image"),
+    "a disk copied elsewhere": (with_disk(DISK_XML.replace("</disk>", "<mirror type='file' file='/etc/x'/></disk>")), "<devices/disk/mirror>"),
+    "a disk's data elsewhere": (with_disk(DISK_XML.replace("<source file='disk.qcow2'/>", "<source file='disk.qcow2'><dataStore type='file'><source file='/etc/shadow'/></dataStore></source>")), "dataStore>"),
+    "a disk that the image does not hold": (with_disk(DISK_XML.replace("disk.qcow2", "other.qcow2")), "does not hold"),
+    # The host's files, through a disk's header.
+    "a backing file of the host": (Image(disks=[("disk.qcow2", qcow2(backing="/etc/shadow", backing_format="raw"))]), "not one of the image's own files"),
+    "a backing file by a way up": (Image(disks=[("disk.qcow2", qcow2(backing="../../etc/shadow", backing_format="raw"))]), "not one of the image's own files"),
+    "a backing file of a server": (Image(disks=[("disk.qcow2", qcow2(backing="nbd://1.2.3.4/x", backing_format="raw"))]), "not one of the image's own files"),
+    "a backing file in JSON": (Image(disks=[("disk.qcow2", qcow2(backing=JSON_NAME, backing_format="raw"))]), "not one of the image's own files"),
+    "a disk whose name is JSON": (two((JSON_NAME, qcow2()), qcow2(backing=JSON_NAME)), "no plain file name"),
+    "a disk whose name is a protocol": (two(("nbd:1.2.3.4:5", qcow2()), qcow2(backing="nbd:1.2.3.4:5")), "no plain file name"),
+    "a backing format with references of its own": (two(("base.qcow2", qcow2()), qcow2(backing="base.qcow2", backing_format="vmdk")), "has the format 'vmdk'"),
+    "a backing format that is unsaid": (two(("base.qcow2", qcow2()), qcow2(backing="base.qcow2", backing_format="")), "does not say the format"),
+    "a backing chain that loops": (Image(disks=[("disk.qcow2", qcow2(backing="disk.qcow2"))]), "loops"),
+    "data in another file": (Image(disks=[("disk.qcow2", qcow2(incompatible=4))]), "external file"),
+    "raw data said to be qcow2": (Image(disks=[("disk.qcow2", b"\0" * 65536)]), "not in qcow2 format"),
+    "qcow2 said to be raw": (with_disk(DISK_XML.replace("type='qcow2'", "type='raw'")), "not raw as the image says"),
+    "a format that is neither": (with_disk(DISK_XML.replace("type='qcow2'", "type='vmdk'")), "has the format 'vmdk'"),
+    "a disk of an exabyte": (Image(disks=[("disk.qcow2", qcow2(size=1 << 60))]), "more than max-disk"),
+    "clusters of an absurd size": (Image(disks=[("disk.qcow2", qcow2(cluster_bits=63))]), "none that QEMU knows"),
+    "a table of an absurd size": (Image(disks=[("disk.qcow2", qcow2(l1=0xFFFFFFFF))]), "L1 table is too large"),
+    "a version nobody knows": (Image(disks=[("disk.qcow2", qcow2(version=9))]), "version 9 is not known"),
+    "an encrypted disk": (Image(disks=[("disk.qcow2", qcow2(crypt=2))]), "it is encrypted"),
+    "a million snapshots": (Image(disks=[("disk.qcow2", qcow2(snapshots=1 << 20))]), "too many snapshots"),
+    "a header that is cut short": (Image(disks=[("disk.qcow2", qcow2()[:40])]), "cut short"),
+    # Out of the folder, over the disk's edge: through gzip.
+    "a file's name with a path": (Image(disks=[("/etc/cron.d/x", qcow2())]), "no plain file name"),
+    "a file's name with a way up": (Image(disks=[("../x", qcow2())]), "no plain file name"),
+    "a file's name that is the folder above": (Image(disks=[("..", qcow2())]), "no plain file name"),
+    "the name of our own marker": (Image(disks=[(".sarde-image.json", qcow2())]), "no plain file name"),
+    "a name with a newline": (Image(disks=[("a\nb", qcow2())]), "no plain file name"),
+    "a name that is no UTF-8": (Image(disks=[("a\xff", qcow2())]), "no plain file name"),
+    "no name at all": (Image(disks=[(None, stream(qcow2(), flags_name=False), qcow2())]), "no plain file name"),
+    "two files of one name": (Image(disks=[("disk.qcow2", qcow2()), ("disk.qcow2", qcow2(size=2 << 20))]), "two disks of this name"),
+    "a bomb": (Image(disks=[(None, stream(b"\0" * (300 << 20)), b"\0" * (300 << 20))]), "max-image"),
+    "more than it declares": (Image(edit_manifest=lambda m: m["layers"][1].update(annotations={"sarde-executor.disk.size": "1000"})), "of what it declares"),
+    "a stream that ends too early": (Image(disks=[(None, stream(qcow2())[:-20], qcow2())]), "ends too early"),
+    "a stream that is damaged": (Image(disks=[(None, stream(qcow2())[:60] + b"\xff" * 40 + stream(qcow2())[100:], qcow2())]), "damaged"),
+    "a checksum that is wrong": (Image(disks=[(None, stream(qcow2())[:-8] + b"\1\2\3\4" + stream(qcow2())[-4:], qcow2())]), "checksum is wrong"),
+    "no gzip at all": (Image(disks=[(None, b"x" * 4096, b"x" * 4096)]), "not gzip"),
+    "a member that lies of its size": (Image(disks=[(None, member(qcow2(), size=40), qcow2())]), "unpacks to more"),
+    "a member larger than the stream": (Image(disks=[(None, member(qcow2(), size=1 << 20), qcow2())]), "ends too early"),
+    # Other content than the digests say.
+    "a layer that was changed": (Image(damage=flipped), "does not match its digest"),
+    "a disk that is not what its digest says": (Image(edit_config=lambda c: c["rootfs"]["diff_ids"].__setitem__(1, "sha256:" + "0" * 64)), "does not match its digest in the image config"),
+    "a layer of another size": (edited(size=5), "does not match its digest"),
+    "a layer from another folder": (edited(digest="sha256:../../../../etc/passwd"), "is not a sha256 digest"),
+    "a layer with another hash": (edited(digest="md5:" + "0" * 32), "is not a sha256 digest"),
+    "a size below zero": (edited(size=-1), "not a positive number"),
+    # Documents that are not what they should be.
+    "an XML bomb": (Image(domain=(ENTITIES + xml(head="<title>&b;</title>")).encode()), "is no part of a domain"),
+    "XML without an end": (Image(domain=b"<domain>" * 100000), "not valid XML"),
+    "XML that is nested too deeply": (Image(domain=b"<domain>" + b"<a>" * 200 + b"</a>" * 200 + b"</domain>"), "nested too deeply"),
+    "no domain": (Image(domain=b"<network/>"), "no libvirt domain"),
+    "two domains": (Image(edit_manifest=lambda m: m["layers"].insert(1, copy.deepcopy(m["layers"][0]))), "has no place in a VM image"),
+    "a domain of ten megabytes": (Image(domain=(xml(head="<!--" + "x" * (10 << 20) + "-->")).encode()), "is too much for"),
+    "a petabyte of memory": (Image(domain=xml(memory="1073741824").encode()), "of memory"),
+    "a million processors": (Image(domain=xml(vcpu="1000000").encode()), "processors"),
+    "an architecture with a path": (Image(domain=xml(arch="../../x").encode()), "architecture"),
+    "a chunk out of order": (edited(mediaType="application/x-qemu-disk+gzip;chunk=7"), "chunk 7"),
+    "a layer of no known type": (edited(mediaType="application/x-sh"), "has no place in a VM image"),
+    "a manifest without layers": (Image(edit_manifest=lambda m: {"config": m["config"]}), "lists no layers"),
+    "a manifest that is no JSON": (Image(edit_manifest=lambda m: b"{"), "not valid JSON"),
+    "a manifest that is nested too deeply": (Image(edit_manifest=lambda m: b"[" * 100000 + b"]" * 100000), "levels deep"),
+    "a config that is no object": (Image(edit_config=lambda c: b"[]"), "not the expected form"),
+    "a config that lists too few disks": (Image(edit_config=lambda c: c["rootfs"]["diff_ids"].pop() and None), "diff_ids for"),
+    "a login that is no text": (Image(vm_config={"users": [{"username": {"a": 1}}]}), "the vm config"),
+    "a port that is none": (Image(vm_config={"services": [{"service": "ssh", "port": 99999}]}), "the vm config"),
+}
+
+# A blob that is not what it is called: the cache is damaged, which is the host's fault; trying again may help.
+HOSTS_FAULT = {"a layer that was changed", "a layer of another size"}
