@@ -14,6 +14,7 @@
 #include "core/vm/hypervisor_loader.hpp"
 #include "executor/commands/clone_command.hpp"
 #include "executor/commands/export_command.hpp"
+#include "executor/commands/gc_command.hpp"
 #include "executor/commands/import_command.hpp"
 #include "executor/commands/inspect_command.hpp"
 #include "executor/commands/list_command.hpp"
@@ -129,6 +130,8 @@ class Wiring {
     return {{.ocidir = settings_.ocidir,
              .vmdir = settings_.vmdir,
              .threads = threads(),
+             .max_image = settings_.max_image,
+             .max_disk = settings_.max_disk,
              .lock_timeout = settings_.fetch_timeout,
              .announce = [this](const std::string& line) { reporter_.say("  " + line); }},
             clock_,
@@ -228,6 +231,7 @@ class Wiring {
     if (command == "inspect") return print(inspect_image(parts, argument(0)));
     if (command == "rm") return print(remove_image(parts, argument(0)));
     if (command == "prune") return print(prune_images(parts));
+    if (command == "gc") return print(collect_garbage(parts));
     if (command == "settings") return print(settings_answer());
     return 0;
   }

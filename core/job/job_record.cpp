@@ -14,6 +14,7 @@ using nlohmann::json;
 namespace {
 
 constexpr auto record_name = "record.json";
+constexpr auto lock_name = "lock";
 constexpr auto image_name = "image";
 constexpr auto expectation_name = "vm-started";
 
@@ -22,6 +23,15 @@ constexpr auto expectation_name = "vm-started";
 void JobFolder::create() const {
   make_folders(path_.parent_path(), 0711);
   make_folders(path_, 0711);
+}
+
+std::optional<FileLock> JobFolder::try_lock() const {
+  return FileLock::try_for(path_ / lock_name);
+}
+
+bool JobFolder::is_prepared() const {
+  std::error_code ignored;
+  return std::filesystem::exists(path_ / record_name, ignored);
 }
 
 void JobFolder::expect_vm() const {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/foundation/secret.hpp"
+#include "core/system/file_lock.hpp"
 
 namespace sarde {
 
@@ -39,6 +40,13 @@ class JobFolder {
   }
 
   void create() const;
+
+  /// Held by `prepare` while it works: who finds it free and no record knows that `prepare` was killed.
+  /// Nothing if somebody else holds it.
+  [[nodiscard]] std::optional<FileLock> try_lock() const;
+
+  /// Is there a record: has `prepare` come to its end?
+  [[nodiscard]] bool is_prepared() const;
 
   /// Notes that a VM is about to be started, so that from now on somebody has to take one down.
   void expect_vm() const;

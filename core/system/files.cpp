@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <system_error>
 
@@ -111,6 +112,19 @@ void write_file(const fs::path& path, std::string_view content, mode_t mode) {
   file.sync_and_rename_to(path, mode);
 }
 
+std::chrono::seconds age_of(const fs::path& path) {
+  struct stat status {};
+
+  if (::stat(path.c_str(), &status) != 0) return std::chrono::seconds(0);
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  return std::chrono::seconds(std::max<std::int64_t>(0, now - status.st_mtim.tv_sec));
+}
+
+bool has_maker(const fs::path& temporary) {
+  const UniqueFd fd(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC));
+  return !fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0;
+}
+
 void set_modified_now(const fs::path& path) noexcept {
   static_cast<void>(::utimensat(AT_FDCWD, path.c_str(), nullptr, 0));
 }
@@ -143,6 +157,7 @@ TempFile TempFile::beside(const fs::path& target) {
   auto path = (target.parent_path() / ("." + target.filename().string() + ".XXXXXX")).string();
   UniqueFd fd(::mkostemp(path.data(), O_CLOEXEC));
   if (!fd) fail("make a temporary file beside", target);
+  static_cast<void>(::flock(fd.get(), LOCK_EX | LOCK_NB));
   return {std::move(fd), path};
 }
 
@@ -171,13 +186,17 @@ TempFolder TempFolder::in(const fs::path& parent, const std::string& prefix, mod
   if (::mkdtemp(path.data()) == nullptr) fail("make a temporary folder in", parent);
   TempFolder folder{fs::path(path)};
   if (::chmod(path.c_str(), mode) != 0) fail("set the mode of", path);
+  folder.lock_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.lock_ || ::flock(folder.lock_.get(), LOCK_EX | LOCK_NB) != 0) fail("lock", path);
   return folder;
 }
 
-TempFolder::TempFolder(TempFolder&& other) noexcept : path_(std::exchange(other.path_, fs::path())) {}
+TempFolder::TempFolder(TempFolder&& other) noexcept
+    : path_(std::exchange(other.path_, fs::path())), lock_(std::move(other.lock_)) {}
 
 TempFolder& TempFolder::operator=(TempFolder&& other) noexcept {
   path_.swap(other.path_);
+  std::swap(lock_, other.lock_);
   return *this;
 }
 
@@ -190,6 +209,7 @@ void TempFolder::rename_to(const fs::path& target) {
   sync_folder(path_);
   if (::rename(path_.c_str(), target.c_str()) != 0) fail("rename to", target);
   path_.clear();
+  lock_.reset();
   sync_folder(target.parent_path());
 }
 

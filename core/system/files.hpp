@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -34,6 +35,9 @@ void write_full(int fd, const void* data, std::size_t size, const std::string& n
 /// Makes `path` hold `content` whole or leaves it as it was: temporary file beside it, sync, rename.
 void write_file(const std::filesystem::path& path, std::string_view content, mode_t mode);
 
+/// Time since the last change; 0 for what is gone, or from the future.
+std::chrono::seconds age_of(const std::filesystem::path& path);
+
 /// Sets the time of the last change to now; nothing happens if there is no such file, or it is another's.
 void set_modified_now(const std::filesystem::path& path) noexcept;
 
@@ -49,6 +53,10 @@ void remove_if_there(const std::filesystem::path& path);
 
 /// Makes a rename or a new entry in the folder last over a power cut.
 void sync_folder(const std::filesystem::path& folder);
+
+/// Does the process still live that made this temporary file or folder? Both are locked (flock(2)) by whoever
+/// made them, as long as he lives. True also where that cannot be told.
+bool has_maker(const std::filesystem::path& temporary);
 
 /// A file that is gone again unless it is renamed: the first half of "appears whole or not at all".
 class TempFile {
@@ -97,6 +105,7 @@ class TempFolder {
   explicit TempFolder(std::filesystem::path path) : path_(std::move(path)) {}
 
   std::filesystem::path path_;
+  UniqueFd lock_;
 };
 
 /// What a system call's errno means, with advice where there is some.

@@ -1,0 +1,105 @@
+"""What jobs leave when processes die, and that gc and the next prepare take it away, and nothing else."""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from fake_runner import bash_script
+from test_images import define, domain, undefined  # noqa: F401: a fixture
+
+
+def age(path, seconds=100):
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def start_and_kill_prepare(place, job, until):
+    """Kills `prepare` as soon as its log has this; the job's folder."""
+    stage = job.start("prepare", logged=True)
+    deadline = time.monotonic() + 60
+    while until not in stage.err.decode() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert until in stage.err.decode()
+    os.killpg(stage.process.pid, signal.SIGKILL)
+    stage.process.wait()
+    return place.jobs / job.settings["hostname"]
+
+
+def test_a_prepare_that_was_killed_leaves_nothing_after_gc(place, small_image):
+    with place.runner().job(job_id=601, image=small_image) as job:
+        job.config()
+        folder = start_and_kill_prepare(place, job, "Started VM")
+        assert place.domains() == [folder.name]
+        assert place.run("gc").stdout == ""  # too young: it might be about to take its lock
+        age(folder)
+        dry = place.run("gc", "--dry-run", "--json")
+        assert json.loads(dry.stdout)["jobs"] == [folder.name] and place.domains() == [folder.name]
+        said = place.run("gc")
+        assert said.stdout == f"{folder.name}\n" and "its prepare was killed" in said.stderr
+        place.assert_nothing_left()
+
+
+def test_gc_and_jobs_that_run(place, small_image, tmp_path, undefined):  # noqa: F811
+    """A running job is left alone, one whose VM is gone and one whose time is over are not; nor is anybody else's VM touched."""
+    (tmp_path / "disk.raw").write_bytes(b"\0" * 4096)
+    tmp_path.chmod(0o755)
+    define(tmp_path, domain("somebody-elses", (tmp_path / "disk.raw", "raw")))
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "start", "somebody-elses"], check=True)
+    with place.runner().job(job_id=602, image=small_image) as job:
+        assert job.prepare(), job.result.text
+        folder = place.jobs / job.settings["hostname"]
+        age(folder, 100000)
+        assert place.run("gc").stdout == ""
+        assert job.run_script(bash_script("echo still here")).code == 0
+        subprocess.run(["virsh", "-q", "-c", "qemu:///session", "metadata", folder.name, "urn:sarde-executor:job:1", "--key", "sarde", "--set", "<job id='602' expires='1'/>"], check=True)
+        # The next job's prepare does it, too.
+        with place.runner().job(job_id=603, image=small_image) as other:
+            assert other.prepare(), other.result.text
+            assert f"Removing what another job left, {folder.name}: its time is over" in other.result.text
+            assert place.domains() == [other.settings["hostname"]]
+            other_folder = place.jobs / other.settings["hostname"]
+            subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", other.settings["hostname"]], check=True)
+            age(other_folder)
+            assert "its VM is gone" in place.run("gc").stderr
+    place.assert_nothing_left()
+    assert subprocess.run(["virsh", "-q", "-c", "qemu:///session", "domstate", "somebody-elses"], capture_output=True, text=True).stdout.strip() == "running"
+
+
+@pytest.mark.parametrize("command", ["gc", "prune"])
+def test_temporary_files_go_with_their_makers(place, tmp_path, command):
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/g:1", env=env)
+    (tmp_path / "vms").mkdir()
+    dead = [tmp_path / "oci/.sarde-fetch-abc", tmp_path / "vms/.incoming-abc", tmp_path / "oci/h.example/vms/g/blobs/sha256/.incoming.abc"]
+    for path in dead[:2]:
+        path.mkdir()
+    dead[2].write_text("half a blob")
+    living = tmp_path / "oci/.sarde-fetch-def"
+    living.mkdir()
+    with subprocess.Popen(["flock", living, "sleep", "60"]) as maker:
+        time.sleep(0.3)
+        place.run(command, env=env)
+        assert not any(path.exists() for path in dead) and living.exists()
+        maker.terminate()
+
+
+def test_an_import_that_was_killed_leaves_nothing_after_gc(place, tmp_path):
+    env = place.store(tmp_path)
+    disk = tmp_path / "disk.raw"
+    with open(disk, "wb") as file:
+        for _ in range(300):
+            file.write(os.urandom(1 << 20))
+    (tmp_path / "d.xml").write_text(domain("x", ("disk.raw", "raw")))
+    place.run("export", "--compression", "fast", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:1", env=env)
+    for delay in (0.05, 0.1, 0.2):
+        process = subprocess.Popen([place.program, "import", "-n", "killed", "h.example/vms/x:1"], env=place.environment | env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+        assert not (tmp_path / "vms/killed").exists()
+        place.run("gc", env=env)
+        assert [path.name for path in (tmp_path / "vms").iterdir() if not path.name.endswith(".lock")] == []
