@@ -36,9 +36,10 @@ std::vector<RegistryLogin> logins_in(const json& credentials) {
   return logins;
 }
 
-Job job_in_response(const std::string& path) {
-  const auto what = "JOB_RESPONSE_FILE " + path;
-  const auto response = parse_json(read_file(path, 64U << 20U), what);
+}  // namespace
+
+Job parse_job_response(std::string_view text, const std::string& what) {
+  const auto response = parse_json(text, what);
   const auto id = member(response, "id");
   if (!id.is_number_integer() || id.get<std::int64_t>() < 0)
     throw Error("read " + what + ": it has no job id");
@@ -67,6 +68,10 @@ Job job_in_response(const std::string& path) {
   return job;
 }
 
+namespace {
+
+constexpr std::uint64_t largest_response = 64U << 20U;
+
 /// Are we called by a gitlab-runner? Then every job variable has come as CUSTOM_ENV_….
 bool in_runner(const Environment& environment) {
   return std::ranges::any_of(environment.all(),
@@ -83,7 +88,7 @@ int exit_code_in(const Environment& environment, const char* name, int otherwise
 std::optional<Job> job_in(const Environment& environment) {
   if (const auto path = environment.get("JOB_RESPONSE_FILE")) {
     if (path->empty()) return std::nullopt;
-    return job_in_response(*path);
+    return parse_job_response(read_file(*path, largest_response), "JOB_RESPONSE_FILE " + *path);
   }
   if (in_runner(environment)) {
     throw Error(

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "core/job/job.hpp"
 #include "core/system/environment.hpp"
@@ -20,6 +22,9 @@ struct RunnerExits {
 /// and is not asked. Nothing if there is no job to be seen: JOB_RESPONSE_FILE empty, as `cleanup` can get it
 /// after an early failure. Throws Error.
 std::optional<Job> job_in(const Environment& environment);
+
+/// The job in JOB_RESPONSE_FILE's text (gitlab-runner, common/network.go: JobResponse). Throws Error naming `what`.
+Job parse_job_response(std::string_view text, const std::string& what);
 
 RunnerExits runner_exits_in(const Environment& environment);
 
