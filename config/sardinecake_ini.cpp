@@ -47,6 +47,9 @@ class IniSettingsReader {
       }
     }
     if (kind_ == IniKind::sarde) inherit();
+    // sardinecake's jobs have the network that their image names.
+    if (kind_ == IniKind::executor)
+      result_.file.top.try_emplace("network", OptionValue{.items = {"image"}, .origin = path_});
     result_.file.top = without_call_options(std::move(result_.file.top));
     return std::move(result_);
   }

@@ -41,7 +41,7 @@ std::span<const OptionRule> option_rules() {
       {"max-image", size, "most bytes that an image's disk files may unpack to"},
       {"memory", size, "memory of a job's VM; 0: as the image has it"},
       {"name", text, "the VM's name; else the image config's digest", {}, call},
-      {"network", text, "user, image, or the name of a libvirt network"},
+      {"network", text, "user (passt, else slirp), passt, slirp, image, or the name of a libvirt network"},
       {"no-run", flag, "read the settings and the command line, then stop"},
       {"ocidir", path, "folder of the images as they come from registries"},
       {"older-than", seconds, "remove images that were not used for that long (30d, 12h)", {}, call},

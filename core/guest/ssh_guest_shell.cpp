@@ -173,12 +173,23 @@ class Connector {
     if (!session_) throw Error("make an SSH session: out of memory");
   }
 
-  ConnectResult connect(UniqueFd socket, milliseconds timeout) {
-    deadline_ = clock_.now() + timeout;
+  ConnectResult connect(UniqueFd socket, TimePoint banner_deadline, milliseconds until_login) {
     configure(std::move(socket));
     SshDriver driver(session_.get(), clock_, cancellation_);
-    const auto connected =
-        driver.complete<int>([&] { return ssh_connect(session_.get()); }, SSH_AGAIN, deadline_);
+    auto* session = session_.get();
+    // Both sides begin with a line of text (RFC 4253, 4.2). We do not wait for theirs first: passt tells a
+    // guest that a connection stands only when there is something to deliver.
+    constexpr int banner_is_here = 1;
+    auto connected = driver.complete<int>(
+        [&] {
+          const int result = ssh_connect(session);
+          return result == SSH_AGAIN && ssh_get_serverbanner(session) != nullptr ? banner_is_here : result;
+        },
+        SSH_AGAIN, banner_deadline);
+    if (!connected) return ConnectProblem{Kind::unreachable, "connected, but no SSH server speaks"};
+    deadline_ = clock_.now() + until_login;
+    if (connected == banner_is_here)
+      connected = driver.complete<int>([&] { return ssh_connect(session); }, SSH_AGAIN, deadline_);
     if (connected != SSH_OK)
       return ConnectProblem{Kind::unreachable,
                             connected ? problem_of(session_.get()) : "the key exchange takes too long"};
@@ -273,10 +284,11 @@ class Connector {
 
 ConnectResult connect_ssh(const SshTarget& target, const ConnectLimits& limits, Clock& clock,
                           Cancellation& cancellation) {
-  auto socket = connect_and_hear(target.address, target.port, limits.until_banner, clock, cancellation);
+  const auto banner_deadline = clock.now() + limits.until_banner;
+  auto socket = connect_tcp(target.address, target.port, banner_deadline, clock, cancellation);
   if (const auto* why = std::get_if<std::string>(&socket)) return ConnectProblem{Kind::unreachable, *why};
   return Connector(target, clock, cancellation)
-      .connect(std::move(std::get<UniqueFd>(socket)), limits.until_login);
+      .connect(std::move(std::get<UniqueFd>(socket)), banner_deadline, limits.until_login);
 }
 
 }  // namespace sarde

@@ -43,10 +43,9 @@ bool wait_for(int socket, short events, TimePoint deadline, Clock& clock, Cancel
 
 }  // namespace
 
-std::variant<UniqueFd, std::string> connect_and_hear(const std::string& address, std::uint16_t port,
-                                                     milliseconds timeout, Clock& clock,
-                                                     Cancellation& cancellation) {
-  const auto deadline = clock.now() + timeout;
+std::variant<UniqueFd, std::string> connect_tcp(const std::string& address, std::uint16_t port,
+                                                TimePoint deadline, Clock& clock,
+                                                Cancellation& cancellation) {
   addrinfo hints{};
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
   hints.ai_socktype = SOCK_STREAM;
@@ -63,18 +62,12 @@ std::variant<UniqueFd, std::string> connect_and_hear(const std::string& address,
   if (::connect(socket.get(), list->ai_addr, list->ai_addrlen) != 0) {
     if (errno != EINPROGRESS) return errno_text(errno);
     if (!wait_for(socket.get(), POLLOUT, deadline, clock, cancellation))
-      return "no answer within " + std::to_string(timeout.count()) + " ms";
+      return "no answer in time";
     int error = 0;
     socklen_t size = sizeof error;
     ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
     if (error != 0) return errno_text(error);
   }
-  if (!wait_for(socket.get(), POLLIN, deadline, clock, cancellation))
-    return "connected, but no SSH server speaks";
-  char first = 0;
-  const auto got = ::recv(socket.get(), &first, 1, MSG_PEEK);
-  if (got == 0) return "the connection is closed at once";
-  if (got < 0) return errno_text(errno);
   return socket;
 }
 

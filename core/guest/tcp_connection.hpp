@@ -10,12 +10,10 @@
 
 namespace sarde {
 
-/// Connects to a numeric address and waits for the peer's first bytes, which stay to be read: an SSH server
-/// speaks first, and a port forwarded into a guest that is not up accepts and then says nothing. Returns the
-/// non-blocking socket, or why there is none. Throws Cancelled.
-std::variant<UniqueFd, std::string> connect_and_hear(const std::string& address, std::uint16_t port,
-                                                     std::chrono::milliseconds timeout, Clock& clock,
-                                                     Cancellation& cancellation);
+/// Connects to a numeric address by a deadline of `clock`. Returns the non-blocking socket, or why there is none.
+/// Throws Cancelled. A port that is forwarded into a guest connects even if the guest is not up.
+std::variant<UniqueFd, std::string> connect_tcp(const std::string& address, std::uint16_t port,
+                                                TimePoint deadline, Clock& clock, Cancellation& cancellation);
 
 /// Makes the kernel acknowledge what comes next at once; good for a few packets only (tcp(7), TCP_QUICKACK).
 /// Without it each round trip of a login can stall for 40 ms.

@@ -52,17 +52,16 @@ std::set<std::string> referenced_blobs(const OciLayout& layout, const std::vecto
 /// Is this what TempFile or TempFolder call theirs?
 bool is_temporary(const fs::path& path) {
   const auto name = path.filename().string();
-  constexpr std::array<std::string_view, 4> beginnings{".sarde-", ".incoming", ".index.json.",
-                                                       ".oci-layout."};
+  constexpr std::array<std::string_view, 6> beginnings{".sarde-", ".new-", ".incoming", ".index.json.", ".oci-layout.",
+                                                       "..sarde-image.json."};
   return std::ranges::any_of(beginnings, [&](std::string_view start) { return name.starts_with(start); });
 }
 
 void remove_abandoned_in(const fs::path& folder, Removal removal, RemovedFiles& removed) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (is_temporary(entry.path()) && !entry.path().filename().string().ends_with(".lock") &&
-        !has_maker(entry.path()))
-      remove_counted(entry.path(), removal, removed);
+    if (!is_temporary(entry.path()) || entry.path().filename().string().ends_with(".lock")) continue;
+    if (const auto claim = claim_abandoned(entry.path())) remove_counted(entry.path(), removal, removed);
   }
 }
 
@@ -167,8 +166,10 @@ RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const FileLoc
   return removed;
 }
 
-RemovedFiles remove_abandoned_files(const ImageStore& images, Removal removal) {
+RemovedFiles remove_abandoned_files(const ImageStore& images, const std::vector<fs::path>& more_folders,
+                                    Removal removal) {
   RemovedFiles removed;
+  for (const auto& folder : more_folders) remove_abandoned_in(folder, removal, removed);
   remove_abandoned_in(images.ocidir(), removal, removed);
   remove_abandoned_in(images.vmdir(), removal, removed);
   for (const auto& [repository, layout] : images.layouts()) {
@@ -192,7 +193,7 @@ RemovedFiles remove_unreferenced(const ImageStore& images, seconds grace, Remova
       complain("images of " + quote(repository) + " are left as they are: " + error.what());
     }
   }
-  add(removed, remove_abandoned_files(images, removal));
+  add(removed, remove_abandoned_files(images, {}, removal));
   return removed;
 }
 

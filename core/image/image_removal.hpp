@@ -46,8 +46,10 @@ class ImageLocks {
 RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const FileLock::Waiting& waiting,
                             Removal removal);
 
-/// Removes temporary files and folders whose makers do not live any more.
-RemovedFiles remove_abandoned_files(const ImageStore& images, Removal removal);
+/// Removes temporary files and folders whose makers do not live any more, of the images' folders and of
+/// `more_folders`.
+RemovedFiles remove_abandoned_files(const ImageStore& images,
+                                    const std::vector<std::filesystem::path>& more_folders, Removal removal);
 
 /// Removes blobs that no entry of their layout names, and what a killed process left: all of it only if older
 /// than `grace`, for other programs put blobs there before their names. A layout that cannot be read wholly,

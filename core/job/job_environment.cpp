@@ -106,6 +106,13 @@ std::optional<Job> job_in(const Environment& environment) {
              .name = {}};
 }
 
+std::optional<JobOwner> owner_of_job(const Environment& environment) {
+  const auto response_file = environment.non_empty("JOB_RESPONSE_FILE");
+  auto runner = response_file ? starter_of_our_group() : std::nullopt;
+  if (!runner) return std::nullopt;
+  return JobOwner{.runner = std::move(*runner), .response_file = *response_file};
+}
+
 RunnerExits runner_exits_in(const Environment& environment) {
   RunnerExits exits{.build_failure = exit_code_in(environment, "BUILD_FAILURE_EXIT_CODE", 1),
                     .system_failure = exit_code_in(environment, "SYSTEM_FAILURE_EXIT_CODE", 2),

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/job/job.hpp"
+#include "core/job/job_record.hpp"
 #include "core/system/environment.hpp"
 
 namespace sarde {
@@ -25,6 +26,9 @@ std::optional<Job> job_in(const Environment& environment);
 
 /// The job in JOB_RESPONSE_FILE's text (gitlab-runner, common/network.go: JobResponse). Throws Error naming `what`.
 Job parse_job_response(std::string_view text, const std::string& what);
+
+/// Whose job it is; nothing where no runner called us, or it cannot be told which.
+std::optional<JobOwner> owner_of_job(const Environment& environment);
 
 RunnerExits runner_exits_in(const Environment& environment);
 

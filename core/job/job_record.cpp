@@ -15,14 +15,34 @@ namespace {
 
 constexpr auto record_name = "record.json";
 constexpr auto lock_name = "lock";
+constexpr auto owner_name = "owner";
 constexpr auto image_name = "image";
 constexpr auto expectation_name = "vm-started";
 
 }  // namespace
 
-void JobFolder::create() const {
-  make_folders(path_.parent_path(), 0711);
-  make_folders(path_, 0711);
+FileLock JobFolder::create(const std::optional<JobOwner>& owner) const {
+  const auto jobsdir = path_.parent_path();
+  make_folders(jobsdir, 0711);
+  auto incoming = TempFolder::in(jobsdir, ".new-", 0711);
+  auto lock = FileLock::try_for(incoming.path() / lock_name);
+  if (!lock) throw Error("lock " + incoming.path().string() + ": somebody else has");
+  if (owner) {
+    const auto text = owner->runner.text() + "\n" + owner->response_file.string() + "\n";
+    write_file(incoming.path() / owner_name, text, 0644);
+  }
+  incoming.rename_to(path_);
+  return std::move(*lock);
+}
+
+std::optional<JobOwner> JobFolder::owner() const {
+  const auto text = read_file_if_there(path_ / owner_name).value_or("");
+  const auto line_end = text.find('\n');
+  if (line_end == std::string::npos || text.back() != '\n') return std::nullopt;
+  auto runner = ProcessIdentity::parse(text.substr(0, line_end));
+  if (!runner) return std::nullopt;
+  return JobOwner{.runner = std::move(*runner),
+                  .response_file = text.substr(line_end + 1, text.size() - line_end - 2)};
 }
 
 std::optional<FileLock> JobFolder::try_lock() const {

@@ -7,6 +7,7 @@
 
 #include "core/foundation/secret.hpp"
 #include "core/system/file_lock.hpp"
+#include "core/system/process_identity.hpp"
 
 namespace sarde {
 
@@ -21,6 +22,12 @@ struct JobRecord {
   std::string shell;
 };
 
+/// Whose job it is: the runner's process, and the file that it keeps for the job until `cleanup` has run.
+struct JobOwner {
+  ProcessIdentity runner;
+  std::filesystem::path response_file;  ///< JOB_RESPONSE_FILE, as the runner sees it
+};
+
 /// The folder of one job, `<jobsdir>/<VM name>`: its record (mode 0600), overlays, console log. QEMU may run
 /// as another user and must get through it to its own files: so the folder has mode 0711.
 class JobFolder {
@@ -33,16 +40,22 @@ class JobFolder {
 
   [[nodiscard]] std::filesystem::path nvram() const { return path_ / "nvram.fd"; }
 
+  [[nodiscard]] std::filesystem::path network() const { return path_ / "network"; }
+
   [[nodiscard]] std::filesystem::path authfile() const { return path_ / "auth.json"; }
 
   [[nodiscard]] std::filesystem::path overlay(const std::string& disk) const {
     return path_ / ("overlay-" + disk);
   }
 
-  void create() const;
+  /// Makes the folder, with its lock taken from the moment that it appears; there must be none. Throws Error.
+  /// `prepare` holds the lock while it works: who finds it free and no record knows that `prepare` was killed.
+  [[nodiscard]] FileLock create(const std::optional<JobOwner>& owner) const;
 
-  /// Held by `prepare` while it works: who finds it free and no record knows that `prepare` was killed.
-  /// Nothing if somebody else holds it.
+  /// Nothing where it is not known.
+  [[nodiscard]] std::optional<JobOwner> owner() const;
+
+  /// Nothing if somebody else holds the lock.
   [[nodiscard]] std::optional<FileLock> try_lock() const;
 
   /// Is there a record: has `prepare` come to its end?

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <poll.h>
+
+#include "core/system/process_identity.hpp"
 
 namespace sarde {
 
@@ -12,9 +15,12 @@ TimePoint SystemClock::now() const {
   return std::chrono::steady_clock::now();
 }
 
-std::int64_t SystemClock::unix_seconds() const {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
+Moment SystemClock::moment() const {
+  timespec date{};
+  timespec uptime{};
+  ::clock_gettime(CLOCK_REALTIME, &date);
+  ::clock_gettime(CLOCK_BOOTTIME, &uptime);
+  return {.unix_seconds = date.tv_sec, .boot = boot_id(), .uptime = uptime.tv_sec};
 }
 
 void SystemClock::sleep(milliseconds duration, Cancellation& cancellation) {

@@ -120,9 +120,10 @@ std::chrono::seconds age_of(const fs::path& path) {
   return std::chrono::seconds(std::max<std::int64_t>(0, now - status.st_mtim.tv_sec));
 }
 
-bool has_maker(const fs::path& temporary) {
-  const UniqueFd fd(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC));
-  return !fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0;
+UniqueFd claim_abandoned(const fs::path& temporary) {
+  UniqueFd fd(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) fd.reset();
+  return fd;
 }
 
 void set_modified_now(const fs::path& path) noexcept {
@@ -153,12 +154,30 @@ void sync_folder(const fs::path& folder) {
   if (!fd || ::fsync(fd.get()) != 0) fail("sync folder", folder);
 }
 
+namespace {
+
+/// Locks what was just made, as its maker. False if somebody has taken it for abandoned in between, and away.
+bool lock_as_maker(const UniqueFd& made, const fs::path& path) {
+  struct stat ours {};
+
+  struct stat there {};
+
+  return ::flock(made.get(), LOCK_EX) == 0 && ::fstat(made.get(), &ours) == 0 &&
+         ::stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino;
+}
+
+constexpr int most_tries = 10;
+
+}  // namespace
+
 TempFile TempFile::beside(const fs::path& target) {
-  auto path = (target.parent_path() / ("." + target.filename().string() + ".XXXXXX")).string();
-  UniqueFd fd(::mkostemp(path.data(), O_CLOEXEC));
-  if (!fd) fail("make a temporary file beside", target);
-  static_cast<void>(::flock(fd.get(), LOCK_EX | LOCK_NB));
-  return {std::move(fd), path};
+  for (int tries = 0; tries < most_tries; ++tries) {
+    auto path = (target.parent_path() / ("." + target.filename().string() + ".XXXXXX")).string();
+    UniqueFd fd(::mkostemp(path.data(), O_CLOEXEC));
+    if (!fd) fail("make a temporary file beside", target);
+    if (lock_as_maker(fd, path)) return {std::move(fd), path};
+  }
+  throw Error("make a temporary file beside " + target.string() + ": somebody removes each at once");
 }
 
 TempFile::TempFile(TempFile&& other) noexcept
@@ -182,13 +201,16 @@ void TempFile::sync_and_rename_to(const fs::path& target, mode_t mode) {
 }
 
 TempFolder TempFolder::in(const fs::path& parent, const std::string& prefix, mode_t mode) {
-  auto path = (parent / (prefix + "XXXXXX")).string();
-  if (::mkdtemp(path.data()) == nullptr) fail("make a temporary folder in", parent);
-  TempFolder folder{fs::path(path)};
-  if (::chmod(path.c_str(), mode) != 0) fail("set the mode of", path);
-  folder.lock_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder.lock_ || ::flock(folder.lock_.get(), LOCK_EX | LOCK_NB) != 0) fail("lock", path);
-  return folder;
+  for (int tries = 0; tries < most_tries; ++tries) {
+    auto path = (parent / (prefix + "XXXXXX")).string();
+    if (::mkdtemp(path.data()) == nullptr) fail("make a temporary folder in", parent);
+    TempFolder folder{fs::path(path)};
+    folder.lock_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder.lock_ || !lock_as_maker(folder.lock_, path)) continue;
+    if (::chmod(path.c_str(), mode) != 0) fail("set the mode of", path);
+    return folder;
+  }
+  throw Error("make a temporary folder in " + parent.string() + ": somebody removes each at once");
 }
 
 TempFolder::TempFolder(TempFolder&& other) noexcept

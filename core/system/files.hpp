@@ -54,9 +54,9 @@ void remove_if_there(const std::filesystem::path& path);
 /// Makes a rename or a new entry in the folder last over a power cut.
 void sync_folder(const std::filesystem::path& folder);
 
-/// Does the process still live that made this temporary file or folder? Both are locked (flock(2)) by whoever
-/// made them, as long as he lives. True also where that cannot be told.
-bool has_maker(const std::filesystem::path& temporary);
+/// A lock on a temporary file or folder whose maker is dead, to be held while it is removed; none where the
+/// maker lives, who holds it himself (flock(2)), or where that cannot be told.
+UniqueFd claim_abandoned(const std::filesystem::path& temporary);
 
 /// A file that is gone again unless it is renamed: the first half of "appears whole or not at all".
 class TempFile {

@@ -142,15 +142,34 @@ class JobDomainBuilder {
     add(metadata, "sarde:job",
         {{"xmlns:sarde", job_metadata_uri},
          {"id", plan_.job_id},
-         {"expires", std::to_string(plan_.expires)}});
+         {"expires", std::to_string(plan_.expires.unix_seconds)},
+         {"boot", plan_.expires.boot},
+         {"expires-uptime", std::to_string(plan_.expires.uptime)},
+         {"folder", plan_.folder.string()}});
     size_and_processor();
     firmware_and_machine();
     for (const auto* event : {"on_poweroff", "on_crash"}) add(domain_, event, {}, "destroy");
     devices();
+    if (user_network_from_socket_) connect_to_socket();
     return {.xml = text_of(document_), .left_out = left_out()};
   }
 
  private:
+  /// libvirt 9 knows no network card on a stream socket. So QEMU is told of the socket, and the card, which is
+  /// libvirt's in all else (alias net0: the only one), to take it in place of QEMU's built-in network.
+  void connect_to_socket() {
+    domain_.append_attribute("xmlns:qemu").set_value("http://libvirt.org/schemas/domain/qemu/1.0");
+    std::string path;
+    for (const char c : plan_.user_network_socket.string()) path += c == ',' ? ",," : std::string(1, c);
+    auto command_line = add(domain_, "qemu:commandline");
+    for (const auto& word :
+         {std::string("-netdev"), "stream,id=passt0,server=off,addr.type=unix,addr.path=" + path})
+      add(command_line, "qemu:arg", {{"value", word}});
+    auto device = add(add(domain_, "qemu:override"), "qemu:device", {{"alias", "net0"}});
+    add(add(device, "qemu:frontend"), "qemu:property",
+        {{"name", "netdev"}, {"type", "string"}, {"value", "passt0"}});
+  }
+
   void size_and_processor() {
     const auto kib = plan_.memory_mib != 0 ? plan_.memory_mib * 1024 : memory_kib(image_.child("memory"));
     add(domain_, "memory", {{"unit", "KiB"}}, std::to_string(kib));
@@ -244,6 +263,7 @@ class JobDomainBuilder {
     auto type = attribute(from, "type", "user");
     if (plan_.network == NetworkMode::user) type = "user";
     if (plan_.network == NetworkMode::named) type = "network";
+    user_network_from_socket_ = type == "user" && !plan_.user_network_socket.empty();
     auto node = add(devices_, "interface", {{"type", type}});
     add(node, "mac", {{"address", plan_.name.mac_address()}});
     if (plan_.network == NetworkMode::named) {
@@ -291,6 +311,7 @@ class JobDomainBuilder {
   xml_document document_;
   xml_node domain_;
   xml_node devices_;
+  bool user_network_from_socket_ = false;
 };
 
 }  // namespace
@@ -443,10 +464,31 @@ std::optional<std::uint16_t> port_in_usernet(std::string_view answer, std::uint1
   return std::nullopt;
 }
 
-std::int64_t expiry_in_metadata(std::string_view element) {
+std::optional<QemuAccount> account_in_capabilities(std::string_view xml) {
   xml_document document;
-  if (!document.load_buffer(element.data(), element.size())) return 0;
-  return document.document_element().attribute("expires").as_llong();
+  if (!document.load_buffer(xml.data(), xml.size())) return std::nullopt;
+  for (const auto& model : document.document_element().child("host").children("secmodel")) {
+    if (model.child("model").text().as_string() != std::string_view("dac")) continue;
+    // "+64055:+64055"
+    const auto parts = split(model.child("baselabel").text().as_string(), ':');
+    if (parts.size() != 2 || !parts[0].starts_with('+') || !parts[1].starts_with('+')) continue;
+    const auto uid = parse_number(std::string_view(parts[0]).substr(1));
+    const auto gid = parse_number(std::string_view(parts[1]).substr(1));
+    if (uid && gid) return QemuAccount{.uid = static_cast<uid_t>(*uid), .gid = static_cast<gid_t>(*gid)};
+  }
+  return std::nullopt;
+}
+
+JobDomain job_in_metadata(std::string_view element) {
+  xml_document document;
+  if (!document.load_buffer(element.data(), element.size())) return {};
+  const auto node = document.document_element();
+  JobDomain job{.folder = attribute(node, "folder")};
+  if (node.attribute("expires"))
+    job.expires = Moment{.unix_seconds = node.attribute("expires").as_llong(),
+                         .boot = attribute(node, "boot"),
+                         .uptime = node.attribute("expires-uptime").as_llong()};
+  return job;
 }
 
 VirtType usable_virt_type(bool kvm_offered, const std::string& architecture, std::string_view cpuinfo) {

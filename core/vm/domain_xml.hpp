@@ -17,7 +17,8 @@ namespace sarde {
 // foreign text: a job's VM is built anew from the few values that it may decide, and nothing else of it is
 // copied.
 
-/// The XML namespace of the metadata on a job's domain: <job xmlns="…" id=… expires=…/>.
+/// The XML namespace of the metadata on a job's domain: <job xmlns="…" id=… expires=… boot=…
+/// expires-uptime=… folder=…/> (see Moment and JobDomain).
 inline constexpr auto job_metadata_uri = "urn:sarde-executor:job:1";
 
 enum class VirtType { kvm, qemu };
@@ -55,10 +56,12 @@ struct JobDomainPlan {
   VmName name;
   std::string job_id;
   std::string title;         ///< for people: may hold any text
-  std::int64_t expires = 0;  ///< seconds since 1970
+  std::filesystem::path folder = {};  ///< the job's
+  Moment expires = {};  ///< when nobody can need the VM any more
   VirtType virt_type = VirtType::qemu;
   NetworkMode network = NetworkMode::user;
   std::string network_name;                    ///< for NetworkMode::named
+  std::filesystem::path user_network_socket = {};  ///< passt's, if the user-mode network is to come from it
   std::map<std::string, DiskFile> disk_files;  ///< by the image's bare name
   std::filesystem::path console_log;
   std::filesystem::path nvram;   ///< where UEFI variables go, if the image boots by UEFI
@@ -105,8 +108,11 @@ std::vector<std::string> disk_targets(std::string_view xml);
 /// The port of 127.0.0.1 that QEMU's `info usernet` shows as forwarded to `guest_port`.
 std::optional<std::uint16_t> port_in_usernet(std::string_view answer, std::uint16_t guest_port);
 
-/// From the metadata element of a job's domain; 0 if it does not say.
-std::int64_t expiry_in_metadata(std::string_view element);
+/// The account of libvirt's DAC driver (formatcaps.html, secmodel); nothing if it has none, as in a session.
+std::optional<QemuAccount> account_in_capabilities(std::string_view xml);
+
+/// What the metadata element of a job's domain says; its name and UUID are for the caller to add.
+JobDomain job_in_metadata(std::string_view element);
 
 /// `auto` in the settings: KVM if libvirt offers it for the architecture and, on x86, the processor has vmx
 /// or svm (a /dev/kvm without them is an emulation in which guests hang). `cpuinfo` is /proc/cpuinfo's text.

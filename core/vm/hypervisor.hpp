@@ -6,7 +6,10 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
+
+#include "core/system/clock.hpp"
 
 namespace sarde {
 
@@ -15,9 +18,10 @@ enum class DomainState { running, stopped, gone };
 
 /// A domain that carries our metadata: a job's VM.
 struct JobDomain {
-  std::string name;
-  std::string uuid;
-  std::int64_t expires = 0;  ///< seconds since 1970; 0: unsaid
+  std::string name = {};
+  std::string uuid = {};
+  std::optional<Moment> expires = {};
+  std::filesystem::path folder = {};  ///< the job's; empty: unsaid
 };
 
 /// The files that a domain's definition names: disks, their backing files, NVRAM.
@@ -36,6 +40,12 @@ struct DiskCopy {
 /// Whether the guest's file systems were frozen at the moment that a copy shows; `still_frozen`: and could
 /// not be thawed again.
 enum class GuestFileSystems { frozen, running, still_frozen };
+
+/// Who QEMU runs as.
+struct QemuAccount {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
 
 /// The machine virtualisation of one libvirt connection, in our own words. Calls block until libvirt has
 /// answered; they throw Error, the host's fault, when it cannot be asked or refuses.
@@ -90,6 +100,10 @@ class Hypervisor {
 
   /// Does libvirt offer KVM for guests of this architecture (libvirt's name)?
   virtual bool offers_kvm(const std::string& architecture) = 0;
+
+  /// Who must be able to connect to a socket that a domain is to have its network from; nothing if QEMU cannot
+  /// do that (before 7.2), or runs elsewhere.
+  virtual std::optional<QemuAccount> account_for_sockets() = 0;
 
   /// Does it run on this machine, so that its files are ours?
   virtual bool is_local() = 0;

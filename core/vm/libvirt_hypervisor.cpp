@@ -3,6 +3,7 @@
 #include <memory>
 #include <span>
 #include <thread>
+#include <unistd.h>
 
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
@@ -184,9 +185,9 @@ class LibvirtHypervisor final : public Hypervisor {
       const CText metadata(
           virDomainGetMetadata(domain.get(), VIR_DOMAIN_METADATA_ELEMENT, job_metadata_uri, 0));
       if (!metadata) continue;  // not a job's, or gone since
-      jobs.push_back({.name = virDomainGetName(domain.get()),
-                      .uuid = uuid_of(domain),
-                      .expires = expiry_in_metadata(metadata.get())});
+      jobs.push_back(job_in_metadata(metadata.get()));
+      jobs.back().name = virDomainGetName(domain.get());
+      jobs.back().uuid = uuid_of(domain);
     }
     return jobs;
   }
@@ -276,6 +277,17 @@ class LibvirtHypervisor final : public Hypervisor {
     const CText capabilities(
         virConnectGetDomainCapabilities(connection_.get(), nullptr, architecture.c_str(), nullptr, "kvm", 0));
     return capabilities != nullptr;
+  }
+
+  std::optional<QemuAccount> account_for_sockets() override {
+    constexpr unsigned long stream_since = 7'002'000;
+    unsigned long version = 0;
+    if (virConnectGetVersion(connection_.get(), &version) != 0) fail_libvirt("ask for QEMU's version");
+    if (version < stream_since || !is_local()) return std::nullopt;
+    const auto capabilities =
+        taken(virConnectGetCapabilities(connection_.get()), "ask libvirt for its capabilities");
+    return account_in_capabilities(capabilities)
+        .value_or(QemuAccount{.uid = ::geteuid(), .gid = ::getegid()});
   }
 
   bool is_local() override {

@@ -3,6 +3,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
+#include "core/vm/passt.hpp"
 
 namespace sarde {
 
@@ -33,6 +34,7 @@ void JobResources::take_down() const {
       vm_is_gone = true;
     });
   }
+  attempt("end the VM's network", [&] { stop_passt(folder_.network()); });
   // The folder names the VM that may still run: it stays until somebody has taken that down.
   if (vm_is_gone) attempt("remove the job's files", [&] { remove_if_there(folder_.path()); });
   attempt.finish();

@@ -6,6 +6,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/registry_auth.hpp"
+#include "core/job/job_environment.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/domain_policy.hpp"
 #include "executor/stages/leftovers.hpp"
@@ -46,14 +47,14 @@ void PrepareStage::run(const Job& job) {
 
 void PrepareStage::bring_up(const Job& job) {
   const auto start = parts_.clock.now();
-  resources_.folder().create();
-  const auto lock = resources_.folder().try_lock();
-  if (!lock) throw Error("prepare " + resources_.name().text() + ": another prepare of this job is at work");
+  const auto lock = within("prepare " + resources_.name().text(), [&] {
+    return resources_.folder().create(owner_of_job(parts_.environment));
+  });
   const auto [image, disks] = obtain_image(job);
   parts_.images.mark_used(image);
   refuse_what_reaches_for_the_host(image);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
-  const auto network = choose_network(domain);
+  auto network = choose_network(domain);
   start_vm(image, domain, make_overlays(domain, disks), job, network);
   try {
     log_in(reach(image, network));
@@ -185,10 +186,31 @@ JobDomainPlan PrepareStage::make_overlays(const ImageDomain& domain, const Unpac
 
 PrepareStage::Network PrepareStage::choose_network(const ImageDomain& domain) const {
   auto name = parts_.settings.network;
-  if (name.empty()) name = parts_.settings.connect.find("/session") != std::string::npos ? "user" : "image";
-  if (name == "user") return {.mode = NetworkMode::user, .is_user = true};
+  // libvirt's own network has ports that can be isolated, and firewall rules; an image does not choose.
+  if (name.empty()) name = parts_.settings.connect.find("/session") != std::string::npos ? "user" : "default";
+  if (name == "user" || name == "passt" || name == "slirp") return {.mode = NetworkMode::user, .is_user = true};
   if (name == "image") return {.mode = NetworkMode::image, .is_user = domain.has_user_network};
-  return {.mode = NetworkMode::named, .is_user = false};
+  return {.mode = NetworkMode::named, .name = name};
+}
+
+/// passt, if it is not to be QEMU's built-in network, or has to be for want of passt.
+std::optional<PasstNetwork> PrepareStage::open_user_network(std::uint16_t guest_port) {
+  const auto& wanted = parts_.settings.network;
+  if (wanted == "slirp") return std::nullopt;
+  try {
+    const auto account = parts_.hypervisor().account_for_sockets();
+    if (!account) throw Error("QEMU is older than 7.2, or on another machine");
+    return start_passt({.folder = resources_.folder().network(), .guest_port = guest_port, .qemu = *account},
+                       parts_.environment, parts_.clock, parts_.cancellation);
+  } catch (const Cancelled&) {
+    throw;
+  } catch (const Error& error) {
+    if (wanted == "passt") throw Error(std::string("make the VM's network with passt: ") + error.what());
+    parts_.reporter.warn(std::string("WARNING: the VM reaches what listens on this host's 127.0.0.1 (as "
+                                     "10.0.2.2), for passt cannot make its network: ") +
+                         error.what());
+    return std::nullopt;
+  }
 }
 
 VirtType PrepareStage::choose_virt_type(const std::string& architecture) {
@@ -204,14 +226,15 @@ VirtType PrepareStage::choose_virt_type(const std::string& architecture) {
 }
 
 void PrepareStage::start_vm(const StoredImage& image, const ImageDomain& domain, JobDomainPlan plan,
-                            const Job& job, const Network& network) {
+                            const Job& job, Network& network) {
   const auto start = parts_.clock.now();
   plan.job_id = job.id;
   plan.title = "GitLab job " + job.id + (job.project.empty() ? "" : " of " + job.project) + ", image " +
                image.reference.text();
-  plan.expires = parts_.clock.unix_seconds() + (job.timeout + expiry_margin).count();
+  plan.expires = parts_.clock.moment().after(job.timeout + expiry_margin);
   plan.network = network.mode;
-  plan.network_name = parts_.settings.network;
+  plan.network_name = network.name;
+  plan.folder = resources_.folder().path();
   plan.console_log = resources_.folder().console_log();
   plan.nvram = resources_.folder().nvram();
   plan.memory_mib = parts_.settings.memory_mib;
@@ -219,6 +242,8 @@ void PrepareStage::start_vm(const StoredImage& image, const ImageDomain& domain,
   // Once without libvirt, which is not asked for anything on behalf of an image that is to be refused.
   static_cast<void>(build_job_domain(image.domain_xml, plan));
   plan.virt_type = choose_virt_type(domain.architecture);
+  if (network.is_user) network.passt = open_user_network(guest_port_of(image));
+  if (network.passt) plan.user_network_socket = network.passt->socket;
   const auto built = build_job_domain(image.domain_xml, plan);
   if (!built.left_out.empty())
     parts_.reporter.detail("Left out of the image's domain: " + join(built.left_out, ", "));
@@ -234,14 +259,16 @@ void PrepareStage::start_vm(const StoredImage& image, const ImageDomain& domain,
   step("Started VM " + resources_.name().text(), start);
 }
 
+std::uint16_t PrepareStage::guest_port_of(const StoredImage& image) const {
+  return parts_.settings.ssh_port != 0 ? parts_.settings.ssh_port : image.vm_config.ssh_port.value_or(22);
+}
+
 JobRecord PrepareStage::reach(const StoredImage& image, const Network& network) {
   const auto start = parts_.clock.now();
   const auto& settings = parts_.settings;
   const auto& embedded = image.vm_config;
-  const std::uint16_t image_port = embedded.ssh_port.value_or(22);
-  const std::uint16_t guest_port = settings.ssh_port != 0 ? settings.ssh_port : image_port;
   JobRecord record{.address = "127.0.0.1",
-                   .port = guest_port,
+                   .port = guest_port_of(image),
                    .host_key = {},
                    .username = {},
                    .password = {},
@@ -255,8 +282,10 @@ JobRecord PrepareStage::reach(const StoredImage& image, const Network& network) 
   // everywhere.
   if (record.password.reveal() != record.username) parts_.reporter.mask(record.password.reveal());
   auto& hypervisor = parts_.hypervisor();
-  if (network.is_user) {
-    record.port = hypervisor.forward_port(resources_.name().text(), guest_port);
+  if (network.passt) {
+    record.port = network.passt->port;
+  } else if (network.is_user) {
+    record.port = hypervisor.forward_port(resources_.name().text(), record.port);
   } else {
     BootWait wait(resources_.name().text(), {.hypervisor = hypervisor,
                                              .clock = parts_.clock,

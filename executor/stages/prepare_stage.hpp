@@ -8,6 +8,7 @@
 #include "core/job/job.hpp"
 #include "core/system/environment.hpp"
 #include "core/vm/domain_xml.hpp"
+#include "core/vm/passt.hpp"
 #include "executor/stages/boot_wait.hpp"
 #include "executor/stages/job_resources.hpp"
 #include "executor/stages/reporter.hpp"
@@ -38,7 +39,9 @@ class PrepareStage {
  private:
   struct Network {
     NetworkMode mode;
-    bool is_user;  ///< QEMU's user-mode network: reached by a forwarded port
+    std::string name = {};               ///< of a libvirt network
+    bool is_user = false;                ///< a user-mode network: reached by a forwarded port
+    std::optional<PasstNetwork> passt = {};  ///< it, if it is not QEMU's built-in one
   };
 
   void discard_leftovers();
@@ -51,8 +54,10 @@ class PrepareStage {
   [[nodiscard]] std::string pull_policy(const Job& job) const;
   JobDomainPlan make_overlays(const ImageDomain& domain, const UnpackedImage& disks);
   void start_vm(const StoredImage& image, const ImageDomain& domain, JobDomainPlan plan, const Job& job,
-                const Network& network);
+                Network& network);
   [[nodiscard]] Network choose_network(const ImageDomain& domain) const;
+  std::optional<PasstNetwork> open_user_network(std::uint16_t guest_port);
+  [[nodiscard]] std::uint16_t guest_port_of(const StoredImage& image) const;
   [[nodiscard]] VirtType choose_virt_type(const std::string& architecture);
   JobRecord reach(const StoredImage& image, const Network& network);
   void log_in(JobRecord record);

@@ -30,7 +30,7 @@ TEST_CASE("libvirt: a domain starts, is listed as a job's, and goes") {
   REQUIRE(jobs.size() == 1);
   CHECK(jobs[0].name == "one");
   CHECK(jobs[0].uuid == uuid);
-  CHECK(jobs[0].expires == 99);
+  CHECK(jobs[0].expires->unix_seconds == 99);
   libvirt->destroy("one");
   CHECK(libvirt->state("one") == DomainState::gone);
   libvirt->destroy("one");

@@ -43,9 +43,10 @@ class LoopbackSshd {
   LoopbackSshd() : port_(free_port()) {
     run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "host").string()});
     run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "user").string()});
+    // SHLVL: a deep bash reads no .bashrc, whatever this account has in its own.
     std::ofstream(folder_ / "config")
         << "Port " << port_ << "\nListenAddress 127.0.0.1\nListenAddress ::1\nHostKey "
-        << (folder_ / "host").string() << "\nPidFile none\n"
+        << (folder_ / "host").string() << "\nPidFile none\nSetEnv SHLVL=9\n"
         << "AuthorizedKeysFile " << (folder_ / "user.pub").string()
         << "\nPasswordAuthentication no\nUsePAM no\n"
         << "KbdInteractiveAuthentication no\nStrictModes no\nMaxStartups 100\nPermitRootLogin yes\n";

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -12,9 +13,13 @@ from fake_runner import bash_script
 from test_images import define, domain, undefined  # noqa: F401: a fixture
 
 
-def age(path, seconds=100):
-    then = time.time() - seconds
-    os.utime(path, (then, then))
+def metadata(name, element):
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "metadata", name, "urn:sarde-executor:job:1", "--key", "sarde", "--set", element], check=True)
+
+
+def passt_of(folder):
+    found = subprocess.run(["pgrep", "-f", f"passt.*{folder}/network"], capture_output=True, text=True)
+    return found.stdout.split()
 
 
 def start_and_kill_prepare(place, job, until):
@@ -34,13 +39,53 @@ def test_a_prepare_that_was_killed_leaves_nothing_after_gc(place, small_image):
         job.config()
         folder = start_and_kill_prepare(place, job, "Started VM")
         assert place.domains() == [folder.name]
-        assert place.run("gc").stdout == ""  # too young: it might be about to take its lock
-        age(folder)
+        assert passt_of(folder)
         dry = place.run("gc", "--dry-run", "--json")
         assert json.loads(dry.stdout)["jobs"] == [folder.name] and place.domains() == [folder.name]
         said = place.run("gc")
         assert said.stdout == f"{folder.name}\n" and "its prepare was killed" in said.stderr
         place.assert_nothing_left()
+        assert not passt_of(folder)
+
+
+RUNNER = """
+import json, sys, time
+sys.path.insert(0, sys.argv[1])
+from fake_runner import FakeRunner
+import os
+job = FakeRunner(sys.argv[2], os.environ).job(job_id=int(sys.argv[3]), image=sys.argv[4])
+assert job.prepare(), job.result.text
+print(job.settings["hostname"], job.response_file, flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_job_of_a_runner_that_is_gone(place, small_image):
+    """The runner dies, or throws the job's files away without a cleanup that came to its end: a VM lives on, until the next gc."""
+    arguments = ["/usr/bin/python3", "-c", RUNNER, pathlib.Path(__file__).parents[1] / "support", place.program]
+    environment = place.environment | {"SARDE_PULL_POLICY": "if-not-present"}
+    with subprocess.Popen([*arguments, "604", small_image], env=environment, stdout=subprocess.PIPE, text=True) as dies, \
+         subprocess.Popen([*arguments, "605", small_image], env=environment, stdout=subprocess.PIPE, text=True) as forgets:
+        first, _ = dies.stdout.readline().split()
+        second, response_file = forgets.stdout.readline().split()
+        assert place.run("gc").stdout == "" and sorted(place.domains()) == sorted([first, second])
+        dies.kill()
+        dies.wait()
+        assert "its runner is gone" in place.run("gc").stderr and place.domains() == [second]
+        os.unlink(response_file)
+        assert "its runner is done with it" in place.run("gc").stderr
+        place.assert_nothing_left()
+        assert not passt_of(place.jobs / first) and not passt_of(place.jobs / second)
+        forgets.kill()
+
+
+def test_a_vm_whose_folder_is_gone(place, small_image):
+    with place.runner().job(job_id=606, image=small_image) as job:
+        assert job.prepare(), job.result.text
+        folder = place.jobs / job.settings["hostname"]
+        shutil.rmtree(folder)
+        assert "its folder is gone" in place.run("gc").stderr
+        assert place.domains() == []
 
 
 def test_gc_and_jobs_that_run(place, small_image, tmp_path, undefined):  # noqa: F811
@@ -52,10 +97,14 @@ def test_gc_and_jobs_that_run(place, small_image, tmp_path, undefined):  # noqa:
     with place.runner().job(job_id=602, image=small_image) as job:
         assert job.prepare(), job.result.text
         folder = place.jobs / job.settings["hostname"]
-        age(folder, 100000)
+        then = time.time() - 100000
+        os.utime(folder, (then, then))
+        # The date has been set to years later since: the uptime tells.
+        uptime, boot = int(float(pathlib.Path("/proc/uptime").read_text().split()[0])), pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        metadata(folder.name, f"<job id='602' expires='1' boot='{boot}' expires-uptime='{uptime + 1000}' folder='{folder}'/>")
         assert place.run("gc").stdout == ""
         assert job.run_script(bash_script("echo still here")).code == 0
-        subprocess.run(["virsh", "-q", "-c", "qemu:///session", "metadata", folder.name, "urn:sarde-executor:job:1", "--key", "sarde", "--set", "<job id='602' expires='1'/>"], check=True)
+        metadata(folder.name, f"<job id='602' expires='{int(time.time()) + 100000}' boot='{boot}' expires-uptime='{uptime - 1}' folder='{folder}'/>")
         # The next job's prepare does it, too.
         with place.runner().job(job_id=603, image=small_image) as other:
             assert other.prepare(), other.result.text
@@ -63,7 +112,8 @@ def test_gc_and_jobs_that_run(place, small_image, tmp_path, undefined):  # noqa:
             assert place.domains() == [other.settings["hostname"]]
             other_folder = place.jobs / other.settings["hostname"]
             subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", other.settings["hostname"]], check=True)
-            age(other_folder)
+            assert place.run("gc").stdout == ""  # its runner will clean up
+            (other_folder / "owner").unlink()
             assert "its VM is gone" in place.run("gc").stderr
     place.assert_nothing_left()
     assert subprocess.run(["virsh", "-q", "-c", "qemu:///session", "domstate", "somebody-elses"], capture_output=True, text=True).stdout.strip() == "running"

@@ -9,7 +9,9 @@ class FakeClock final : public Clock {
  public:
   [[nodiscard]] TimePoint now() const override { return now_; }
 
-  [[nodiscard]] std::int64_t unix_seconds() const override { return 1'700'000'000; }
+  Moment date{.unix_seconds = 1'700'000'000, .boot = "this-boot", .uptime = 1000};
+
+  [[nodiscard]] Moment moment() const override { return date; }
 
   void sleep(std::chrono::milliseconds duration, Cancellation& cancellation) override {
     cancellation.check();

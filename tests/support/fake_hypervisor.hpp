@@ -65,6 +65,8 @@ class FakeHypervisor final : public Hypervisor {
 
   bool offers_kvm(const std::string& /*architecture*/) override { return false; }
 
+  std::optional<QemuAccount> account_for_sockets() override { return std::nullopt; }
+
   bool is_local() override { return true; }
 };
 

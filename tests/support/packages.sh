@@ -1,7 +1,7 @@
 # Debian packages, by what needs them. Sourced by examples/quickstart and tests/run.
 packages_build=(ccache cmake g++ libcli11-dev libdeflate-dev libfmt-dev libisal-dev libpugixml-dev libssh-dev libssl-dev libtomlplusplus-dev libvirt-dev
   ninja-build nlohmann-json3-dev pkg-config)
-packages_run=(skopeo qemu-utils qemu-system-x86 libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
+packages_run=(skopeo qemu-utils qemu-system-x86 passt libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 packages_guest=(busybox-static fakeroot fdisk e2fsprogs grub-common grub-pc-bin openssl)
 packages_demo=(docker-registry python3)
 packages_test=(doctest-dev zlib1g-dev gnupg xfsprogs python3-pytest openssh-server openssh-client dnsmasq-base iproute2 procps hyperfine

@@ -40,7 +40,8 @@ JobDomainPlan plan_with(NetworkMode network) {
   return {.name = VmName::of_job("7", "x"),
           .job_id = "7",
           .title = "job <7> & \"co\"\nsecond line",
-          .expires = 99,
+          .folder = "/jobs/sarde-7",
+          .expires = {.unix_seconds = 99, .boot = "b", .uptime = 9},
           .virt_type = VirtType::qemu,
           .network = network,
           .network_name = "default",
@@ -71,7 +72,7 @@ TEST_CASE("domain xml: a job's VM is built anew, and nothing of the host gets in
   CHECK(has(built.xml, "<source file=\"/jobs/overlay\""));
   CHECK(has(built.xml, "<interface type=\"user\">"));
   CHECK(has(built.xml, "<model type=\"e1000\""));
-  CHECK(has(built.xml, "id=\"7\" expires=\"99\""));
+  CHECK(has(built.xml, "id=\"7\" expires=\"99\" boot=\"b\" expires-uptime=\"9\" folder=\"/jobs/sarde-7\""));
   CHECK(has(built.xml, "<boot dev=\"hd\""));
   CHECK(built.left_out == std::vector<std::string>{"hostdev", "filesystem"});
 }

@@ -79,10 +79,10 @@ TEST_CASE("job resources: the folder stays until the VM is gone for sure") {
                                [&]() -> Hypervisor& { return hypervisor; });
   CHECK_FALSE(resources.are_there());
   resources.take_down();
-  resources.folder().create();
+  static_cast<void>(resources.folder().create({}));
   resources.take_down();  // no VM was started yet: libvirt is not asked
   CHECK_FALSE(resources.are_there());
-  resources.folder().create();
+  static_cast<void>(resources.folder().create({}));
   resources.folder().expect_vm();
   hypervisor.running.insert(name.text());
   hypervisor.refuses_to_destroy = true;
@@ -99,7 +99,7 @@ TEST_CASE("job record: what prepare writes run reads, and nobody else may") {
   const sarde::testing::TestFolder folder;
   const JobFolder job(folder / "j");
   CHECK_FALSE(job.read());
-  job.create();
+  static_cast<void>(job.create({}));
   job.write({.address = "::1",
              .port = 22,
              .host_key = "ssh-ed25519 AAAA",

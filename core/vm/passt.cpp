@@ -1,0 +1,121 @@
+#include "core/vm/passt.hpp"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <cerrno>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <thread>
+#include <unistd.h>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/foundation/unique_fd.hpp"
+#include "core/system/files.hpp"
+#include "core/system/subprocess.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr auto socket_name = "qemu.sock";
+constexpr auto pid_name = "passt.pid";
+constexpr auto log_name = "passt.log";
+constexpr std::size_t longest_socket_path = 107;  // unix(7)
+constexpr uid_t nobody = 65534;
+
+/// A port of 127.0.0.1 that is free now. Somebody else may be quicker to take it: passt tells.
+std::uint16_t free_port() {
+  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  socklen_t size = sizeof address;
+  if (!fd || ::bind(fd.get(), generic, size) != 0 || ::getsockname(fd.get(), generic, &size) != 0)
+    throw Error("find a free port: " + errno_text(errno));
+  return ntohs(address.sin_port);
+}
+
+/// The guest cannot use a resolver on the host's loopback (systemd-resolved's, say): then passt forwards to it
+/// what the guest asks of an address that stands for it.
+std::vector<std::string> resolver_options() {
+  const auto text = read_file_if_there("/etc/resolv.conf").value_or("");
+  for (const auto& line : split(text, '\n')) {
+    constexpr std::string_view key = "nameserver";
+    if (!line.starts_with(key)) continue;
+    const auto address = trimmed(std::string_view(line).substr(key.size()));
+    if (!address.starts_with("127.")) return {};
+    constexpr auto stand_in = "169.254.1.1";
+    return {"--dns", address, "--dns", stand_in, "--dns-forward", stand_in};
+  }
+  return {};
+}
+
+/// Its process, if that is one which was started with this socket.
+std::optional<pid_t> process_of(const fs::path& folder) {
+  const auto pid = parse_number(trimmed(read_file_if_there(folder / pid_name).value_or("")));
+  if (!pid || *pid <= 1 || *pid > 0x7fffffff) return std::nullopt;
+  std::string command;
+  try {
+    command = read_file_if_there("/proc/" + std::to_string(*pid) + "/cmdline").value_or("");
+  } catch (const Error&) {
+    return std::nullopt;  // it ended while it was read
+  }
+  const auto words = split(command, '\0');
+  const bool is_ours = std::ranges::find(words, (folder / socket_name).string()) != words.end();
+  return is_ours ? std::optional(static_cast<pid_t>(*pid)) : std::nullopt;
+}
+
+}  // namespace
+
+PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, Clock& clock,
+                         Cancellation& cancellation) {
+  const auto socket = plan.folder / socket_name;
+  if (socket.string().size() > longest_socket_path)
+    throw Error("the path of its socket is too long: " + socket.string());
+  const bool is_root = ::geteuid() == 0;
+  make_folders(plan.folder, is_root ? 0771 : 0711);
+  // Started by root passt first gives up root's rights, then becomes nobody: either makes files in there.
+  if (is_root && ::chown(plan.folder.c_str(), nobody, ::getegid()) != 0)
+    throw Error("give " + plan.folder.string() + " to passt: " + errno_text(errno));
+  const auto& variables = environment.all();
+  constexpr int most_tries = 5;
+  for (int tries = 1;; ++tries) {
+    const auto port = free_port();
+    Program passt{.argv = {"passt", "--one-off", "--no-map-gw", "--socket", socket.string(), "--pid",
+                           (plan.folder / pid_name).string(), "--log-file", (plan.folder / log_name).string(),
+                           "--tcp-ports", "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port),
+                           "--udp-ports", "none"},
+                  .environment = {variables.begin(), variables.end()}};
+    for (const auto& option : resolver_options()) passt.argv.push_back(option);
+    constexpr std::chrono::seconds enough(10);
+    const auto result = run_program(
+        passt, {.clock = clock, .cancellation = cancellation, .deadline = clock.now() + enough});
+    if (result.succeeded()) {
+      if (is_root && ::chown(socket.c_str(), plan.qemu.uid, plan.qemu.gid) != 0)
+        throw Error("give " + socket.string() + " to QEMU: " + errno_text(errno));
+      return {.socket = socket, .port = port};
+    }
+    const auto why = printable_tail(result.errors, 1);
+    const bool was_taken = why.find("Failed to bind") != std::string::npos;
+    if (!was_taken || tries == most_tries) throw Error("passt says " + quote(why));
+  }
+}
+
+void stop_passt(const fs::path& folder) {
+  constexpr std::chrono::milliseconds pause(20);
+  constexpr int patience = 150;
+  for (int i = 0; i < patience; ++i) {
+    const auto pid = process_of(folder);
+    if (!pid) return;
+    ::kill(*pid, i == 0 ? SIGTERM : SIGKILL);
+    std::this_thread::sleep_for(pause);
+  }
+  throw Error("end passt in " + folder.string() + ": it does not end");
+}
+
+}  // namespace sarde
