@@ -9,7 +9,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 
 from fake_runner import FakeRunner, bash_script  # noqa: E402
-from test_network import NETWORK  # noqa: E402
+from test_network import NETWORK, greeter, reaches  # noqa: E402
 
 
 def virsh(*arguments):
@@ -41,6 +41,10 @@ def main(program, guest):
             assert one.run_script(bash_script(reach.format("192.168.222.1"))).stdout == b"reached\n"
             # one job's guest does not reach another's on the same bridge
             assert one.run_script(bash_script(reach.format(addresses[1]))).stdout == b"not reached\n"
+            # nor what listens on the host's loopback, by any of its addresses
+            with greeter() as port:
+                for address in ("192.168.222.1", "127.0.0.1", "10.0.2.2"):
+                    assert not reaches(one, address, port), address
             names = virsh("list", "--name").split()
             virsh("destroy", one.settings["hostname"])
             late = one.run_script(bash_script("true"), "upload_artifacts_on_failure")
