@@ -26,6 +26,10 @@ std::string in_our_terms(const OptionRule& rule, const std::string& value) {
     if (const auto number = parse_number(value)) return std::to_string(*number + 1);
     if (value.starts_with('-') && parse_number(value.substr(1))) return "0";
   }
+  // It takes fractions of seconds, and its words in any case.
+  if (rule.kind == ValueKind::seconds && value.find('.') != std::string::npos)
+    return parse_number(value.substr(0, value.find('.'))) == 0U ? "1" : value.substr(0, value.find('.'));
+  if (!rule.choices.empty()) return lowered(value);
   return value;
 }
 
@@ -64,6 +68,13 @@ class IniSettingsReader {
     for (const auto& [key, text, line] : section.values) {
       auto name = key;
       std::ranges::replace(name, '_', '-');
+      // sardinecake counts these; ours is one number.
+      if (name == "verbose" || name == "quiet") {
+        const auto count = parse_number(text).value_or(text.empty() || in_our_terms(*find_rule("no-run"), text) == "true" ? 1 : 0);
+        const auto level = name == "verbose" ? 1 + count : 1 - std::min<std::uint64_t>(count, 1);
+        values["verbosity"] = {.items = {std::to_string(level)}, .origin = path_ + ", line " + std::to_string(line)};
+        continue;
+      }
       const auto* rule = find_rule(name);
       if (rule == nullptr) {
         note(line, "there is no option " + quote(key) + ": it is left out");

@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
 #include "executor/version.hpp"
 
 namespace sarde {
@@ -167,7 +168,7 @@ class CommandLine {
   void add_option(CLI::App& app, std::string_view name) {
     const auto& rule = *find_rule(name);
     const auto take = [this, &rule](const std::string& text) {
-      OptionValue value{.items = {text}, .origin = "command line"};
+      OptionValue value{.items = {rule.choices.empty() ? text : lowered(text)}, .origin = "command line"};
       try {
         check_value(rule, value);
       } catch (const Error& error) {

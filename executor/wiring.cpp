@@ -186,11 +186,15 @@ class Wiring {
     return 0;
   }
 
-  /// Where commands and stages read different files of sardinecake's, jobs may be elsewhere.
-  [[nodiscard]] std::vector<fs::path> jobsdirs() const {
+  /// Commands and stages may read different files: sardinecake's.
+  [[nodiscard]] SettingsSources sources_of_stages() const {
     auto sources = sources_;
     sources.file = read_settings_files(environment_, command_names(), SettingsUser::job_stage).file;
-    const auto of_stages = resolve_settings(sources, environment_, is_root()).jobsdir;
+    return sources;
+  }
+
+  [[nodiscard]] std::vector<fs::path> jobsdirs() const {
+    const auto of_stages = resolve_settings(sources_of_stages(), environment_, is_root()).jobsdir;
     if (of_stages == settings_.jobsdir) return {settings_.jobsdir};
     return {settings_.jobsdir, of_stages};
   }
@@ -241,7 +245,11 @@ class Wiring {
       if (argument(1).empty()) throw Error(Blame::job, "settings convert: say the INI file");
       return convert_settings(argument(1), command_names());
     }
-    auto sources = sources_;
+    if (!argument(1).empty())
+      throw Error(Blame::job, "settings: " + quote(argument(0)) + " and then " + quote(argument(1)) +
+                                  ": only 'settings convert FILE.ini' takes two words");
+    // For jobs on an image the files count that the stages read, which may be other ones.
+    auto sources = argument(0).empty() ? sources_ : sources_of_stages();
     sources.image = argument(0);
     return show_settings(effective_values(sources, environment_, is_root()), settings_.call.json);
   }

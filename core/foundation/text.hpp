@@ -17,6 +17,9 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 /// Without white space (space, tab, CR, LF) at both ends.
 std::string trimmed(std::string_view text);
 
+/// ASCII letters in lower case.
+std::string lowered(std::string_view text);
+
 /// Foreign text for a message: in single quotes, control characters and bytes over 126 as \xNN, cut to
 /// `longest` bytes.
 std::string quote(std::string_view text, std::size_t longest = 200);

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t usual_layer = 16 * member_size;
 constexpr std::uint64_t most_layers = 900;
+constexpr std::size_t most_chunks = 10'000;  ///< a manifest that names them all has 2 MB; registries take 4
 
 /// Uncompressed bytes in a layer.
 std::uint64_t layer_span(std::uint64_t file_size) {
@@ -61,6 +62,9 @@ class ChunkWriter {
 
   void cut() {
     if (blob_.size() == 0) return;
+    if (chunks_.size() == most_chunks)
+      throw Error(Blame::job, "the disk would be cut into more than " + std::to_string(most_chunks) +
+                                  " layers; give a larger --chunksize");
     const auto number = chunks_.empty() ? "" : ";chunk=" + std::to_string(chunks_.size());
     chunks_.push_back(blob_.keep(media_type_ + number));
     blob_ = layout_.incoming_blob();

@@ -109,6 +109,9 @@ class ImageStore {
   /// The layout that the image's repository has or will have.
   [[nodiscard]] OciLayout layout_of(const ImageReference& reference) const;
 
+  /// Where it is in the cache; nothing if it is not. Looks at the index only.
+  [[nodiscard]] std::optional<std::pair<OciLayout, IndexEntry>> find(const ImageReference& reference) const;
+
   /// Is it in the cache? Looks at the index only.
   [[nodiscard]] bool has(const ImageReference& reference) const;
 
@@ -173,7 +176,6 @@ class ImageStore {
   [[nodiscard]] FileLock::Waiting waiting(const std::string& what) const;
   [[nodiscard]] static StoredImage read(const ImageReference& reference, const OciLayout& layout,
                                         const IndexEntry& entry);
-  [[nodiscard]] std::optional<std::pair<OciLayout, IndexEntry>> find(const ImageReference& reference) const;
   [[nodiscard]] UnpackedImage adopt(const StoredImage& image, const std::filesystem::path& folder) const;
   [[nodiscard]] KnownSpans known_spans() const;
   [[nodiscard]] std::string folder_for(const ObtainRequest& request, const std::string& base_name) const;

@@ -155,13 +155,15 @@ class SkopeoRegistry final : public Registry {
   void push(const OciLayout& from, const Descriptor& manifest, const ImageReference& to,
             const RegistryAccess& access) override {
     const auto folder = temporary_folder("push");
+    std::uint64_t total = manifest.size;
+    for (const auto& blob : parse_manifest(from.read_blob(manifest), "the manifest").layers) total += blob.size;
     write_single_index(folder.path(), {.manifest = manifest, .tag = "image"});
     copy("push to " + quote(to.text()),
          joined({"--src-shared-blob-dir", (from.folder() / "blobs").string()},
                 tls("--dest-tls-verify", to.registry())),
          "oci:" + folder.path().string() + ":image", "docker://" + to.transport_text(), access,
          [&](const RunningProgram& skopeo) {
-           if (access.progress) access.progress(bytes_read_by(skopeo.pid), 0);
+           if (access.progress) access.progress(std::min(bytes_read_by(skopeo.pid), total), total);
          });
   }
 
@@ -295,11 +297,9 @@ class SkopeoRegistry final : public Registry {
 
 Error explain_skopeo_failure(const std::string& doing, std::string_view errors) {
   const auto cause = cause_in(errors);
-  auto lowered = cause;
-  std::ranges::transform(lowered, lowered.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto text = lowered(cause);
   for (const auto& meaning : meanings) {
-    if (lowered.find(meaning.fragment) == std::string::npos) continue;
+    if (text.find(meaning.fragment) == std::string::npos) continue;
     return {meaning.blame,
             doing + ": " + std::string(meaning.sentence) + " (skopeo: " + quote(cause, 600) + ")"};
   }

@@ -405,8 +405,33 @@ std::vector<std::filesystem::path> files_of_domain(std::string_view xml) {
   const auto domain = document.document_element();
   std::vector<std::filesystem::path> files;
   for (const auto& disk : domain.child("devices").children("disk")) collect_files(disk, files);
-  if (const auto nvram = domain.child("os").child("nvram")) files.emplace_back(nvram.text().as_string());
   return files;
+}
+
+std::vector<std::filesystem::path> written_files_of_domain(std::string_view xml) {
+  xml_document document;
+  parse(document, xml, "a VM's definition");
+  std::vector<std::filesystem::path> files;
+  for (const auto& disk : file_disks(document.document_element())) {
+    const auto one = disk_of(disk);
+    if (!one.read_only && one.device != "cdrom") files.emplace_back(one.file);
+  }
+  return files;
+}
+
+std::vector<std::string> disks_not_in_files(std::string_view xml) {
+  xml_document document;
+  parse(document, xml, "a VM's definition");
+  const auto domain = document.document_element();
+  const auto in_files = file_disks(domain);
+  std::vector<std::string> others;
+  for (const auto& disk : domain.child("devices").children("disk")) {
+    const bool is_empty = !disk.child("source");
+    if (is_empty || std::ranges::find(in_files, disk) != in_files.end()) continue;
+    others.push_back(attribute(disk.child("target"), "dev") + " (" + attribute(disk, "device", "disk") +
+                     " of type " + attribute(disk, "type") + ")");
+  }
+  return others;
 }
 
 std::vector<VolumeName> volumes_of_domain(std::string_view xml) {

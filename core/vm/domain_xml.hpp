@@ -88,8 +88,14 @@ std::string domain_for_export(std::string_view xml, const std::map<std::string, 
 std::string domain_to_define(std::string_view xml, const std::string& name,
                              const std::map<std::string, DiskFile>& files);
 
-/// Files and devices that a domain's definition names: disks with their backing chains, NVRAM.
+/// Files and devices that a domain's definition names: disks with their backing chains.
 std::vector<std::filesystem::path> files_of_domain(std::string_view xml);
+
+/// The files that a domain writes to while it runs.
+std::vector<std::filesystem::path> written_files_of_domain(std::string_view xml);
+
+/// Disks that are none in a file of this machine, each as people call it: "vdb (disk of type block)".
+std::vector<std::string> disks_not_in_files(std::string_view xml);
 
 /// A disk that is a volume of a storage pool.
 struct VolumeName {

@@ -24,10 +24,11 @@ struct JobDomain {
   std::filesystem::path folder = {};  ///< the job's; empty: unsaid
 };
 
-/// The files that a domain's definition names: disks, their backing files, NVRAM.
+/// The files that a domain's definition names.
 struct DomainFiles {
   std::string name;
-  std::vector<std::filesystem::path> files;
+  std::vector<std::filesystem::path> files = {};    ///< disks and their backing files
+  std::vector<std::filesystem::path> written = {};  ///< of them, those that it writes to just now
 };
 
 /// A disk of a running domain and the new file that gets what it holds.

@@ -234,13 +234,15 @@ class LibvirtHypervisor final : public Hypervisor {
   std::vector<DomainFiles> domain_files() override {
     std::vector<DomainFiles> all;
     for (const auto& domain : all_domains()) {
-      DomainFiles entry{.name = virDomainGetName(domain.get()), .files = {}};
+      DomainFiles entry{.name = virDomainGetName(domain.get())};
       for (const unsigned flags : {0U, static_cast<unsigned>(VIR_DOMAIN_XML_INACTIVE)}) {
         const CText xml(virDomainGetXMLDesc(domain.get(), flags));
         if (!xml) {
           if (last_error_is(VIR_ERR_NO_DOMAIN)) continue;
           fail_libvirt("read the definition of VM '" + entry.name + "'");
         }
+        const bool is_as_it_runs = flags == 0 && virDomainIsActive(domain.get()) == 1;
+        if (is_as_it_runs) entry.written = written_files_of_domain(xml.get());
         auto files = files_of_domain(xml.get());
         entry.files.insert(entry.files.end(), files.begin(), files.end());
         for (const auto& volume : volumes_of_domain(xml.get()))

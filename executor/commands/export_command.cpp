@@ -20,6 +20,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
+/// That it cannot be read is the fault of whoever named it.
+std::string read_named_file(const fs::path& file) {
+  try {
+    return read_file(file);
+  } catch (const Error& error) {
+    throw Error(Blame::job, std::string("export: ") + error.what());
+  }
+}
+
 /// What is to be exported: a definition, and the files that hold its disks.
 struct Source {
   std::string xml;
@@ -29,7 +38,7 @@ struct Source {
 };
 
 Source source_in_file(const fs::path& file) {
-  Source source{.xml = read_file(file), .domain = {}, .files = {}, .copies = {}};
+  Source source{.xml = read_named_file(file), .domain = {}, .files = {}, .copies = {}};
   source.domain = parse_domain(source.xml, file.string());
   for (const auto& disk : source.domain.disks)
     source.files[disk.file] = (file.parent_path() / disk.file).lexically_normal();
@@ -68,11 +77,47 @@ void copy_disks(const CommandParts& parts, const std::string& vm, Source& source
   }
 }
 
+/// What is left out here would be missing in every VM of the image.
+void refuse_other_disks(const Source& source, const std::string& what) {
+  const auto others = disks_not_in_files(source.xml);
+  if (!others.empty())
+    throw Error(Blame::job, "export " + what + ": only disks in files can be exported, not " + join(others, ", ") +
+                                "; detach them, or give a definition without them (--libvirtconfig)");
+}
+
+/// `file` is being written to by a VM that runs: what would be read is no disk of any moment.
+void refuse_files_in_use(const CommandParts& parts, const std::vector<ChainFile>& files) {
+  std::vector<DomainFiles> domains;
+  try {
+    domains = parts.hypervisor().domain_files();
+  } catch (const Cancelled&) {
+    throw;
+  } catch (const Error& error) {
+    parts.reporter.detail(std::string("Whether VMs write to the disks is not known: ") + error.what());
+  }
+  for (const auto& domain : domains) {
+    for (const auto& written : domain.written) {
+      const auto real = fs::weakly_canonical(written);
+      if (std::ranges::find(files, real, &ChainFile::path) != files.end())
+        throw Error(Blame::job, "export: VM " + quote(domain.name) + " is running and writes to " + real.string() +
+                                    "; shut it down first, or export that VM with --live");
+    }
+  }
+}
+
 Source source_of(const CommandParts& parts, const std::string& vm) {
-  if (!parts.settings.libvirtconfig.empty()) return source_in_file(parts.settings.libvirtconfig);
+  const auto& libvirtconfig = parts.settings.libvirtconfig;
+  if (!libvirtconfig.empty()) {
+    if (parts.settings.call.live)
+      throw Error(Blame::job, "export: --live copies the disks that libvirt has for the VM: leave --libvirtconfig out");
+    auto source = source_in_file(libvirtconfig);
+    refuse_other_disks(source, quote(libvirtconfig.string()));
+    return source;
+  }
   auto& hypervisor = parts.hypervisor();
   Source source{.xml = hypervisor.definition(vm), .domain = {}, .files = {}, .copies = {}};
   source.domain = parse_domain(source.xml, "the definition of VM '" + vm + "'");
+  refuse_other_disks(source, "VM " + quote(vm));
   for (const auto& disk : source.domain.disks) source.files[disk.file] = disk.file;
   if (hypervisor.state(vm) != DomainState::running) return source;
   if (!parts.settings.call.live) {
@@ -118,10 +163,12 @@ class Exporter {
   /// Under the layout's lock up to the end: what is not tagged yet, `prune` takes for stray.
   void run(const Source& source, const std::string& tag) {
     const auto files = image_files(tops_of(source));
+    refuse_files_in_use(parts_, files);
     config_.created = created_at(files);
     config_.architecture = go_architecture(source.domain.architecture);
     const auto lock = parts_.images.lock_blobs(layout_);
     add_small(domain_for_export(source.xml, names_in(files, source)), media_type::domain, "virsh dumpxml");
+    check_chunksize();
     if (!parts_.settings.vmconfig.empty()) add_vm_config();
     for (const auto& file : files) add_disk(file);
     const auto config = layout_.add_blob(to_text(config_), media_type::config);
@@ -131,6 +178,11 @@ class Exporter {
   }
 
  private:
+  /// Of a running VM's disk: its place is nobody's business.
+  [[nodiscard]] bool is_copy(const ChainFile& file) const {
+    return file.path.string().starts_with(parts_.images.ocidir().string());
+  }
+
   static std::map<std::string, std::string> names_in(const std::vector<ChainFile>& files,
                                                      const Source& source) {
     std::map<std::string, std::string> names;
@@ -147,8 +199,15 @@ class Exporter {
     config_.history.push_back(history);
   }
 
+  void check_chunksize() const {
+    constexpr std::uint64_t smallest = 64U << 10U;
+    const auto size = parts_.settings.chunksize;
+    if (size != 0 && size < smallest)
+      throw Error(Blame::job, "export: --chunksize " + size_text(size) + " is too small; 64 KiB is the least");
+  }
+
   void add_vm_config() {
-    const auto text = read_file(parts_.settings.vmconfig);
+    const auto text = read_named_file(parts_.settings.vmconfig);
     static_cast<void>(parse_vm_config(text, parts_.settings.vmconfig.string()));
     add_small(text, media_type::vm_config, "vm config");
   }
@@ -181,7 +240,7 @@ class Exporter {
     config_.history.push_back("gzip " + file.name);
     std::uint64_t compressed = 0;
     for (const auto& chunk : packed.chunks) compressed += chunk.size;
-    parts_.reporter.say("Packed " + file.path.string() + ": " + size_text(size) + " as " +
+    parts_.reporter.say("Packed " + (is_copy(file) ? file.name : file.path.string()) + ": " + size_text(size) + " as " +
                         size_text(compressed) + " in " + std::to_string(packed.chunks.size()) + " layer(s)" +
                         parts_.since(start));
   }
@@ -206,7 +265,7 @@ std::string export_image(const CommandParts& parts, const std::string& vm, const
     return container;
   }
   const auto& named = container.empty() ? call.tag : container;
-  const auto reference = ImageReference::parse(named.empty() ? vm : named);
+  const auto reference = ImageReference::parse(named.empty() ? lowered(vm) : named);
   if (reference.digest())
     throw Error(Blame::job, "export to " + quote(reference.text()) +
                                 ": an image gets its digest, it cannot be chosen; give a tag");

@@ -40,6 +40,7 @@ ImageUsers::ImageUsers(const CommandParts& parts, const std::vector<UnpackedFold
   for (const auto& domain : parts.hypervisor().domain_files()) {
     std::set<fs::path> files;
     for (const auto& file : domain.files) follow(file, files);
+    if (Digest::parse(domain.name)) note_base_vm(domain, folders);
     for (const auto& folder : folders) {
       const auto real = fs::weakly_canonical(folder.path);
       const bool uses =
@@ -56,6 +57,22 @@ ImageUsers::ImageUsers(const CommandParts& parts, const std::vector<UnpackedFold
     if (error && error != std::errc::no_such_file_or_directory)
       throw Error("look which jobs run, in " + jobsdir.string() + ": " + error.message());
   }
+}
+
+void ImageUsers::note_base_vm(const DomainFiles& domain, const std::vector<UnpackedFolder>& folders) {
+  users_.emplace(domain.name, domain.name);
+  for (const auto& file : domain.files) {
+    const auto real = fs::weakly_canonical(file);
+    const bool is_known = std::ranges::any_of(folders, [&](const UnpackedFolder& folder) {
+      return folder.config_digest == domain.name && is_inside(real, fs::weakly_canonical(folder.path));
+    });
+    if (!is_known) elsewhere_.emplace(domain.name, real);
+  }
+}
+
+std::optional<fs::path> ImageUsers::file_of_base_vm_elsewhere(const std::string& config_digest) const {
+  const auto found = elsewhere_.find(config_digest);
+  return found == elsewhere_.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::vector<std::string> ImageUsers::of(const std::string& config_digest) const {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +23,15 @@ class ImageUsers {
   /// The same without the VM that `import` defined for the image under its own name.
   [[nodiscard]] std::vector<std::string> but_base_vm(const std::string& config_digest) const;
 
+  /// A disk of the VM that has the image's own name (its config's digest), in none of its unpacked folders:
+  /// another program's, or unpacked to another vmdir.
+  [[nodiscard]] std::optional<std::filesystem::path> file_of_base_vm_elsewhere(
+      const std::string& config_digest) const;
+
  private:
+  void note_base_vm(const DomainFiles& domain, const std::vector<UnpackedFolder>& folders);
+
+  std::map<std::string, std::filesystem::path> elsewhere_;  ///< by config digest
   std::multimap<std::string, std::string> users_;  ///< config digest → VM's name
 };
 

@@ -147,7 +147,9 @@ class Pruning {
   }
 
   void fit_into(std::uint64_t budget) {
-    const auto before = disk_space_of(parts_.images.ocidir()) + disk_space_of(parts_.images.vmdir());
+    // VMs' own disks (clones, changed ones) are no images: prune neither removes nor counts them.
+    auto before = disk_space_of(parts_.images.ocidir());
+    for (const auto& folder : folders_) before += folder.disks_changed ? 0 : disk_space_of(folder.path);
     // What is gone already is not in that sum, what is only pretended to be gone is.
     const auto gone_already = outcome_.removal() == Removal::real ? outcome_.bytes() : 0;
     const auto now = [&] { return before - std::min(before, outcome_.bytes() - gone_already); };
@@ -196,7 +198,11 @@ NamedEntries entries_of(const CommandParts& parts, const StoredImage& image) {
 /// Throws Error where something would be lost with the image.
 void check_unused(const CommandParts& parts, const std::string& doing, const std::string& digest,
                   const std::vector<UnpackedFolder>& folders) {
-  const auto users = ImageUsers(parts, folders).but_base_vm(digest);
+  const ImageUsers all_users(parts, folders);
+  if (const auto file = all_users.file_of_base_vm_elsewhere(digest))
+    throw Error(Blame::job, doing + ": its VM " + digest + " has a disk elsewhere, " + file->string() +
+                                "; 'virsh undefine " + digest + "' first, if neither is of use");
+  const auto users = all_users.but_base_vm(digest);
   if (!users.empty())
     throw Error(Blame::job, doing + ": it is used by " + join(users, ", ") + "; remove these VMs first");
   if (parts.hypervisor().state(digest) == DomainState::running)
@@ -213,14 +219,46 @@ void check_unused(const CommandParts& parts, const std::string& doing, const std
 
 }  // namespace
 
+namespace {
+
+/// What cannot be read has no blobs that are known to be its own: only its name goes.
+std::string remove_broken(const CommandParts& parts, const std::string& doing,
+                          const std::pair<OciLayout, IndexEntry>& found, const Error& error) {
+  const auto& [layout, entry] = found;
+  parts.reporter.warn("WARNING: " + doing + ": only its name goes, 'prune' removes what it left: " + error.what());
+  const auto lock = parts.images.lock_blobs(layout);
+  Outcome outcome(parts);
+  if (outcome.removal() == Removal::real) layout.untag(entry, waiting(parts));
+  outcome.name(layout.folder().lexically_relative(parts.images.ocidir()).string() + ":" + entry.tag);
+  return outcome.finish();
+}
+
+/// Nothing if it can be read.
+std::optional<Error> why_broken(const CommandParts& parts, const ImageReference& reference) {
+  try {
+    static_cast<void>(parts.images.load(reference));
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error;
+  }
+}
+
+}  // namespace
+
 std::string remove_image(const CommandParts& parts, const std::string& container) {
   const auto reference = ImageReference::parse(container);
-  const auto image = parts.images.load(reference);
   const auto doing = "remove image " + quote(reference.text());
+  if (const auto found = parts.images.find(reference);
+      found && !reference.digest() && found->second.tag == reference.local_name()) {
+    if (const auto broken = why_broken(parts, reference)) return remove_broken(parts, doing, *found, *broken);
+  }
+  const auto image = parts.images.load(reference);
   // Elsewhere a name without a tag may stand for the image added last; what is removed is named exactly.
-  if (!reference.digest() && !image.tag.ends_with(reference.local_name()))
+  const auto wanted = reference.local_name();
+  const bool is_misplaced = image.tag.ends_with(":" + wanted);  // as sardinecake names images of host:port
+  if (!reference.digest() && image.tag != wanted && !is_misplaced)
     throw Error(Blame::job,
-                doing + ": there is no tag " + quote(reference.local_name()) + ", but " + quote(image.tag));
+                doing + ": there is no tag " + quote(wanted) + ", but " + quote(image.tag));
   const auto digest = image.config_digest.text();
   auto folders = unpacked_folders(parts.images.vmdir());
   std::erase_if(folders, [&](const UnpackedFolder& folder) { return folder.config_digest != digest; });
@@ -230,6 +268,8 @@ std::string remove_image(const CommandParts& parts, const std::string& container
   const auto locks = ImageLocks::try_for(parts.images, digest, all, folders);
   if (!locks) throw Error(doing + ": another process is at work on it; try again when that has ended");
   Outcome outcome(parts);
+  // What will be kept must be readable, before anything goes.
+  static_cast<void>(remove_entries(meant, waiting(parts), Removal::pretended));
   if (others.empty()) {
     check_unused(parts, doing, digest, folders);
     if (parts.hypervisor().state(digest) == DomainState::stopped) {

@@ -10,17 +10,17 @@ RegistryAccess access_with_progress(const CommandParts& parts, const std::string
   return {.authfile = {}, .progress = parts.progress(doing)};
 }
 
-ImageReference source_of(const CommandParts& parts, const ImageReference& reference) {
-  const auto& source = parts.settings.call.source;
-  return source.empty() ? reference : ImageReference::parse(source);
-}
-
 void say_fetched(const CommandParts& parts, const StoredImage& image, TimePoint start) {
   parts.reporter.say("Fetched " + image.reference.text() + ", " + image.manifest.digest.text() + ", " +
                      size_text(image.compressed_size()) + parts.since(start));
 }
 
 }  // namespace
+
+ImageReference source_of(const CommandParts& parts, const ImageReference& reference) {
+  const auto& source = parts.settings.call.source;
+  return source.empty() ? reference : ImageReference::parse(source);
+}
 
 ObtainedImage fetch_and_unpack_image(const CommandParts& parts, const std::string& container,
                                      ObtainRequest::Use use) {

@@ -6,6 +6,9 @@
 
 namespace sarde {
 
+/// What the registry calls the image: --source, if given.
+ImageReference source_of(const CommandParts& parts, const ImageReference& reference);
+
 /// `fetch [--source REF] CONTAINER`: from the registry (under the name `source`, if given) into the cache.
 StoredImage fetch_image(const CommandParts& parts, const std::string& container);
 

@@ -229,6 +229,107 @@ def test_rm_wants_the_exact_name(place, tmp_path):
     refused = place.run("rm", "h.example/vms/g", env=env, check=False)
     assert refused.returncode == 1 and "there is no tag 'latest', but 'only'" in refused.stderr
     assert "h.example/vms/g:only" in place.run("list", env=env).stdout
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/h:not-latest", env=env)
+    refused = place.run("rm", "h.example/vms/h", env=env, check=False)
+    assert refused.returncode == 1 and "there is no tag 'latest', but 'not-latest'" in refused.stderr
+
+
+def test_rm_and_prune_leave_an_image_whose_vm_has_its_disks_elsewhere(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/g:1", env=env)
+    vm = place.run("import", "-o", tmp_path / "elsewhere", "h.example/vms/g:1", env=env).stdout.strip()
+    refused = place.run("rm", "h.example/vms/g:1", env=env, check=False)
+    assert refused.returncode == 1 and f"its VM {vm} has a disk elsewhere, {tmp_path}/elsewhere/{vm}/disk.qcow2" in refused.stderr
+    for blob in (tmp_path / "oci/h.example/vms/g/blobs/sha256").iterdir():
+        age(blob, 40)
+    assert place.run("prune", "--older-than", "1d", env=env).stdout == ""
+    assert vm in place.all_domains() and "h.example/vms/g:1" in place.run("list", env=env).stdout
+    # Nor is it unpacked a second time for a VM that is there.
+    assert place.run("import", "h.example/vms/g:1", env=env).stdout.strip() == vm
+    assert not (tmp_path / "vms").exists() or [path.name for path in (tmp_path / "vms").iterdir() if path.is_dir()] == []
+
+
+def test_a_name_that_another_vm_has_is_refused(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/g:1", env=env)
+    (tmp_path / "other.raw").write_bytes(b"x" * 4096)
+    define(tmp_path, domain("web", (tmp_path / "other.raw", "raw")))
+    refused = place.run("import", "-n", "web", "h.example/vms/g:1", env=env, check=False)
+    assert refused.returncode == 1 and f"there is a VM 'web' already, on other disks ({tmp_path}/other.raw); choose another --name" in refused.stderr
+    assert refused.stdout == "" and not (tmp_path / "vms/web").exists()
+
+
+def test_disks_that_were_changed_are_not_taken_for_the_image(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/g:1", env=env)
+    vm = place.run("import", "h.example/vms/g:1", env=env).stdout.strip()
+    disk = tmp_path / "vms" / vm / "disk.qcow2"
+    subprocess.run(["qemu-io", "-c", "write -P 7 0 64k", disk], check=True, capture_output=True)
+    assert place.run("import", "h.example/vms/g:1", env=env).stdout.strip() == vm  # the VM that there is
+    place.undefine(vm)
+    refused = place.run("import", "h.example/vms/g:1", env=env, check=False)
+    assert refused.returncode == 2 and "have been changed since they were unpacked" in refused.stderr
+    assert vm not in place.all_domains() and disk.exists()
+
+
+def test_a_broken_neighbour_does_not_stop_rm_half_way(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    for tag, user in (("1", "a"), ("2", "b")):
+        (tmp_path / "config.json").write_text(json.dumps({"users": [{"username": user, "password": user}]}))
+        place.run("export", "--libvirtconfig", place.guest / "domain.xml", "--vmconfig", tmp_path / "config.json", "g", f"h.example/vms/g:{tag}", env=env)
+    vm = place.run("import", "h.example/vms/g:1", env=env).stdout.strip()
+    broken = next(entry["digest"] for entry in json.loads(place.run("list", "--json", env=env).stdout) if entry["tag"] == "2")
+    (tmp_path / "oci/h.example/vms/g/blobs/sha256" / broken[7:]).write_text("{}")
+    refused = place.run("rm", "h.example/vms/g:1", env=env, check=False)
+    assert refused.returncode == 2 and vm in place.all_domains() and (tmp_path / "vms" / vm / "disk.qcow2").exists()
+    removed = place.run("rm", "h.example/vms/g:2", env=env)
+    assert removed.stdout == "h.example/vms/g:2\n" and "only its name goes" in removed.stderr
+    assert place.run("rm", "h.example/vms/g:1", env=env).stdout == "h.example/vms/g:1\n"
+    assert vm not in place.all_domains()
+
+
+def test_a_disk_that_a_running_vm_writes_to_is_refused_however_it_is_named(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    (tmp_path / "disk.raw").write_bytes(b"\0" * 4096)
+    define(tmp_path, domain("runs", (tmp_path / "disk.raw", "raw")))
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "start", "runs"], check=True)
+    definition = tmp_path / "definition.xml"
+    definition.write_text(domain("other", (tmp_path / "disk.raw", "raw")))
+    refused = place.run("export", "--libvirtconfig", definition, "other", "h.example/vms/o:1", env=env, check=False)
+    assert refused.returncode == 1 and f"VM 'runs' is running and writes to {tmp_path}/disk.raw" in refused.stderr
+    both = place.run("export", "--live", "--libvirtconfig", definition, "runs", "h.example/vms/o:1", env=env, check=False)
+    assert both.returncode == 1 and "leave --libvirtconfig out" in both.stderr
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", "runs"], check=True)
+    place.run("export", "--libvirtconfig", definition, "other", "h.example/vms/o:1", env=env)
+
+
+def test_a_disk_that_is_no_file_is_named(place, tmp_path, undefined):
+    (tmp_path / "disk.raw").write_bytes(b"\0" * 4096)
+    define(tmp_path, domain("blocky", (tmp_path / "disk.raw", "raw"), device="<disk type='block'><source dev='/dev/loop0'/><target dev='vdz'/></disk>"))
+    refused = place.run("export", "blocky", "h.example/vms/b:1", env=place.store(tmp_path), check=False)
+    assert refused.returncode == 1 and "only disks in files can be exported, not vdz (disk of type block)" in refused.stderr
+
+
+@pytest.mark.parametrize("size, why", [("1", "64 KiB is the least"), ("64KiB", "more than 10000 layers")])
+def test_chunks_too_many_to_name_are_refused(place, tmp_path, size, why):
+    disk = tmp_path / "disk.raw"
+    with open(disk, "wb") as file:
+        for _ in range(660):
+            file.write(os.urandom(1 << 20))
+    (tmp_path / "d.xml").write_text(domain("x", ("disk.raw", "raw")))
+    refused = place.run("export", "--compression", "fast", "--chunksize", size, "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:1", env=place.store(tmp_path), check=False)
+    assert refused.returncode == 1 and why in refused.stderr
+
+
+def test_settings_for_an_image_are_those_of_its_jobs(place, tmp_path):
+    ini = tmp_path / "executor.ini"
+    ini.write_text("[DEFAULT]\nquiet = yes\n[h.example/debian*]\nguest-builds-dir = /glob\n")
+    env = {"GITLAB_SARDINECAKE_EXECUTOR_CONF_FILES": str(ini)}
+    shown = place.run("settings", "--json", "h.example/debian12", env=env)
+    assert next(entry for entry in json.loads(shown.stdout) if entry["name"] == "guest-builds-dir")["value"] == "/glob"
+    assert shown.stderr == ""
+    wrong = place.run("settings", "convrt", ini, env=env, check=False)
+    assert wrong.returncode == 1 and "only 'settings convert FILE.ini' takes two words" in wrong.stderr
 
 
 def test_the_base_vm_does_not_write_under_clones(place, tmp_path, undefined):

@@ -123,7 +123,9 @@ def test_what_sardinecake_unpacked_we_take_over(place, peer, tmp_path, two_disks
     (tmp_path / "vms").mkdir()
     place.run("export", "twodisks", "h.example/vms/two:1", env=env)
     name = peer("import", "-d", tmp_path / "oci", "-o", tmp_path / "vms", "h.example/vms/two:1").stdout.strip()
+    before = sorted(tmp_path.glob("vms/*"))
     assert place.run("import", "h.example/vms/two:1", env=env).stdout.strip() == name
+    assert sorted(path for path in tmp_path.glob("vms/*") if path.is_file() or path.is_dir() and path not in before) == [path for path in before if path.is_file()]
     assert peer("import", "-d", tmp_path / "oci", "-o", tmp_path / "vms", "h.example/vms/two:1").stdout.strip() == name
 
 

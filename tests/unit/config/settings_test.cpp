@@ -139,12 +139,17 @@ TEST_CASE("settings: sizes know their units") {
   CHECK(parse_size("256MiB") == 256U << 20U);
   CHECK(parse_size("1 GB") == 1'000'000'000);
   CHECK(parse_size("64k") == 65536);
+  CHECK(parse_size("256mib") == 256U << 20U);
+  CHECK(parse_size("256mb") == 256'000'000);
+  CHECK(parse_size("1.5GiB") == 3U << 29U);
+  CHECK(parse_size("7 megabytes") == 7'000'000);
+  CHECK(parse_size("0.25 gibibyte") == 1U << 28U);
   CHECK(parse_seconds("90") == 90);
   CHECK(parse_seconds("45m") == 2700);
   CHECK(parse_seconds("30d") == 2592000);
   for (const auto* wrong : {"", "d", "1y", "1.5h", "-1", "99999999999999999999w"})
     CHECK_FALSE(parse_seconds(wrong));
-  for (const auto* wrong : {"", "MiB", "1 XB", "1.5G", "-1", "99999999999999999999", "18446744073709551615K"})
+  for (const auto* wrong : {"", "MiB", "1 XB", "1.5.2G", ".5G", "1.", "-1", "99999999999999999999", "18446744073709551615K"})
     CHECK_FALSE(parse_size(wrong));
 }
 

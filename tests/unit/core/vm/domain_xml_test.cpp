@@ -156,11 +156,17 @@ TEST_CASE("domain xml: one to be defined has its name and its files, and nobody'
   check_error(Blame::job, "does not hold", [&] { domain_to_define(image_xml, "vm1", {}); });
 }
 
-TEST_CASE("domain xml: the files that a domain uses, backing chain and NVRAM among them") {
-  const auto files = files_of_domain(
-      "<domain><os><nvram>/n.fd</nvram></os><devices><disk type='file'><source file='/top'/>"
-      "<backingStore type='file'><source file='/base'/></backingStore></disk></devices></domain>");
-  CHECK(files == std::vector<std::filesystem::path>{"/top", "/base", "/n.fd"});
+TEST_CASE("domain xml: the files that a domain uses, those it writes to, and disks that are none") {
+  const std::string xml =
+      "<domain><devices><disk type='file'><source file='/top'/><target dev='vda'/>"
+      "<backingStore type='file'><source file='/base'/></backingStore></disk>"
+      "<disk type='file' device='cdrom'><source file='/iso'/></disk><disk type='file' device='cdrom'/>"
+      "<disk type='file'><source file='/ro'/><readonly/></disk>"
+      "<disk type='block'><source dev='/dev/sdx'/><target dev='vdb'/></disk></devices></domain>";
+  CHECK(files_of_domain(xml) ==
+        std::vector<std::filesystem::path>{"/top", "/base", "/iso", "/ro", "/dev/sdx"});
+  CHECK(written_files_of_domain(xml) == std::vector<std::filesystem::path>{"/top"});
+  CHECK(disks_not_in_files(xml) == std::vector<std::string>{"vdb (disk of type block)"});
 }
 
 TEST_CASE("domain xml: a backup names the disks to copy, and those not to") {
