@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t deepest_reference = 10;
 constexpr std::size_t longest_value = 64U << 10U;
+constexpr std::size_t most_references = 10'000;  ///< of one value: those to empty values make it no longer
 
 std::string lowered(std::string text) {
   std::ranges::transform(text, text.begin(),
@@ -36,6 +37,7 @@ class IniReader {
     for (auto& section : sections_) {
       for (auto& value : section.values) {
         line_ = value.line;
+        references_ = 0;
         value.value = interpolated(value.value, section.name, raw, 0);
       }
     }
@@ -99,7 +101,8 @@ class IniReader {
   }
 
   [[nodiscard]] std::string interpolated(const std::string& value, const std::string& section,
-                                         const std::vector<IniSection>& raw, std::size_t depth) const {
+                                         const std::vector<IniSection>& raw, std::size_t depth) {
+    if (++references_ > most_references) fail("it has too many %(…)s");
     if (depth > deepest_reference) fail("its %(…)s refer to each other without an end");
     std::string result;
     for (std::size_t at = 0; at < value.size() && result.size() < longest_value;) {
@@ -130,6 +133,7 @@ class IniReader {
   std::size_t current_ = 0;  ///< of sections_
   std::size_t indent_ = 0;   ///< of the last header or key: what stands further in continues its value
   bool value_is_open_ = false;
+  std::size_t references_ = 0;  ///< followed for the value at line_
   std::vector<IniSection> sections_;
 };
 

@@ -64,12 +64,16 @@ TEST_CASE("ini: what makes no sense is refused with its line") {
   check_error(Blame::job, "line 2: a single %", [] { parse_ini("[a]\nb = 5%\n", "x.ini"); });
   check_error(Blame::job, "refers to no key", [] { parse_ini("[a]\nb = %(c)s\n", "x.ini"); });
   check_error(Blame::job, "without an end", [] { parse_ini("[a]\nb = %(b)s\n", "x.ini"); });
-  std::string bomb = "[a]\nx0 = aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n";
-  for (int i = 1; i < 9; ++i) {
-    const auto last = "%(x" + std::to_string(i - 1) + ")s";
-    bomb += "x" + std::to_string(i) + " = ";
-    for (int n = 0; n < 16; ++n) bomb += last;
-    bomb += "\n";
-  }
-  check_error(Blame::job, "too long", [&] { parse_ini(bomb, "x.ini"); });
+  const auto bomb = [](const std::string& core) {
+    auto text = "[a]\nx0 = " + core + "\n";
+    for (int i = 1; i < 9; ++i) {
+      const auto last = "%(x" + std::to_string(i - 1) + ")s";
+      text += "x" + std::to_string(i) + " = ";
+      for (int n = 0; n < 16; ++n) text += last;
+      text += "\n";
+    }
+    return text;
+  };
+  check_error(Blame::job, "too long", [&] { parse_ini(bomb(std::string(64, 'a')), "x.ini"); });
+  check_error(Blame::job, "too many %(…)s", [&] { parse_ini(bomb(""), "x.ini"); });
 }
