@@ -104,11 +104,16 @@ std::optional<Qcow2Header> parse_qcow2_header(std::span<const unsigned char> byt
   if (fields.number(32, 4) != 0) throw absurd("it is encrypted");
   constexpr std::uint64_t most_snapshots = 65536;
   if (fields.number(60, 4) > most_snapshots) throw absurd("it has too many snapshots");
+  constexpr std::uint64_t shortest_version_3 = 104;
+  if (version == 3 && header_length(fields) < shortest_version_3) throw absurd("it is too short");
   if (version == 3) header.external_data = (fields.number(72, 8) & incompatible_external_data) != 0;
   const auto name_size = static_cast<std::size_t>(fields.number(16, 4));
   if (fields.number(8, 8) != 0) {
     if (name_size > longest_name)
       throw Error(Blame::job, "read the qcow2 header of " + name + ": the backing file's name is too long");
+    // QEMU would read the header's own fields as a name; an export that gives the file another would
+    // overwrite them.
+    if (fields.number(8, 8) < header_length(fields)) throw absurd("the backing file's name lies within it");
     header.backing_file = fields.text(fields.number(8, 8), name_size);
     header.backing_format = extensions_in(fields, header_length(fields), fields.number(8, 8)).backing_format;
   }

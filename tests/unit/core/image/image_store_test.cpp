@@ -108,7 +108,7 @@ TEST_CASE("image store: disks that reach outside of the image are refused, and n
       {"header cut short", qcow2().substr(0, 60), "cut short"},
       {"backing name behind the end",
        "QFI\xfb" + big_endian(3, 4) + big_endian(1U << 20U, 8) + big_endian(8, 4) + big_endian(16, 4) +
-           std::string(200, '\0'),
+           std::string(76, '\0') + big_endian(104, 4) + std::string(120, '\0'),
        "cut short"}};
   for (const auto& [name, content, message] : cases) {
     CAPTURE(name);
