@@ -99,6 +99,7 @@ TEST_CASE("settings: whatever is wrong in a file is named with its file, line an
       {"insecure = \"yes\"\n", "line 1: insecure wants true or false"},
       {"network = 7\n", "line 1: network wants a text in quotes"},
       {"network = [\n", "line "},
+      {"[a\xef\xbb\xb7]\n", "sarde.toml, line 1: "},
       {"[!x]\nnetwork = \"a\"\n", "sarde.toml, line 1: "},
       {"compression = \"best\"\n", "compression: 'best' is not one of small, fast"},
       {"chunksize = \"12 parsecs\"\n", "chunksize: '12 parsecs' is not a size"},
