@@ -5,8 +5,8 @@
 
 namespace sarde::fuzz {
 
-/// Feeds bytes to a parser of foreign text. What it refuses it refuses by Error; anything else that leaves the
-/// target is a finding.
+/// Feeds bytes to a parser of foreign text. What it refuses it refuses by Error; anything else that leaves
+/// the target is a finding.
 using Target = void (*)(std::span<const unsigned char> bytes);
 
 struct NamedTarget {
