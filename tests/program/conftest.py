@@ -21,6 +21,7 @@ from fake_runner import FakeRunner  # noqa: E402
 def pytest_addoption(parser):
     parser.addoption("--program", default=str(TOP / "build/release/sarde-executor"))
     parser.addoption("--guest", default=str(TOP / "build/guest"))
+    parser.addoption("--slow", action="store_true", help="the program runs under a sanitizer or valgrind: its time and memory are not judged")
 
 
 def need(condition, reason):
@@ -132,6 +133,13 @@ def place(request):
     registry.terminate()
     registry.wait()
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def full_speed(request):
+    """For tests that measure the program's time or memory."""
+    if request.config.getoption("--slow"):
+        pytest.skip("--slow: a sanitizer's own time and memory would be measured")
 
 
 @pytest.fixture(scope="session")

@@ -152,4 +152,4 @@ def test_an_import_that_was_killed_leaves_nothing_after_gc(place, tmp_path):
         process.wait()
         assert not (tmp_path / "vms/killed").exists()
         place.run("gc", env=env)
-        assert [path.name for path in (tmp_path / "vms").iterdir() if not path.name.endswith(".lock")] == []
+        assert [path.name for path in (tmp_path / "vms").glob("*") if not path.name.endswith(".lock")] == []

@@ -145,7 +145,7 @@ def test_sigterm_ends_the_guests_processes_and_keeps_the_vm(job, run, place):
     assert place.domains() == [job.settings["hostname"]]
 
 
-def test_cpu_while_a_job_sleeps(job):
+def test_cpu_while_a_job_sleeps(job, full_speed):
     before = os.times()
     job.finish_script(job.start_script(bash_script("sleep 5")))
     after = os.times()
