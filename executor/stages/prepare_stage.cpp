@@ -23,6 +23,7 @@ constexpr std::size_t console_lines = 20;
 /// Beyond the job's own time limit: for the image, the boot, after_script, uploads and three tries of
 /// `prepare`.
 constexpr std::chrono::seconds expiry_margin(4 * 3600);
+constexpr milliseconds longest_patience(10'000);  ///< for the first bytes of an SSH server
 
 }  // namespace
 
@@ -310,9 +311,13 @@ void PrepareStage::log_in(JobRecord record) {
                                            .clock = parts_.clock,
                                            .cancellation = parts_.cancellation,
                                            .reporter = parts_.reporter});
-  const auto shell =
-      wait.for_shell([&] { return connect_ssh(target, {}, parts_.clock, parts_.cancellation); },
-                     parts_.settings.boot_timeout);
+  // On a host with too much to do even a guest that is up takes long to answer: who waited long waits longer.
+  const auto connect = [&] {
+    const auto waited = milliseconds_between(start, parts_.clock.now());
+    const auto patience = std::clamp(waited / 10, ConnectLimits{}.until_banner, longest_patience);
+    return connect_ssh(target, {.until_banner = patience}, parts_.clock, parts_.cancellation);
+  };
+  const auto shell = wait.for_shell(connect, parts_.settings.boot_timeout);
   record.host_key = shell->host_key();
   resources_.folder().write(record);
   step("The VM booted, and lets user '" + record.username + "' in", start);
