@@ -171,6 +171,34 @@ StoredImage ImageStore::read(const ImageReference& reference, const OciLayout& l
   return image;
 }
 
+namespace {
+
+/// There is a file here for each manifest that came with one job's credentials.
+fs::path private_mark(const OciLayout& layout, const Digest& manifest) {
+  return layout.folder() / ".sarde.private" / manifest.hex();
+}
+
+}  // namespace
+
+/// Before the first blob comes: whoever dies then leaves nothing that anybody may have.
+void ImageStore::note_access(const OciLayout& layout, const Digest& manifest, const RegistryAccess& access) {
+  std::error_code error;
+  if (!access.authfile || fs::exists(layout.blob(manifest), error)) return;
+  const auto mark = private_mark(layout, manifest);
+  make_folders(mark.parent_path(), 0755);
+  write_file(mark, "", 0644);
+}
+
+/// With this machine's own credentials every job could have it.
+void ImageStore::note_success(const OciLayout& layout, const Digest& manifest, const RegistryAccess& access) {
+  if (!access.authfile) remove_if_there(private_mark(layout, manifest));
+}
+
+bool ImageStore::is_private(const StoredImage& image) const {
+  std::error_code error;
+  return fs::exists(private_mark(image.layout, image.manifest.digest), error);
+}
+
 StoredImage ImageStore::fetch_as(const ImageReference& reference, const ImageReference& source,
                                  Registry& registry, const RegistryAccess& access) const {
   const auto layout = layout_of(reference);
@@ -179,8 +207,11 @@ StoredImage ImageStore::fetch_as(const ImageReference& reference, const ImageRef
     // One at a time: a second process would load the same blobs again.
     const auto lock = lock_blobs(layout);
     const auto known = layout.find(reference.local_name());
-    const auto manifest = registry.fetch(source, registry.announce(source, access), layout,
+    const auto announced = registry.announce(source, access);
+    note_access(layout, announced.digest, access);
+    const auto manifest = registry.fetch(source, announced, layout,
                                          known ? std::optional(known->manifest) : std::nullopt, access);
+    note_success(layout, manifest.digest, access);
     tag(layout, manifest, reference.local_name());
     set_modified_now(layout.blob(manifest.digest));
   }
@@ -407,7 +438,7 @@ std::string ImageStore::folder_for(const ObtainRequest& request, const std::stri
 
 ObtainedImage ImageStore::obtain(const ObtainRequest& request, Registry& registry,
                                  const RegistryAccess& access) const {
-  const auto announced = registry.announce(request.source, access);
+  const auto announced = request.announced ? *request.announced : registry.announce(request.source, access);
   if (auto both = fetch_and_unpack(request, registry, announced, access)) return std::move(*both);
   auto shown = access;
   shown.progress = [&](std::uint64_t done, std::uint64_t total) {
@@ -438,6 +469,7 @@ std::optional<ObtainedImage> ImageStore::fetch_and_unpack(const ObtainRequest& r
   if (fs::exists(folder) || layout.holds(*announced.manifest)) return std::nullopt;
   if (request.announce_use) request.announce_use(base_name);
   return within("image " + quote(request.reference.text()), [&]() -> std::optional<ObtainedImage> {
+    note_access(layout, announced.digest, access);
     auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0755);
     const auto known = can_share_extents(incoming.path()) ? known_spans() : KnownSpans();
     FetchInBackground fetching(request, registry, announced, layout, access);
@@ -473,6 +505,7 @@ std::optional<ObtainedImage> ImageStore::fetch_and_unpack(const ObtainRequest& r
       static_cast<void>(fetching.finish());
     }
     const auto manifest = fetching.finish();
+    note_success(layout, manifest.digest, access);
     tag(layout, manifest, request.reference.local_name());
     if (!disks || manifest.digest != announced.digest) return std::nullopt;
     auto image = load(request.reference);

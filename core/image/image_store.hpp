@@ -68,6 +68,8 @@ struct ObtainRequest {
   std::string folder = {};   ///< where its disks go; empty: what the next says
   /// folder_for_jobs(), folder_for_clones(), or the config's digest
   enum class Use { job, clone, base_vm } use = Use::job;
+  /// What the registry has said of it already, if somebody has asked.
+  std::optional<AnnouncedImage> announced = std::nullopt;
   /// Told the config's digest before anything of the image is unpacked.
   std::function<void(const std::string&)> announce_use = {};
   /// Bytes that have been fetched, or unpacked.
@@ -142,6 +144,9 @@ class ImageStore {
   /// Every layout in the cache, by repository.
   [[nodiscard]] std::vector<std::pair<std::string, OciLayout>> layouts() const;
 
+  /// Has it been brought with one job's credentials only? Then another job has to show the registry its own.
+  [[nodiscard]] bool is_private(const StoredImage& image) const;
+
   /// Notes that the image is used now: `prune` goes by that.
   void mark_used(const StoredImage& image) const;
 
@@ -177,6 +182,8 @@ class ImageStore {
   [[nodiscard]] static StoredImage read(const ImageReference& reference, const OciLayout& layout,
                                         const IndexEntry& entry);
   [[nodiscard]] UnpackedImage adopt(const StoredImage& image, const std::filesystem::path& folder) const;
+  static void note_access(const OciLayout& layout, const Digest& manifest, const RegistryAccess& access);
+  static void note_success(const OciLayout& layout, const Digest& manifest, const RegistryAccess& access);
   [[nodiscard]] KnownSpans known_spans() const;
   [[nodiscard]] std::string folder_for(const ObtainRequest& request, const std::string& base_name) const;
   [[nodiscard]] std::optional<ObtainedImage> fetch_and_unpack(const ObtainRequest& request,

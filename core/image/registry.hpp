@@ -6,15 +6,23 @@
 #include <optional>
 #include <string>
 
+#include "core/foundation/error.hpp"
 #include "core/foundation/secret.hpp"
 #include "core/image/image_reference.hpp"
 #include "core/image/oci_layout.hpp"
 
 namespace sarde {
 
+/// The registry wants other credentials.
+class AccessDenied : public Error {
+ public:
+  explicit AccessDenied(const std::string& message) : Error(Blame::job, message) {}
+};
+
 /// How to reach registries for one piece of work.
 struct RegistryAccess {
-  std::optional<std::filesystem::path> authfile = std::nullopt;  ///< none: as the registry was made
+  /// Credentials of one job, which others do not have; none: this machine's, as the registry was made.
+  std::optional<std::filesystem::path> authfile = std::nullopt;
   /// Called now and then with the bytes that have travelled, and those that will in all (0: not known).
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
 };

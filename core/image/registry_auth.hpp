@@ -1,19 +1,22 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 
 #include "core/foundation/secret.hpp"
+#include "core/image/image_reference.hpp"
 
 namespace sarde {
 
-struct RegistryCredentials {
-  std::string registry;  ///< host[:port]
-  std::string username;
-  Secret password;
-};
+/// Base64 of user:password, by the registry or the path at one that it is for.
+using RegistryCredentials = std::map<std::string, Secret>;
 
-/// Writes an auth file (containers-auth.json(5)) with these credentials only, mode 0600. Throws Error.
+/// Is a key of containers-auth.json(5) or of docker's config.json for this image? It may be a registry, a path at
+/// one, or, as docker has it, a URL.
+bool is_for(const std::string& key, const ImageReference& reference);
+
+/// An auth file as skopeo reads it (containers-auth.json(5)), mode 0600. Throws Error.
 void write_registry_auth(const std::filesystem::path& file, const RegistryCredentials& credentials);
 
 }  // namespace sarde

@@ -16,7 +16,10 @@ struct Meaning {
   std::string_view fragment;  ///< in lower case
   Blame blame;
   std::string_view sentence;
+  bool is_about_access = false;  ///< other credentials might do
 };
+
+constexpr bool access = true;
 
 // In the order of their force: a registry may say several of these in one answer. The fragments are those of
 // skopeo 1.9 and of the registries' error codes (OCI distribution specification, "Error Codes").
@@ -26,15 +29,15 @@ constexpr std::array meanings{
     Meaning{"source image rejected", Blame::job,
             "the signature policy does not accept it: it lacks a signature that is trusted here"},
     Meaning{"not logged into", Blame::job, "no credentials are kept for it"},
-    Meaning{"invalid username/password", Blame::job, "the registry refused the credentials"},
+    Meaning{"invalid username/password", Blame::job, "the registry refused the credentials", access},
     Meaning{"unauthorized", Blame::job,
-            "the registry wants other credentials: log in with 'sarde login', or give the job access"},
+            "the registry wants other credentials: log in with 'sarde login', or give the job access", access},
     Meaning{"authentication required", Blame::job,
-            "the registry wants credentials: log in with 'sarde login', or give the job access"},
+            "the registry wants credentials: log in with 'sarde login', or give the job access", access},
     Meaning{"requested access to the resource is denied", Blame::job,
-            "the registry denies access to it with these credentials"},
-    Meaning{"403 (forbidden)", Blame::job, "the registry denies access to it with these credentials"},
-    Meaning{"denied", Blame::job, "the registry denies access to it with these credentials"},
+            "the registry denies access to it with these credentials", access},
+    Meaning{"403 (forbidden)", Blame::job, "the registry denies access to it with these credentials", access},
+    Meaning{"denied", Blame::job, "the registry denies access to it with these credentials", access},
     Meaning{"server gave http response to https client", Blame::host,
             "the registry speaks plain HTTP: list it in insecure-registries if that is meant"},
     Meaning{
@@ -58,6 +61,14 @@ std::string cause_in(std::string_view errors) {
       text.erase(quote_at, 1);
   }
   return text;
+}
+
+/// Null if the words are none that are known.
+const Meaning* meaning_of(const std::string& cause) {
+  const auto text = lowered(cause);
+  const auto* const found = std::ranges::find_if(
+      meanings, [&](const Meaning& meaning) { return text.find(meaning.fragment) != std::string::npos; });
+  return found == meanings.end() ? nullptr : found;
 }
 
 /// Bytes that have arrived: new blobs, and what skopeo holds in temporary files.
@@ -283,8 +294,11 @@ class SkopeoRegistry final : public Registry {
     });
     if (result.signal != 0)
       throw Error(doing + ": skopeo was killed by signal " + std::to_string(result.signal));
-    if (!result.succeeded()) throw explain_skopeo_failure(doing, result.errors);
-    return result.output;
+    if (result.succeeded()) return result.output;
+    const auto failure = explain_skopeo_failure(doing, result.errors);
+    const auto* meaning = meaning_of(cause_in(result.errors));
+    if (meaning != nullptr && meaning->is_about_access) throw AccessDenied(failure.what());
+    throw failure;
   }
 
   SkopeoSettings settings_;
@@ -297,12 +311,9 @@ class SkopeoRegistry final : public Registry {
 
 Error explain_skopeo_failure(const std::string& doing, std::string_view errors) {
   const auto cause = cause_in(errors);
-  const auto text = lowered(cause);
-  for (const auto& meaning : meanings) {
-    if (text.find(meaning.fragment) == std::string::npos) continue;
-    return {meaning.blame,
-            doing + ": " + std::string(meaning.sentence) + " (skopeo: " + quote(cause, 600) + ")"};
-  }
+  if (const auto* meaning = meaning_of(cause))
+    return {meaning->blame,
+            doing + ": " + std::string(meaning->sentence) + " (skopeo: " + quote(cause, 600) + ")"};
   return Error(doing + ": skopeo says " + quote(cause, 600));
 }
 

@@ -25,13 +25,15 @@ std::string text_member(const json& value, const char* name) {
   return found.is_string() ? found.get<std::string>() : std::string();
 }
 
+Secret auth_of(const json& login) {
+  return Secret(to_base64(text_member(login, "username") + ":" + text_member(login, "password")));
+}
+
 std::vector<RegistryLogin> logins_in(const json& credentials) {
   std::vector<RegistryLogin> logins;
   for (const auto& one : credentials) {
     if (text_member(one, "type") != "registry") continue;
-    logins.push_back({.registry = text_member(one, "url"),
-                      .username = text_member(one, "username"),
-                      .password = Secret(text_member(one, "password"))});
+    logins.push_back({.key = text_member(one, "url"), .auth = auth_of(one)});
   }
   return logins;
 }
@@ -78,6 +80,18 @@ bool in_runner(const Environment& environment) {
                              [](const auto& entry) { return entry.first.starts_with("CUSTOM_ENV_"); });
 }
 
+/// What a job may well say itself: what it cannot pull by its own credentials it does not get, and of its settings
+/// the administrator chooses.
+void add_variables(Job& job, const Environment& environment) {
+  for (const auto* name : {"DOCKER_AUTH_CONFIG", "CUSTOM_ENV_DOCKER_AUTH_CONFIG"}) {
+    if (const auto text = environment.non_empty(name)) job.docker_auth_config = Secret(*text);
+  }
+  constexpr std::string_view prefix = "CUSTOM_ENV_SARDE_";
+  for (const auto& [name, value] : environment.all()) {
+    if (name.starts_with(prefix)) job.settings[name.substr(prefix.size())] = value;
+  }
+}
+
 int exit_code_in(const Environment& environment, const char* name, int otherwise) {
   const auto number = parse_number(environment.get(name).value_or(""));
   return number && *number > 0 && *number < 256 ? static_cast<int>(*number) : otherwise;
@@ -88,7 +102,9 @@ int exit_code_in(const Environment& environment, const char* name, int otherwise
 std::optional<Job> job_in(const Environment& environment) {
   if (const auto path = environment.get("JOB_RESPONSE_FILE")) {
     if (path->empty()) return std::nullopt;
-    return parse_job_response(read_file(*path, largest_response), "JOB_RESPONSE_FILE " + *path);
+    auto job = parse_job_response(read_file(*path, largest_response), "JOB_RESPONSE_FILE " + *path);
+    add_variables(job, environment);
+    return job;
   }
   if (in_runner(environment)) {
     throw Error(
@@ -111,6 +127,24 @@ std::optional<JobOwner> owner_of_job(const Environment& environment) {
   auto runner = response_file ? starter_of_our_group() : std::nullopt;
   if (!runner) return std::nullopt;
   return JobOwner{.runner = std::move(*runner), .response_file = *response_file};
+}
+
+DockerAuth parse_docker_auth(const Secret& text) {
+  const std::string what = "DOCKER_AUTH_CONFIG";
+  DockerAuth result;
+  try {
+    const auto config = parse_json(text.reveal(), what);
+    result.names_helpers = !member(config, "credHelpers").empty() || !member(config, "credsStore").empty();
+    const auto auths = member(config, "auths");
+    if (!auths.is_object()) return result;
+    for (const auto& [key, login] : auths.items()) {
+      const auto auth = text_member(login, "auth");
+      result.logins.push_back({.key = key, .auth = auth.empty() ? auth_of(login) : Secret(auth)});
+    }
+    return result;
+  } catch (const Error&) {
+    throw Error(Blame::job, "read " + what + ": it is not valid JSON; see GitLab's documentation on this variable");
+  }
 }
 
 RunnerExits runner_exits_in(const Environment& environment) {

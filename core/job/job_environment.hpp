@@ -27,6 +27,15 @@ std::optional<Job> job_in(const Environment& environment);
 /// The job in JOB_RESPONSE_FILE's text (gitlab-runner, common/network.go: JobResponse). Throws Error naming `what`.
 Job parse_job_response(std::string_view text, const std::string& what);
 
+/// What DOCKER_AUTH_CONFIG says, which has the form of docker's config.json.
+struct DockerAuth {
+  std::vector<RegistryLogin> logins;
+  bool names_helpers = false;  ///< programs that would be run here for credentials: they are not
+};
+
+/// Throws Error, the job's fault and without the text, if it is no JSON.
+DockerAuth parse_docker_auth(const Secret& text);
+
 /// Whose job it is; nothing where no runner called us, or it cannot be told which.
 std::optional<JobOwner> owner_of_job(const Environment& environment);
 

@@ -123,9 +123,62 @@ ObtainedImage PrepareStage::obtain_image(const Job& job) {
   if (policy == "never" || (policy == "if-not-present" && parts_.images.has(reference))) {
     parts_.reporter.say("Using image " + quote(reference.text()) + " from the cache (pull policy '" + policy +
                         "')");
+    check_access_to_cached(reference, policy, job);
     return from_cache(reference);
   }
-  return from_registry(reference, job);
+  return from_registry(reference, choose_access(reference, job));
+}
+
+/// A private image that another job's credentials brought is for jobs whose own would bring it, too.
+void PrepareStage::check_access_to_cached(const ImageReference& reference, const std::string& policy,
+                                          const Job& job) {
+  if (!parts_.images.is_private(parts_.images.load(reference))) return;
+  if (policy == "never")
+    throw Error(Blame::job, "image " + quote(reference.text()) +
+                                " came with another job's credentials, and pull policy 'never' lets this job not "
+                                "show that it may have it: choose another policy, or fetch the image with this "
+                                "machine's own credentials ('sarde login', 'sarde fetch')");
+  static_cast<void>(choose_access(reference, job));
+  remove_if_there(resources_.folder().authfile());
+}
+
+namespace {
+
+RegistryCredentials credentials_for(const ImageReference& reference, const std::vector<RegistryLogin>& logins) {
+  RegistryCredentials credentials;
+  for (const auto& login : logins) {
+    if (is_for(login.key, reference)) credentials[login.key] = login.auth;
+  }
+  return credentials;
+}
+
+}  // namespace
+
+/// The first credentials that let the job have the image: DOCKER_AUTH_CONFIG's, those that the runner gave it, this
+/// machine's own. They are tried, for a job's token may be good for its own project's images only.
+PrepareStage::ChosenAccess PrepareStage::choose_access(const ImageReference& reference, const Job& job) {
+  std::vector<RegistryCredentials> of_job;
+  if (!job.docker_auth_config.empty()) {
+    const auto auth = parse_docker_auth(job.docker_auth_config);
+    if (auth.names_helpers)
+      parts_.reporter.warn("WARNING: DOCKER_AUTH_CONFIG names credential helpers; these would run on the runner's "
+                           "machine, and are not used");
+    of_job.push_back(credentials_for(reference, auth.logins));
+  }
+  of_job.push_back(credentials_for(reference, job.logins));
+  const auto& authfile = resources_.folder().authfile();
+  for (const auto& credentials : of_job) {
+    if (credentials.empty()) continue;
+    write_registry_auth(authfile, credentials);
+    const RegistryAccess access{.authfile = authfile};
+    try {
+      return {.access = access, .announced = parts_.registry.announce(reference, access)};
+    } catch (const AccessDenied& error) {
+      parts_.reporter.say(std::string("With the job's credentials: ") + error.what());
+    }
+  }
+  remove_if_there(authfile);
+  return {.access = {}, .announced = parts_.registry.announce(reference, {})};
 }
 
 ObtainedImage PrepareStage::from_cache(const ImageReference& reference) {
@@ -141,25 +194,19 @@ ObtainedImage PrepareStage::from_cache(const ImageReference& reference) {
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 
-ObtainedImage PrepareStage::from_registry(const ImageReference& reference, const Job& job) {
+ObtainedImage PrepareStage::from_registry(const ImageReference& reference, const ChosenAccess& chosen) {
   const auto start = parts_.clock.now();
-  RegistryAccess access;
-  for (const auto& login : job.logins) {
-    if (login.registry != reference.registry()) continue;
-    write_registry_auth(resources_.folder().authfile(),
-                        {.registry = login.registry, .username = login.username, .password = login.password});
-    access.authfile = resources_.folder().authfile();
-  }
   auto obtained = parts_.images.obtain(
       {.reference = reference,
        .source = reference,
+       .announced = chosen.announced,
        .announce_use = [&](const std::string& digest) { resources_.folder().note_image(digest); },
        .progress =
            [&](const std::string& doing, std::uint64_t done, std::uint64_t total) {
              parts_.reporter.progress({.doing = doing, .done = done, .total = total});
            }},
-      parts_.registry, access);
-  if (access.authfile) remove_if_there(*access.authfile);
+      parts_.registry, chosen.access);
+  if (chosen.access.authfile) remove_if_there(*chosen.access.authfile);
   const auto& image = obtained.image;
   step("Fetched image " + quote(reference.text()) + ", " + image.manifest.digest.text() + ", " +
            size_text(image.compressed_size()),

@@ -44,11 +44,19 @@ class PrepareStage {
     std::optional<PasstNetwork> passt = {};  ///< it, if it is not QEMU's built-in one
   };
 
+  /// How to reach the registry, and what it said when it was asked so.
+  struct ChosenAccess {
+    RegistryAccess access;
+    AnnouncedImage announced;
+  };
+
   void discard_leftovers();
   void bring_up(const Job& job);
   ObtainedImage obtain_image(const Job& job);
   ObtainedImage from_cache(const ImageReference& reference);
-  ObtainedImage from_registry(const ImageReference& reference, const Job& job);
+  ObtainedImage from_registry(const ImageReference& reference, const ChosenAccess& chosen);
+  void check_access_to_cached(const ImageReference& reference, const std::string& policy, const Job& job);
+  ChosenAccess choose_access(const ImageReference& reference, const Job& job);
   void refuse_what_reaches_for_the_host(const StoredImage& image) const;
   void say_unpacked(const UnpackedImage& unpacked, TimePoint start);
   [[nodiscard]] std::string pull_policy(const Job& job) const;

@@ -34,7 +34,7 @@ TEST_CASE("job: comes from JOB_RESPONSE_FILE, whatever the job's variables say")
   CHECK(job->timeout == std::chrono::seconds(60));
   CHECK(job->has_services);
   REQUIRE(job->logins.size() == 1);
-  CHECK(job->logins[0].password.reveal() == "s");
+  CHECK(job->logins[0].auth.reveal() == to_base64("u:s"));
 }
 
 TEST_CASE("job: the runner's start-up check, with no image and an id near 2^63") {
