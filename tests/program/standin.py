@@ -77,9 +77,10 @@ class Standin:
             (folder / name).mkdir(parents=True)
         for name in ("host", "user"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+        # A home without a profile: the account's own may do anything, slowly.
         (self.domains / "sshd_config").write_text(
             f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\nPidFile none\nPasswordAuthentication no\nUsePAM no\nKbdInteractiveAuthentication no\n"
-            f"StrictModes no\nPermitRootLogin yes\nUseDNS no\nSetEnv SARDE_STANDIN={folder}\n")
+            f"StrictModes no\nPermitRootLogin yes\nUseDNS no\nSetEnv HOME={self.domains} SARDE_STANDIN={folder}\n")
         (self.domains / "boot-ms").write_text(str(boot_milliseconds))
         if os.geteuid() == 0:
             os.makedirs("/run/sshd", exist_ok=True)

@@ -1,0 +1,324 @@
+"""Hundreds of jobs with a SIGKILL at a random moment of a random process, and what must hold afterwards.
+
+SARDE_CHAOS_JOBS: how many jobs on the stand-in hypervisor. SARDE_CHAOS_SEED: an earlier run's choices (not its timing).
+"""
+import collections
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from conftest import TOP
+from chaos_job import WatchedJob, drive, marker
+from standin import Process, Standin, children, held_locks, kill_child, temporary_files, wrong_blobs
+
+JOBS = int(os.environ.get("SARDE_CHAOS_JOBS", "200"))
+SEED = int(os.environ.get("SARDE_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
+BATCH = 25
+AT_ONCE = 4
+REAL_SECONDS = 165
+
+# Who is killed, in which stage, and how often that is drawn.
+PLANS = {("stage", "prepare"): 8, ("group", "prepare"): 3, ("skopeo", "prepare"): 5, ("qemu", "prepare"): 4, ("runner", "prepare"): 4,
+         ("stage", "build_script"): 4, ("qemu", "build_script"): 5, ("runner", "build_script"): 3, ("stage", "cleanup"): 4, ("runner", "cleanup"): 2, ("qemu", "cleanup"): 1}
+ADMIN = {"rm": 5, "gc": 4, "fetch": 4, "pull": 2, "import": 2, "prune": 2, "list": 1}
+# Files of a job's folder, and others, at whose appearance something is killed.
+MOMENTS = {"prepare": ["jobs/{vm}", "jobs/{vm}/lock", "jobs/{vm}/image", "jobs/{vm}/overlay-*", "jobs/{vm}/vm-started", "jobs/{vm}/record.json", "jobs/.*", "vms/.incoming-*",
+                       "oci/.sarde-fetch-*", "domains/running/{vm}"],
+           "build_script": ["domains/running/{vm}"], "cleanup": ["jobs/{vm}"]}
+
+
+class Tally:
+    """What was killed where, and how jobs ended."""
+
+    def __init__(self):
+        self.kills, self.outcomes, self.lock = collections.Counter(), collections.Counter(), threading.Lock()
+
+    def kill(self, victim, stage, where=""):
+        with self.lock:
+            self.kills[(victim, stage, where)] += 1
+
+    def outcome(self, kind, verdict):
+        with self.lock:
+            self.outcomes[(kind, verdict)] += 1
+
+    def show(self, title):
+        print(f"\n{title}\nkills: {sum(self.kills.values())}")
+        for (victim, stage, where), count in sorted(self.kills.items()):
+            print(f"  {count:4}  {victim:10} {stage:14} {where}")
+        print("jobs:")
+        for (kind, verdict), count in sorted(self.outcomes.items()):
+            print(f"  {count:4}  {kind:28} {verdict}")
+
+
+def how_far(standin, vm):
+    """Where a prepare is, from what it has put down."""
+    folder = standin.jobs / str(vm)
+    try:
+        there = {path.name.split("-")[0] for path in folder.iterdir()}
+    except OSError:
+        return "1 at its beginning"
+    if "record.json" in there:
+        return "7 ready"
+    if (standin.domains / "running" / vm).exists():
+        return "6 booting"
+    for name, step in (("vm", "5 starting the VM"), ("overlay", "4 making disks"), ("image", "3 fetching or unpacking")):
+        if name in there:
+            return step
+    return "2 looking at the image"
+
+
+class Plan:
+    """The killing of one process of one job."""
+
+    def __init__(self, rng, world):
+        self.world = world
+        self.victim, self.stage = rng.choices(list(PLANS), PLANS.values())[0]
+        self.moment = rng.choice(MOMENTS[self.stage]) if rng.random() < 0.4 else None
+        self.after = rng.random() * (0.02 if self.moment else 1.0)  # of the stage's usual duration
+        self.runner_first = rng.random() < 0.5
+        self.fell = False
+        self.fired = False
+        self.threads = []
+
+    def stage_started(self, name, pid, vm, runner_pid=None):
+        if name != self.stage or self.fired:
+            return
+        self.fired = True
+        try:
+            process = Process(pid)
+        except ProcessLookupError:
+            return
+        thread = threading.Thread(target=self.wait_and_kill, args=(process, vm, runner_pid))
+        self.threads.append(thread)
+        thread.start()
+
+    def wait_and_kill(self, process, vm, runner_pid):
+        with process:
+            deadline = time.monotonic() + self.world.usual(self.stage) * self.after
+            while self.moment and not any(self.world.standin.folder.glob(self.moment.format(vm=vm))):
+                if not self.lives(process.pid):
+                    return
+                time.sleep(0.001)
+                deadline = time.monotonic() + self.world.usual(self.stage) * self.after
+            time.sleep(max(0, deadline - time.monotonic()))
+            # skopeo and QEMU come and go: their time is when they are there.
+            while not self.fell and self.lives(process.pid):
+                where = how_far(self.world.standin, vm) if self.stage == "prepare" else ""
+                self.fell = self.kill(process, vm, runner_pid)
+                if self.fell:
+                    self.world.tally.kill(self.victim, self.stage, where)
+                    return
+                time.sleep(0.002)
+
+    @staticmethod
+    def lives(pid):
+        try:
+            return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
+
+    def kill(self, process, vm, runner_pid):
+        if self.victim == "stage":
+            return process.kill()
+        if self.victim == "group":
+            return self.kill_group(process.pid)
+        if self.victim == "skopeo":
+            return kill_child(process.pid, "skopeo")
+        if self.victim == "qemu":
+            guest = self.world.standin.guest_pid(vm)
+            return guest is not None and kill_pid(guest)
+        with Process(runner_pid) as runner:
+            if self.runner_first:
+                runner.kill()
+            self.kill_group(process.pid)
+            runner.kill()
+        return True
+
+    @staticmethod
+    def kill_group(pid):
+        try:
+            os.killpg(pid, signal.SIGKILL)
+            return True
+        except ProcessLookupError:
+            return False
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+
+
+def kill_pid(pid):
+    try:
+        with Process(pid) as process:
+            return process.kill()
+    except ProcessLookupError:
+        return False
+
+
+class World:
+    """One run: the images, jobs that come and go, an administrator at work, and the book of it all."""
+
+    def __init__(self, standin, images, rng):
+        self.standin, self.images, self.rng = standin, images, rng
+        self.tally = Tally()
+        self.durations = collections.defaultdict(lambda: collections.deque([0.4], maxlen=12))
+        self.wrong = []
+        self.orphans = []  # VMs of jobs whose runner was killed
+        self.lock = threading.Lock()
+
+    def usual(self, stage):
+        with self.lock:
+            return sum(self.durations[stage]) / len(self.durations[stage])
+
+    def took(self, stage, seconds):
+        with self.lock:
+            self.durations[stage].append(seconds)
+
+    def complain(self, what):
+        with self.lock:
+            self.wrong.append(what)
+
+    def one_job(self, number, seed):
+        rng = random.Random(seed)
+        plan = Plan(rng, self) if rng.random() < 0.6 else None
+        values = {"id": 8000 + number, "image": rng.choice(self.images), "seconds": round(rng.uniform(0.05, 0.3), 2)}
+        environment = {"SARDE_PULL_POLICY": rng.choice(["always", "if-not-present"])}
+        if plan and plan.victim == "runner":
+            verdict, log = self.job_of_a_runner_that_dies(values, environment, plan)
+        else:
+            verdict, log = self.job_of_a_runner_that_lives(values, environment, plan)
+        killed = plan is not None and plan.fell
+        self.tally.outcome(f"{plan.victim} killed in {plan.stage}" if killed else "nothing killed", verdict)
+        allowed = {"success"} if not killed else {"success", "system_failure"} if plan.victim != "runner" else {"success", "system_failure", "never ended"}
+        if killed and plan.stage == "cleanup" and plan.victim != "runner":
+            allowed = {"success"}
+        said = f"job {values['id']} was here"
+        if verdict not in allowed or (verdict == "success" and said not in log):
+            what = f"{plan.victim} killed in {plan.stage}" if killed else "nothing was killed"
+            self.complain(f"job {values['id']} ({what}) ended with {verdict}:\n{log}")
+
+    def job_of_a_runner_that_lives(self, values, environment, plan):
+        def started(job, stage):
+            if plan:
+                plan.stage_started(stage.name, stage.process.pid, job.settings.get("hostname"))
+
+        with WatchedJob(self.standin.runner(**environment), job_id=values["id"], image=values["image"], retry_pause=0.1, started=started) as job:
+            result = drive(job, values["seconds"])
+            if plan:
+                plan.join()
+            for stage in result.stages:
+                if stage.code == 0:
+                    self.took(stage.name, stage.seconds)
+            return result.verdict, result.text
+
+    def job_of_a_runner_that_dies(self, values, environment, plan):
+        order = values | {"program": self.standin.program, "environment": self.standin.environment | environment}
+        last = {}
+        with subprocess.Popen([sys.executable, TOP / "tests/support/chaos_job.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as runner:
+            runner.stdin.write(json.dumps(order))
+            runner.stdin.close()
+            vm = None
+            for line in runner.stdout:
+                try:
+                    last = json.loads(line)
+                except json.JSONDecodeError:
+                    break  # it was killed while it wrote
+                vm = last.get("vm") or vm
+                if "stage" in last:
+                    plan.stage_started(last["stage"], last["pid"], last["vm"], runner.pid)
+            plan.join()
+        if plan.fell and vm:
+            with self.lock:
+                self.orphans.append(vm)
+        return last.get("verdict", "never ended"), last.get("log", "")
+
+    def administrate(self, jobs_are_over, seed):
+        rng = random.Random(seed)
+        while not jobs_are_over.is_set():
+            command = rng.choices(list(ADMIN), ADMIN.values())[0]
+            arguments = [command] + ([rng.choice(self.images)] if command in ("rm", "fetch", "pull", "import") else [])
+            process = subprocess.Popen([self.standin.program, *arguments], env=self.standin.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                       process_group=0)
+            started, killed = time.monotonic(), False
+            if rng.random() < 0.35:
+                time.sleep(rng.random() * self.usual(f"admin {command}"))
+                victim = rng.choice(["it", "skopeo"]) if command in ("fetch", "pull") else "it"
+                killed = process.poll() is None and (kill_pid(process.pid) if victim == "it" else kill_child(process.pid, "skopeo"))
+                if killed:
+                    self.tally.kill("admin's" if victim == "it" else "skopeo", command)
+            said = process.communicate(timeout=120)[1]
+            if not killed:
+                self.took(f"admin {command}", time.monotonic() - started)
+                refusals = {"rm": ("is used by", "another process is at work", "is not in"), "import": ("is not in",)}
+                if process.returncode != 0 and not any(text in said for text in refusals.get(command, ())):
+                    self.complain(f"{arguments} ended with {process.returncode}:\n{said}")
+            self.tally.outcome(f"admin's {command}", "killed" if killed else f"exit {process.returncode}")
+            jobs_are_over.wait(rng.random() * 0.5)
+
+    def batch(self, numbers):
+        """Some jobs at once with an administrator beside them; then one gc, and all must be in order."""
+        waiting = collections.deque((number, self.rng.randrange(1 << 60)) for number in numbers)
+
+        def work():
+            while True:
+                try:
+                    number, seed = waiting.popleft()
+                except IndexError:
+                    return
+                try:
+                    self.one_job(number, seed)
+                except Exception as error:  # noqa: BLE001: a thread's exception would be lost
+                    self.complain(f"the test itself, job {number}: {error!r}")
+
+        over = threading.Event()
+        admin = threading.Thread(target=self.administrate, args=(over, self.rng.randrange(1 << 60)))
+        workers = [threading.Thread(target=work) for _ in range(AT_ONCE)]
+        for thread in [admin, *workers]:
+            thread.start()
+        for thread in workers:
+            thread.join()
+        over.set()
+        admin.join()
+        self.make_leftovers_ripe()
+        self.standin.run("gc")
+        self.wrong += self.standin.violations()
+        # While jobs run, an image is hardly ever free to go.
+        for image in self.rng.sample(self.images, 2):
+            self.standin.run("rm", image, check=False)
+
+    def make_leftovers_ripe(self):
+        """DROP THIS once gc knows that a folder's prepare and runner are gone: until then it waits 60 s for the one, and until
+        the job's time is over for the other."""
+        then = time.time() - 100
+        for folder in self.standin.jobs.iterdir():
+            os.utime(folder, (then, then))
+        for vm in self.orphans:
+            file = self.standin.domains / "running" / vm
+            if file.exists():
+                text = file.read_text()
+                file.write_text(text[:text.index("expires=")] + 'expires="1"' + text[text.index('"', text.index("expires=") + 9) + 1:])
+        self.orphans.clear()
+
+
+def test_anything_may_die_at_any_time(place, tmp_path):
+    print(f"\nSARDE_CHAOS_SEED={SEED}")
+    rng = random.Random(SEED)
+    standin = Standin(place, tmp_path / "world")
+    images = [standin.publish(rng, "one", [3072, 512]), standin.publish(rng, "two", [6144]), standin.publish(rng, "chain", [2048, 1024, 256], chained=True),
+              standin.publish(rng, "many", [700] * 6)]
+    world = World(standin, images, rng)
+    start = time.monotonic()
+    for first in range(0, JOBS, BATCH):
+        world.batch(range(first, min(first + BATCH, JOBS)))
+        if world.wrong:
+            break
+    world.tally.show(f"chaos, seed {SEED}: jobs on the stand-in hypervisor, {time.monotonic() - start:.0f} s")
+    assert not world.wrong, f"SARDE_CHAOS_SEED={SEED}\n" + "\n".join(world.wrong)
