@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import time
@@ -116,11 +117,7 @@ class Standin:
         exported = {"SARDE_OCIDIR": str(self.folder / "source/oci")}
         self.run("export", "--compression", "fast", "--libvirtconfig", source / "d.xml", name, reference, env=exported)
         self.run("push", reference, env=exported)
-        layout = self.folder / "source/oci" / reference.rsplit(":", 1)[0]
-        for entry in json.loads((layout / "index.json").read_text())["manifests"]:
-            manifest = json.loads((layout / "blobs/sha256" / entry["digest"][7:]).read_text())
-            config = json.loads((layout / "blobs/sha256" / manifest["config"]["digest"][7:]).read_text())
-            self.good |= {digest[7:] for digest in config["rootfs"]["diff_ids"]}
+        self.good |= diff_ids(self.folder / "source/oci")
         # The export itself is not taken on trust.
         assert all(sha256(source / disk) in self.good for disk, form in disks if form == "raw")
         (self.domains / "good-digests").write_text("\n".join(self.good))
@@ -128,9 +125,7 @@ class Standin:
 
     def layers(self, reference):
         """Digests of all blobs that a fetch of this image brings."""
-        layout = self.folder / "source/oci" / reference.rsplit(":", 1)[0]
-        (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
-        manifest = json.loads((layout / "blobs/sha256" / entry["digest"][7:]).read_text())
+        (manifest,) = manifests(self.folder / "source/oci" / reference.rsplit(":", 1)[0])
         return [layer["digest"] for layer in manifest["layers"]] + [manifest["config"]["digest"]]
 
     def guest_pid(self, vm):
@@ -140,32 +135,15 @@ class Standin:
         except (OSError, ValueError):
             return None
 
-    def processes(self):
-        """All that have to do with this folder, guests' included: {pid: command line}. The test's own are not among them."""
-        found = {}
-        for entry in os.listdir("/proc"):
-            if not entry.isdigit() or int(entry) == os.getpid():
-                continue
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    cmdline = file.read().replace(b"\0", b" ")
-                with open(f"/proc/{entry}/environ", "rb") as file:
-                    environ = file.read()
-            except OSError:
-                continue
-            if cmdline and str(self.folder).encode() in cmdline + environ:
-                found[int(entry)] = cmdline.decode("utf-8", "replace")
-        return found
-
-    def no_process_is_left(self, seconds=15):
-        deadline = time.monotonic() + seconds
-        while (left := self.processes()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return left
+    def expire(self, vm):
+        """The time of its job is over."""
+        file = self.domains / "running" / vm
+        if file.exists():
+            file.write_text(re.sub('(<sarde:job [^>]*expires=)"[0-9]*"', r'\1"1"', file.read_text()))
 
     def violations(self):
         """What must never be, as sentences: files, locks, domains, processes."""
-        wrong = [f"a process is left: {pid} {line}" for pid, line in self.no_process_is_left().items()]
+        wrong = [f"a process is left: {pid} {line}" for pid, line in no_process_of(self.folder).items()]
         for path in (self.domains / "running").iterdir():
             if self.guest_pid(path.name) and os.path.exists(f"/proc/{self.guest_pid(path.name)}"):
                 wrong.append(f"a domain is left: {path.name}")
@@ -188,6 +166,43 @@ class Standin:
                 if sha256(folder / disk["name"]) not in self.good:
                     wrong.append(f"{folder / disk['name']} is not what the image holds")
         return wrong
+
+
+def processes_of(folder):
+    """All that have to do with it, the stand-in's guests included: {pid: command line}. The test's own are not among them."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as file:
+                cmdline = file.read().replace(b"\0", b" ")
+            with open(f"/proc/{entry}/environ", "rb") as file:
+                environ = file.read()
+        except OSError:
+            continue
+        if cmdline and str(folder).encode() in cmdline + environ:
+            found[int(entry)] = cmdline.decode("utf-8", "replace")
+    return found
+
+
+def no_process_of(folder, seconds=15):
+    """Those that are still there after this time: none, if all is well."""
+    deadline = time.monotonic() + seconds
+    while (left := processes_of(folder)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def manifests(layout):
+    """Of all that the layout's index names."""
+    return [json.loads((layout / "blobs/sha256" / entry["digest"][7:]).read_text()) for entry in json.loads((layout / "index.json").read_text())["manifests"]]
+
+
+def diff_ids(oci):
+    """The digests (hex) of all files that the images there say to hold."""
+    return {digest[7:] for index in oci.rglob("index.json") for manifest in manifests(index.parent)
+            for digest in json.loads((index.parent / "blobs/sha256" / manifest["config"]["digest"][7:]).read_text())["rootfs"]["diff_ids"]}
 
 
 def temporary_files(*folders):

@@ -44,7 +44,7 @@ def main():
         tell(stage=stage.name, pid=stage.process.pid, vm=job.settings.get("hostname"))
 
     runner = FakeRunner(order["program"], order["environment"])
-    with WatchedJob(runner, job_id=order["id"], image=order["image"], retry_pause=0.1, started=started) as job:
+    with WatchedJob(runner, job_id=order["id"], image=order["image"], retry_pause=order["pause"], started=started) as job:
         result = drive(job, order["seconds"])
         tell(verdict=result.verdict, log=result.text)
 
