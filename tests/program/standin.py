@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import subprocess
 import time
@@ -34,6 +35,9 @@ class Process:
 
     def __exit__(self, *_):
         os.close(self.fd)
+
+    def ends_within(self, seconds):
+        return bool(select.select([self.fd], [], [], seconds)[0])
 
     def kill(self):
         try:

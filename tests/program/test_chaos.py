@@ -19,14 +19,16 @@ from chaos_job import WatchedJob, drive
 from fake_runner import FakeRunner
 from standin import Process, Standin, diff_ids, held_locks, kill_child, no_process_of, sha256, temporary_files, wrong_blobs
 
-JOBS = int(os.environ.get("SARDE_CHAOS_JOBS", "200"))
+JOBS = int(os.environ.get("SARDE_CHAOS_JOBS", "250"))
 SEED = int(os.environ.get("SARDE_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 BATCH = 25
 AT_ONCE = 4
 
 # Who is killed, in which stage, and how often that is drawn.
-PLANS = {("stage", "prepare"): 8, ("group", "prepare"): 3, ("skopeo", "prepare"): 5, ("qemu", "prepare"): 4, ("runner", "prepare"): 4,
-         ("stage", "build_script"): 4, ("qemu", "build_script"): 5, ("runner", "build_script"): 3, ("stage", "cleanup"): 4, ("runner", "cleanup"): 2, ("qemu", "cleanup"): 1}
+PLANS = {("stage", "prepare"): 8, ("group", "prepare"): 3, ("skopeo", "prepare"): 8, ("qemu", "prepare"): 4, ("runner", "prepare"): 4,
+         ("lone runner", "prepare"): 3, ("stage", "build_script"): 4, ("qemu", "build_script"): 3, ("runner", "build_script"): 3, ("lone runner", "build_script"): 2,
+         ("stage", "cleanup"): 4, ("runner", "cleanup"): 2, ("qemu", "cleanup"): 1}
+RUNNERS = ("runner", "lone runner")  # with the stage that it has started, or without
 ADMIN = {"rm": 5, "gc": 4, "fetch": 4, "pull": 2, "import": 2, "prune": 2, "list": 1}
 # Files of a job's folder, and others, at whose appearance something is killed.
 MOMENTS = {"prepare": ["jobs/{vm}", "jobs/{vm}/lock", "jobs/{vm}/image", "jobs/{vm}/overlay-*", "jobs/{vm}/vm-started", "jobs/{vm}/record.json", "jobs/.*", "vms/.incoming-*",
@@ -85,13 +87,12 @@ class Plan:
         self.runner_first = rng.random() < 0.5
         self.fell = False
         self.fired = False
-        self.vm = None
         self.threads = []
 
     def stage_started(self, name, pid, vm, runner_pid=None):
         if name != self.stage or self.fired:
             return
-        self.fired, self.vm = True, vm
+        self.fired = True
         try:
             process = Process(pid)
         except ProcessLookupError:
@@ -115,6 +116,8 @@ class Plan:
                 self.fell = self.kill(process, vm, runner_pid)
                 if self.fell:
                     self.world.tally.kill(self.victim, self.stage, where)
+                    if self.victim == "lone runner" and not process.ends_within(90):
+                        self.world.complain(f"{self.stage} of {vm} goes on for ever without its runner")
                     return
                 time.sleep(0.002)
 
@@ -138,6 +141,8 @@ class Plan:
         if self.victim == "libvirtd":
             return self.world.standin.kill_libvirtd()
         with Process(runner_pid) as runner:
+            if self.victim == "lone runner":
+                return runner.kill()
             if self.runner_first:
                 runner.kill()
             self.kill_group(process.pid)
@@ -174,7 +179,6 @@ class World:
         self.durations = collections.defaultdict(lambda: collections.deque([usual], maxlen=12))
         self.wrong = []
         self.all_may_fail = False  # libvirtd was killed, on which all jobs rest
-        self.orphans = []  # VMs of jobs whose runner or cleanup was killed
         self.lock = threading.Lock()
 
     def usual(self, stage):
@@ -194,17 +198,14 @@ class World:
         plan = Plan(rng, self, choice) if choice or rng.random() < 0.6 else None
         values = {"id": 8000 + number, "image": rng.choice(self.images), "seconds": round(rng.uniform(*self.script), 2), "pause": self.pause}
         environment = {"SARDE_PULL_POLICY": rng.choice(["always", "if-not-present"])}
-        if plan and plan.victim == "runner":
+        if plan and plan.victim in RUNNERS:
             verdict, log = self.job_of_a_runner_that_dies(values, environment, plan)
         else:
             verdict, log = self.job_of_a_runner_that_lives(values, environment, plan)
         killed = plan is not None and plan.fell
-        if killed and plan.vm and (plan.victim == "runner" or plan.stage == "cleanup"):
-            with self.lock:
-                self.orphans.append(plan.vm)
         self.tally.outcome(f"{plan.victim} killed in {plan.stage}" if killed else "nothing killed", verdict)
         allowed = {"success"}
-        if killed and plan.victim == "runner":
+        if killed and plan.victim in RUNNERS:
             allowed.add("never ended")
         elif killed and plan.stage != "cleanup" or self.all_may_fail:
             allowed.add("system_failure")
@@ -230,7 +231,8 @@ class World:
     def job_of_a_runner_that_dies(self, values, environment, plan):
         order = values | {"program": self.standin.program, "environment": self.standin.environment | environment}
         last = {}
-        with subprocess.Popen([sys.executable, TOP / "tests/support/chaos_job.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as runner:
+        with subprocess.Popen([sys.executable, TOP / "tests/support/chaos_job.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                              env=os.environ | {"TMPDIR": str(self.standin.folder)}) as runner:
             runner.stdin.write(json.dumps(order))
             runner.stdin.close()
             for line in runner.stdout:
@@ -298,28 +300,26 @@ class World:
             self.wrong += [*violations, f"gc had said: {said}"]
 
     def make_leftovers_ripe(self):
-        """DROP THIS once gc knows that a folder's prepare, runner or cleanup was killed: until then it waits 60 s for the first,
+        """DROP THIS once gc knows that a folder's prepare, runner or cleanup is no more: until then it waits 60 s for the first,
         and until the job's time is over for the others."""
         then = time.time() - 100
         for folder in self.standin.jobs.iterdir():
             os.utime(folder, (then, then))
-        for vm in self.orphans:
-            self.standin.expire(vm)
-        self.orphans.clear()
+            self.standin.expire(folder.name)
 
 
 def test_anything_may_die_at_any_time(place, tmp_path):
     print(f"\nSARDE_CHAOS_SEED={SEED}")
     rng = random.Random(SEED)
     standin = Standin(place, tmp_path / "world")
-    images = [standin.publish(rng, "one", [3072, 512]), standin.publish(rng, "two", [6144]), standin.publish(rng, "chain", [2048, 1024, 256], chained=True),
-              standin.publish(rng, "many", [700] * 6)]
+    images = [standin.publish(rng, "two", [6144, 512]), standin.publish(rng, "large", [24576]), standin.publish(rng, "chain", [8192, 1024, 256], chained=True),
+              standin.publish(rng, "many", [700] * 6), standin.publish(rng, "five", [4096] * 3)]
     world = World(standin, images, rng)
     start = time.monotonic()
     for first in range(0, JOBS, BATCH):
         world.batch(range(first, min(first + BATCH, JOBS)))
         # While jobs run, an image is hardly ever free to go.
-        for image in rng.sample(images, 2):
+        for image in images:
             standin.run("rm", image, check=False)
         if world.wrong:
             break
