@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import pathlib
-import re
 import select
 import signal
 import subprocess
@@ -138,12 +137,6 @@ class Standin:
             return int((self.domains / "running" / vm).read_text().split("\n", 1)[0])
         except (OSError, ValueError):
             return None
-
-    def expire(self, vm):
-        """The time of its job is over."""
-        file = self.domains / "running" / vm
-        if file.exists():
-            file.write_text(re.sub('(<sarde:job [^>]*expires=)"[0-9]*"', r'\1"1"', file.read_text()))
 
     def violations(self):
         """What must never be, as sentences: files, locks, domains, processes."""

@@ -171,7 +171,9 @@ class StandinHypervisor final : public Hypervisor {
       const auto xml = running ? xml_of_running(name) : read_file_if_there(definition_file(name), no_limit);
       const auto element = job_element(xml.value_or(""));
       if (element.empty()) continue;
-      jobs.push_back({.name = name, .uuid = uuid(name).value_or(""), .expires = expiry_in_metadata(element)});
+      jobs.push_back(job_in_metadata(element));
+      jobs.back().name = name;
+      jobs.back().uuid = uuid(name).value_or("");
     }
     return jobs;
   }
@@ -234,6 +236,9 @@ class StandinHypervisor final : public Hypervisor {
   }
 
   bool offers_kvm(const std::string& /*architecture*/) override { return false; }
+
+  /// No passt: its guests' SSH server is on the host's loopback already.
+  std::optional<QemuAccount> account_for_sockets() override { return std::nullopt; }
 
   bool is_local() override { return true; }
 
