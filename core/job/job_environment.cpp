@@ -1,6 +1,7 @@
 #include "core/job/job_environment.hpp"
 
 #include <algorithm>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -125,6 +126,9 @@ std::optional<Job> job_in(const Environment& environment) {
 std::optional<JobOwner> owner_of_job(const Environment& environment) {
   const auto response_file = environment.non_empty("JOB_RESPONSE_FILE");
   auto runner = response_file ? starter_of_our_group() : std::nullopt;
+  // A process whose parent has ended is another's child. Then the runner's ends of our pipes are closed, too.
+  if (response_file && is_read_by_nobody(STDERR_FILENO))
+    throw Error("the runner that called this has ended: nobody is left to want the VM");
   if (!runner) return std::nullopt;
   return JobOwner{.runner = std::move(*runner), .response_file = *response_file};
 }

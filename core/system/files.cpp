@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -104,6 +105,11 @@ void write_full(int fd, const void* data, std::size_t size, const std::string& n
     if (put < 0) fail("write", name);
     done += static_cast<std::size_t>(put);
   }
+}
+
+bool is_read_by_nobody(int fd) noexcept {
+  pollfd end{fd, 0, 0};
+  return ::poll(&end, 1, 0) == 1 && (end.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 void write_file(const fs::path& path, std::string_view content, mode_t mode) {

@@ -32,6 +32,9 @@ std::size_t read_full(int fd, void* buffer, std::size_t size, const std::string&
 /// Writes all. Throws Error, calling the file `name`; ENOSPC and EDQUOT say that the disk is full.
 void write_full(int fd, const void* data, std::size_t size, const std::string& name);
 
+/// Is it a pipe or a socket whose other end has been closed by all who had it?
+bool is_read_by_nobody(int fd) noexcept;
+
 /// Makes `path` hold `content` whole or leaves it as it was: temporary file beside it, sync, rename.
 void write_file(const std::filesystem::path& path, std::string_view content, mode_t mode);
 
