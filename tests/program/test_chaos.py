@@ -318,6 +318,24 @@ def test_anything_may_die_at_any_time(place, tmp_path):
     assert not world.wrong, f"SARDE_CHAOS_SEED={SEED}\n" + "\n".join(world.wrong)
 
 
+def test_a_disk_that_is_not_whole_would_be_seen(place, tmp_path):
+    """The chaos test's own eyes are tested: one byte of an unpacked disk changes, and nothing that a job looks at."""
+    standin = Standin(place, tmp_path / "world")
+    reference = standin.publish(random.Random(1), "one", [512])
+    with standin.runner().job(job_id=7901, image=reference) as job:
+        assert drive(job, 0).verdict == "success" and standin.violations() == []
+        (disk,) = standin.vms.glob("*/disk0.raw")
+        before = disk.stat()
+        with open(disk, "r+b") as file:
+            file.seek(300_000)
+            byte = file.read(1)
+            file.seek(300_000)
+            file.write(bytes([byte[0] ^ 1]))
+        os.utime(disk, ns=(before.st_atime_ns, before.st_mtime_ns))
+        drive(job, 0)
+        assert any(line.startswith("QEMU: ") and "which is no image's" in line for line in standin.violations())
+
+
 def test_a_prepare_whose_runner_has_ended_makes_no_vm(place, tmp_path):
     """Its parent is init by then, or some other process that lives on: it would be taken for a living runner."""
     standin = Standin(place, tmp_path / "world")
