@@ -203,18 +203,16 @@ StoredImage ImageStore::fetch_as(const ImageReference& reference, const ImageRef
                                  Registry& registry, const RegistryAccess& access) const {
   const auto layout = layout_of(reference);
   layout.create();
-  {
-    // One at a time: a second process would load the same blobs again.
-    const auto lock = lock_blobs(layout);
-    const auto known = layout.find(reference.local_name());
-    const auto announced = registry.announce(source, access);
-    note_access(layout, announced.digest, access);
-    const auto manifest = registry.fetch(source, announced, layout,
-                                         known ? std::optional(known->manifest) : std::nullopt, access);
-    note_success(layout, manifest.digest, access);
-    tag(layout, manifest, reference.local_name());
-    set_modified_now(layout.blob(manifest.digest));
-  }
+  // One at a time: a second process would load the same blobs again. And nobody removes the image meanwhile.
+  const auto lock = lock_blobs(layout);
+  const auto known = layout.find(reference.local_name());
+  const auto announced = registry.announce(source, access);
+  note_access(layout, announced.digest, access);
+  const auto manifest = registry.fetch(source, announced, layout,
+                                       known ? std::optional(known->manifest) : std::nullopt, access);
+  note_success(layout, manifest.digest, access);
+  tag(layout, manifest, reference.local_name());
+  set_modified_now(layout.blob(manifest.digest));
   return load(reference);
 }
 
@@ -444,13 +442,23 @@ ObtainedImage ImageStore::obtain(const ObtainRequest& request, Registry& registr
   shown.progress = [&](std::uint64_t done, std::uint64_t total) {
     if (request.progress) request.progress("fetching", done, total);
   };
-  auto image = fetch_as(request.reference, request.source, registry, shown);
-  if (request.announce_use) request.announce_use(image.config_digest.text());
-  auto unpacked =
-      unpack(image, folder_for(request, image.base_name()), [&](std::uint64_t done, std::uint64_t total) {
-        if (request.progress) request.progress("unpacking", done, total);
-      });
-  return {.image = std::move(image), .unpacked = std::move(unpacked)};
+  for (int tries = 0;; ++tries) {
+    auto image = fetch_as(request.reference, request.source, registry, shown);
+    if (request.announce_use) request.announce_use(image.config_digest.text());
+    try {
+      auto unpacked = unpack(image, folder_for(request, image.base_name()),
+                             [&](std::uint64_t done, std::uint64_t total) {
+                               if (request.progress) request.progress("unpacking", done, total);
+                             });
+      return {.image = std::move(image), .unpacked = std::move(unpacked)};
+    } catch (const Cancelled&) {
+      throw;
+    } catch (const Error&) {
+      // Before its use was announced, somebody may have removed it.
+      constexpr int enough = 3;
+      if (tries == enough || has(request.reference)) throw;
+    }
+  }
 }
 
 /// Nothing where there is nothing to gain (all of it is in the cache, or unpacked already), where the tag has

@@ -123,22 +123,28 @@ ObtainedImage PrepareStage::obtain_image(const Job& job) {
   if (policy == "never" || (policy == "if-not-present" && parts_.images.has(reference))) {
     parts_.reporter.say("Using image " + quote(reference.text()) + " from the cache (pull policy '" + policy +
                         "')");
-    check_access_to_cached(reference, policy, job);
-    return from_cache(reference);
+    try {
+      return from_cache(reference, policy, job);
+    } catch (const Cancelled&) {
+      throw;
+    } catch (const Error&) {
+      // Before its use was noted, somebody may have removed it.
+      if (policy == "never" || parts_.images.has(reference)) throw;
+      parts_.reporter.say("It has just been removed from there");
+    }
   }
   return from_registry(reference, choose_access(reference, job));
 }
 
 /// A private image that another job's credentials brought is for jobs whose own would bring it, too.
-void PrepareStage::check_access_to_cached(const ImageReference& reference, const std::string& policy,
-                                          const Job& job) {
-  if (!parts_.images.is_private(parts_.images.load(reference))) return;
+void PrepareStage::check_access(const StoredImage& image, const std::string& policy, const Job& job) {
+  if (!parts_.images.is_private(image)) return;
   if (policy == "never")
-    throw Error(Blame::job, "image " + quote(reference.text()) +
+    throw Error(Blame::job, "image " + quote(image.reference.text()) +
                                 " came with another job's credentials, and pull policy 'never' lets this job not "
                                 "show that it may have it: choose another policy, or fetch the image with this "
                                 "machine's own credentials ('sarde login', 'sarde fetch')");
-  static_cast<void>(choose_access(reference, job));
+  static_cast<void>(choose_access(image.reference, job));
   remove_if_there(resources_.folder().authfile());
 }
 
@@ -181,9 +187,11 @@ PrepareStage::ChosenAccess PrepareStage::choose_access(const ImageReference& ref
   return {.access = {}, .announced = parts_.registry.announce(reference, {})};
 }
 
-ObtainedImage PrepareStage::from_cache(const ImageReference& reference) {
+ObtainedImage PrepareStage::from_cache(const ImageReference& reference, const std::string& policy,
+                                       const Job& job) {
   const auto start = parts_.clock.now();
   auto image = parts_.images.load(reference);
+  check_access(image, policy, job);
   parts_.images.mark_used(image);
   resources_.folder().note_image(image.config_digest.text());
   auto unpacked = parts_.images.unpack(

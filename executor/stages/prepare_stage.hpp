@@ -53,9 +53,9 @@ class PrepareStage {
   void discard_leftovers();
   void bring_up(const Job& job);
   ObtainedImage obtain_image(const Job& job);
-  ObtainedImage from_cache(const ImageReference& reference);
+  ObtainedImage from_cache(const ImageReference& reference, const std::string& policy, const Job& job);
   ObtainedImage from_registry(const ImageReference& reference, const ChosenAccess& chosen);
-  void check_access_to_cached(const ImageReference& reference, const std::string& policy, const Job& job);
+  void check_access(const StoredImage& image, const std::string& policy, const Job& job);
   ChosenAccess choose_access(const ImageReference& reference, const Job& job);
   void refuse_what_reaches_for_the_host(const StoredImage& image) const;
   void say_unpacked(const UnpackedImage& unpacked, TimePoint start);

@@ -318,6 +318,37 @@ def test_anything_may_die_at_any_time(place, tmp_path):
     assert not world.wrong, f"SARDE_CHAOS_SEED={SEED}\n" + "\n".join(world.wrong)
 
 
+def test_an_image_that_is_removed_whenever_nobody_uses_it(place, tmp_path):
+    """Between finding an image and saying that it is in use, a job may lose it: it then brings it again."""
+    standin = Standin(place, tmp_path / "world", boot_milliseconds=0)
+    reference = standin.publish(random.Random(1), "one", [512])
+    over, failures, removals = threading.Event(), [], collections.Counter()
+
+    def remove():
+        while not over.is_set():
+            removals[standin.run("rm", reference, check=False).returncode] += 1
+
+    def jobs(first, policy):
+        for number in range(first, first + 20):
+            with standin.runner(SARDE_PULL_POLICY=policy).job(job_id=number, image=reference) as job:
+                job.config()
+                prepared = job.call("prepare")
+                if prepared.code != 0:
+                    failures.append(prepared.stderr.decode())
+
+    workers = [threading.Thread(target=jobs, args=(7910, "always")), threading.Thread(target=jobs, args=(7950, "if-not-present"))]
+    removers = [threading.Thread(target=remove) for _ in range(2)]
+    for thread in workers + removers:
+        thread.start()
+    for thread in workers:
+        thread.join()
+    over.set()
+    for thread in removers:
+        thread.join()
+    print(f"\n{removals[0]} removals beside 40 jobs")
+    assert failures == [] and removals[0] > 0 and standin.violations() == []
+
+
 def test_a_disk_that_is_not_whole_would_be_seen(place, tmp_path):
     """The chaos test's own eyes are tested: one byte of an unpacked disk changes, and nothing that a job looks at."""
     standin = Standin(place, tmp_path / "world")
