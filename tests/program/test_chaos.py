@@ -427,8 +427,8 @@ REAL_PLANS = [("stage", "prepare"), ("qemu", "build_script"), ("libvirtd", "prep
 def test_anything_may_die_at_any_time_with_real_guests(place, small_image, tmp_path):
     rng = random.Random(SEED)
     world = World(RealGuests(place, tmp_path), [small_image], rng, usual=9, pause=1, script=(1, 2))
-    world.durations["build_script"] = collections.deque([1.5], maxlen=1)
-    world.durations["cleanup"] = collections.deque([0.2], maxlen=1)
+    world.durations["build_script"] = collections.deque([1.0], maxlen=1)
+    world.durations["cleanup"] = collections.deque([0.08], maxlen=1)
     world.all_may_fail = True
     start = time.monotonic()
     # The jobs that an interrupted libvirtd may hurt are all those beside it: hence any may fail, but none by its own fault.
