@@ -446,10 +446,10 @@ ObtainedImage ImageStore::obtain(const ObtainRequest& request, Registry& registr
     auto image = fetch_as(request.reference, request.source, registry, shown);
     if (request.announce_use) request.announce_use(image.config_digest.text());
     try {
-      auto unpacked = unpack(image, folder_for(request, image.base_name()),
-                             [&](std::uint64_t done, std::uint64_t total) {
-                               if (request.progress) request.progress("unpacking", done, total);
-                             });
+      auto unpacked =
+          unpack(image, folder_for(request, image.base_name()), [&](std::uint64_t done, std::uint64_t total) {
+            if (request.progress) request.progress("unpacking", done, total);
+          });
       return {.image = std::move(image), .unpacked = std::move(unpacked)};
     } catch (const Cancelled&) {
       throw;

@@ -24,7 +24,8 @@ struct RunnerExits {
 /// after an early failure. Throws Error.
 std::optional<Job> job_in(const Environment& environment);
 
-/// The job in JOB_RESPONSE_FILE's text (gitlab-runner, common/network.go: JobResponse). Throws Error naming `what`.
+/// The job in JOB_RESPONSE_FILE's text (gitlab-runner, common/network.go: JobResponse). Throws Error naming
+/// `what`.
 Job parse_job_response(std::string_view text, const std::string& what);
 
 /// What DOCKER_AUTH_CONFIG says, which has the form of docker's config.json.

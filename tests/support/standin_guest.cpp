@@ -1,5 +1,6 @@
-// standin-guest FOLDER NAME, with a listening socket as its standard input: what runs in the stand-in hypervisor's place of a
-// QEMU with a guest in it (standin_hypervisor.cpp). Its SSH server is OpenSSH's, one process a connection.
+// standin-guest FOLDER NAME, with a listening socket as its standard input: what runs in the stand-in
+// hypervisor's place of a QEMU with a guest in it (standin_hypervisor.cpp). Its SSH server is OpenSSH's, one
+// process a connection.
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -17,8 +18,10 @@ int main(int argc, char** argv) {
   long boot = 0;
   std::ifstream(folder + "/boot-ms") >> boot;
   std::this_thread::sleep_for(std::chrono::milliseconds(boot));
+
   // accept() is to end at a child's death, which is then taken note of.
   struct sigaction action {};
+
   action.sa_handler = [](int) {};
   ::sigaction(SIGCHLD, &action, nullptr);
   for (;;) {

@@ -1,14 +1,13 @@
-// A Hypervisor without libvirt and QEMU, for tests that need many VMs: it behaves as libvirt does, down to what a SIGKILL
-// leaves behind. Built as sarde-libvirt.so, so that the program itself loads it.
+// A Hypervisor without libvirt and QEMU, for tests that need many VMs: it behaves as libvirt does, down to
+// what a SIGKILL leaves behind. Built as sarde-libvirt.so, so that the program itself loads it.
 //
 // connect = standin://FOLDER. In FOLDER:
 //   sshd_config     of the guests' SSH servers: a test writes it, with keys
-//   good-digests    sha256 (hex) of every file that a VM's disks may rest on, one a line; no file: all are good
-//   violations      made here: a line for every disk that QEMU would have had to refuse
-//   boot-ms         how long guests take to answer
-//   running/NAME    a running domain; defined/NAME.xml: what virsh define made
-// A VM is a process (standin-guest) in a session and a PID namespace of its own: it outlives the stage that asked for it, as
-// QEMU does, for libvirtd is its parent; and with it everything ends that runs in it.
+//   good-digests    sha256 (hex) of every file that a VM's disks may rest on, one a line; no file: all are
+//   good violations      made here: a line for every disk that QEMU would have had to refuse boot-ms how long
+//   guests take to answer running/NAME    a running domain; defined/NAME.xml: what virsh define made
+// A VM is a process (standin-guest) in a session and a PID namespace of its own: it outlives the stage that
+// asked for it, as QEMU does, for libvirtd is its parent; and with it everything ends that runs in it.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -152,7 +151,8 @@ class StandinHypervisor final : public Hypervisor {
     const auto lock = lock_all();
     if (const auto domain = find(name)) {
       ::kill(domain->pid, SIGKILL);
-      while (start_of(domain->pid) == domain->start) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      while (start_of(domain->pid) == domain->start)
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     fs::remove(running_file(name));
   }
@@ -197,7 +197,8 @@ class StandinHypervisor final : public Hypervisor {
 
   std::optional<std::string> uuid(const std::string& name) override {
     if (const auto domain = find(name)) return domain->uuid;
-    if (const auto xml = read_file_if_there(definition_file(name), no_limit)) return element_text(*xml, "uuid");
+    if (const auto xml = read_file_if_there(definition_file(name), no_limit))
+      return element_text(*xml, "uuid");
     return std::nullopt;
   }
 
@@ -272,7 +273,8 @@ class StandinHypervisor final : public Hypervisor {
   }
 
   void complain(const std::string& name, const std::string& what) const {
-    const UniqueFd fd(::open((folder_ / "violations").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+    const UniqueFd fd(
+        ::open((folder_ / "violations").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
     const auto line = name + ": " + what + "\n";
     write_full(fd.get(), line.data(), line.size(), "violations");
   }
@@ -314,8 +316,8 @@ class StandinHypervisor final : public Hypervisor {
     if (!good.contains(digest)) complain(name, file.string() + " holds " + digest + ", which is no image's");
   }
 
-  /// All that libvirtd would do, in a process that no signal for the stage reaches: either there is a domain and its file, or
-  /// neither.
+  /// All that libvirtd would do, in a process that no signal for the stage reaches: either there is a domain
+  /// and its file, or neither.
   void launch(const std::string& name, Running domain, const Listener& listener) {
     std::array<int, 2> answer{};
     if (::pipe2(answer.data(), O_CLOEXEC) != 0) throw Error("stand-in: pipe: " + errno_text(errno));
@@ -331,7 +333,8 @@ class StandinHypervisor final : public Hypervisor {
     lock.reset();
     std::string said;
     std::array<char, 512> buffer{};
-    if (const auto got = read_full(from_daemon.get(), buffer.data(), buffer.size(), "the stand-in's answer"); got > 0)
+    if (const auto got = read_full(from_daemon.get(), buffer.data(), buffer.size(), "the stand-in's answer");
+        got > 0)
       said.assign(buffer.data(), got);
     ::waitpid(daemon, nullptr, 0);
     if (said != "started") throw Error("start the VM: " + (said.empty() ? "libvirtd died" : said));
@@ -366,7 +369,8 @@ class StandinHypervisor final : public Hypervisor {
     try {
       if (find(name)) return say("operation failed: domain '" + name + "' already exists");
       std::array<int, 2> go{};
-      if (::pipe2(go.data(), O_CLOEXEC) != 0 || !new_pid_namespace()) return say("stand-in: " + errno_text(errno));
+      if (::pipe2(go.data(), O_CLOEXEC) != 0 || !new_pid_namespace())
+        return say("stand-in: " + errno_text(errno));
       domain.pid = ::fork();
       if (domain.pid < 0) return say("stand-in: fork: " + errno_text(errno));
       if (domain.pid == 0) {

@@ -1,5 +1,7 @@
 #include "core/job/job_environment.hpp"
 
+#include "core/foundation/text.hpp"
+
 #include <doctest/doctest.h>
 
 #include "core/system/files.hpp"
