@@ -19,9 +19,7 @@ OptionValues values_in(const Environment& environment) {
   OptionValues values;
   for (const auto& rule : option_rules()) {
     if (rule.scope == OptionScope::call) continue;
-    std::string name = "SARDE_";
-    for (const char c : rule.name)
-      name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    const auto name = variable_name(rule.name);
     const auto text = environment.get(name);
     if (!text) continue;
     OptionValue value{.items = rule.kind == ValueKind::list ? split(*text, ',') : std::vector{*text},
@@ -50,6 +48,8 @@ OptionValues built_in(const Environment& environment, bool is_root) {
                                                  {"jobsdir", data / "jobs"},
                                                  {"max-disk", "2TiB"},
                                                  {"max-image", "512GiB"},
+                                                 {"max-memory", "0"},
+                                                 {"max-vcpus", "0"},
                                                  {"memory", "0"},
                                                  {"ocidir", data / "oci"},
                                                  {"pull-policy", "always"},
@@ -126,6 +126,26 @@ class Lookup {
 };
 
 }  // namespace
+
+OptionValues job_values(const std::map<std::string, std::string>& wishes, const std::vector<std::string>& settable,
+                        const std::function<void(const std::string&)>& complain) {
+  OptionValues values;
+  for (const auto& [suffix, text] : wishes) {
+    const auto found = std::ranges::find_if(settable, [&, &suffix = suffix](const std::string& name) {
+      return variable_name(name) == "SARDE_" + suffix;
+    });
+    if (found == settable.end()) {
+      complain("the job's variable " + quote("SARDE_" + suffix) +
+               " is not heeded: this runner lets jobs set " +
+               (settable.empty() ? "nothing" : "only " + join(settable, ", ")) + " (job-settable)");
+      continue;
+    }
+    OptionValue value{.items = {text}, .origin = "the job's variable SARDE_" + suffix};
+    check_value(*find_rule(*found), value);
+    values[*found] = std::move(value);
+  }
+  return values;
+}
 
 namespace {
 
@@ -205,6 +225,7 @@ namespace {
 /// The places that may set an option, in the order of their force.
 struct Places {
   const OptionValues none;
+  const OptionValues& job;
   const OptionValues* image;
   const OptionValues environment;
   const OptionValues defaults;
@@ -212,7 +233,8 @@ struct Places {
   std::vector<const OptionValues*> general;  ///< all but the image's
 
   Places(const SettingsSources& sources, const Environment& variables, bool is_root)
-      : image(sources.image.empty() ? &none : section_for_image(sources.file.images, sources.image)),
+      : job(sources.job),
+        image(sources.image.empty() ? &none : section_for_image(sources.file.images, sources.image)),
         environment(values_in(variables)),
         defaults(built_in(variables, is_root)),
         section(&none) {
@@ -228,7 +250,7 @@ struct Places {
 
   [[nodiscard]] std::vector<const OptionValues*> all() const {
     auto everything = general;
-    everything.insert(everything.begin(), image);
+    everything.insert(everything.begin(), {&job, image});
     return everything;
   }
 };
@@ -275,7 +297,7 @@ Settings resolve_settings(const SettingsSources& sources, const Environment& env
                     .jobsdir = all.path("jobsdir"),
                     .network = all.text("network"),
                     .virt_type = all.text("virt-type"),
-                    .image_login = Lookup({places.image}, home).login(),
+                    .image_login = Lookup({&places.job, places.image}, home).login(),
                     .login = Lookup(places.general, home).login(),
                     .registry_login = Lookup({&sources.command_line, places.section}, home).login(),
                     .identity_file = all.path("identity-file"),
@@ -289,6 +311,9 @@ Settings resolve_settings(const SettingsSources& sources, const Environment& env
                     .allowed_pull_policies = all.list("allowed-pull-policies"),
                     .insecure = all.flag("insecure"),
                     .insecure_registries = all.list("insecure-registries"),
+                    .job_settable = all.list("job-settable"),
+                    .max_memory_mib = all.number("max-memory", any) >> 20U,
+                    .max_vcpus = static_cast<unsigned>(all.number("max-vcpus", 512)),
                     .memory_mib = all.number("memory", any) >> 20U,
                     .vcpus = static_cast<unsigned>(all.number("vcpus", 512)),
                     .compression = all.text("compression"),
@@ -306,6 +331,11 @@ Settings resolve_settings(const SettingsSources& sources, const Environment& env
                     .signature_policy = all.path("signature-policy"),
                     .no_run = all.flag("no-run"),
                     .call = call_options(all)};
+  for (const auto& name : settings.job_settable) {
+    if (!may_be_left_to_jobs(name))
+      throw Error(Blame::job, all.find("job-settable")->origin + ": job-settable: " + quote(name) +
+                                  " is no option that can be left to jobs");
+  }
   for (const auto* name : {"guest-builds-dir", "guest-cache-dir"}) {
     if (!all.text(name).starts_with('/') && settings.shell != "powershell") {
       throw Error(Blame::job, all.find(name)->origin + ": " + name + " is not an absolute path");

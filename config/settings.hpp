@@ -3,6 +3,8 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -59,6 +61,9 @@ struct Settings {
   std::vector<std::string> allowed_pull_policies;
   bool insecure = false;
   std::vector<std::string> insecure_registries;
+  std::vector<std::string> job_settable;
+  std::uint64_t max_memory_mib = 0;
+  unsigned max_vcpus = 0;
   std::uint64_t memory_mib = 0;
   unsigned vcpus = 0;
   std::string compression;
@@ -78,14 +83,20 @@ struct Settings {
   CallOptions call;
 };
 
-/// Where the values come from. Of several, first wins: the image's section, [the image's own login], command
+/// Where the values come from. Of several, first wins: the job's wishes, the image's section, [the image's own login], command
 /// line, environment (SARDE_<OPTION>), the command's section, the file's top level, the built-in default.
 struct SettingsSources {
   SettingsFile file;
   std::string command;
   OptionValues command_line;
-  std::string image;  ///< the job's; empty: no image section applies
+  std::string image;      ///< the job's; empty: no image section applies
+  OptionValues job = {};  ///< what job_values() gave
 };
+
+/// What a job may set of what it wishes (by the rest of the variable's name behind SARDE_). What it may not is told to
+/// `complain`, a sentence each. Throws Error, the job's fault, for a value that does not fit.
+OptionValues job_values(const std::map<std::string, std::string>& wishes, const std::vector<std::string>& settable,
+                        const std::function<void(const std::string&)>& complain);
 
 /// Which of sardinecake's INI files count where there are no TOML files: those of `sarde`, or those of its
 /// executor.

@@ -1,6 +1,8 @@
 #include "config/settings_rules.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 
 #include "config/units.hpp"
 #include "core/foundation/error.hpp"
@@ -34,11 +36,14 @@ std::span<const OptionRule> option_rules() {
       {"insecure", flag, "plain HTTP and unverified certificates for every registry"},
       {"insecure-registries", list, "registries (host[:port]) that may be spoken to so"},
       {"jobsdir", path, "folder of the running jobs' files", {}, OptionScope::everywhere, "clonedir"},
+      {"job-settable", list, "options that a job may set, as variables SARDE_<OPTION>"},
       {"json", flag, "the same as --format json", {}, call},
       {"libvirtconfig", path, "domain XML to export instead of the VM's own"},
       {"live", flag, "export the VM while it runs, from a consistent copy of its disks", {}, call},
       {"max-disk", size, "largest disk, as the guest sees it, that an image may have"},
       {"max-image", size, "most bytes that an image's disk files may unpack to"},
+      {"max-memory", size, "most memory that a job's VM may have; 0: any"},
+      {"max-vcpus", number, "most processors that a job's VM may have; 0: any"},
       {"memory", size, "memory of a job's VM; 0: as the image has it"},
       {"name", text, "the VM's name; else the image config's digest", {}, call},
       {"network", text, "user (passt, else slirp), passt, slirp, image, or the name of a libvirt network"},
@@ -77,6 +82,21 @@ const OptionRule* find_rule(std::string_view name) {
     return rule.name == name || (!rule.alias.empty() && rule.alias == name);
   });
   return found == rules.end() ? nullptr : &*found;
+}
+
+bool may_be_left_to_jobs(std::string_view name) {
+  constexpr std::array<std::string_view, 13> harmless{
+      "address-timeout", "boot-timeout", "guest-builds-dir", "guest-cache-dir", "memory",
+      "password",        "shell",        "ssh-port",         "timeout",         "username",
+      "vcpus",           "verbosity",    "virt-type"};
+  return std::ranges::find(harmless, name) != harmless.end();
+}
+
+std::string variable_name(std::string_view option) {
+  std::string name = "SARDE_";
+  for (const char c : option)
+    name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
 }
 
 namespace {

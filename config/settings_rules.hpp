@@ -40,6 +40,13 @@ std::span<const OptionRule> option_rules();
 /// By name or alias; null if there is no such option.
 const OptionRule* find_rule(std::string_view name);
 
+/// May an administrator list it in job-settable? Only what concerns the job's own VM: neither this host's folders
+/// nor its network, nor what images may have.
+bool may_be_left_to_jobs(std::string_view name);
+
+/// SARDE_BOOT_TIMEOUT for boot-timeout.
+std::string variable_name(std::string_view option);
+
 /// A value as text (a list: one text an item) and the place it came from, for messages and `sarde settings`.
 struct OptionValue {
   std::vector<std::string> items;

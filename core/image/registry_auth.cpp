@@ -12,15 +12,14 @@ bool is_for(const std::string& key, const ImageReference& reference) {
   auto name = scheme == std::string::npos ? key : key.substr(scheme + 3);
   if (scheme != std::string::npos) name = split(name, '/').front();  // https://index.docker.io/v1/
   if (name == "index.docker.io") name = "docker.io";
-  const auto of_image = reference.registry() + "/" + reference.repository();
+  const auto& of_image = reference.repository();
   return !name.empty() && (of_image == name || of_image.starts_with(name + "/"));
 }
 
-void write_registry_auth(const std::filesystem::path& file, const RegistryCredentials& credentials) {
-  nlohmann::json value{{"auths", nlohmann::json::object()}};
-  for (const auto& [key, auth] : credentials) value["auths"][key]["auth"] = auth.reveal();
-  // Foreign text that is no UTF-8 matches no registry's name.
-  write_file(file, value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), 0600);
+void write_registry_auth(const std::filesystem::path& file, const std::string& registry, const Secret& auth) {
+  nlohmann::json value;
+  value["auths"][registry]["auth"] = auth.reveal();
+  write_file(file, value.dump(), 0600);
 }
 
 }  // namespace sarde

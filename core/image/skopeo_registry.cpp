@@ -19,7 +19,7 @@ struct Meaning {
   bool is_about_access = false;  ///< other credentials might do
 };
 
-constexpr bool access = true;
+constexpr bool about_access = true;
 
 // In the order of their force: a registry may say several of these in one answer. The fragments are those of
 // skopeo 1.9 and of the registries' error codes (OCI distribution specification, "Error Codes").
@@ -29,15 +29,15 @@ constexpr std::array meanings{
     Meaning{"source image rejected", Blame::job,
             "the signature policy does not accept it: it lacks a signature that is trusted here"},
     Meaning{"not logged into", Blame::job, "no credentials are kept for it"},
-    Meaning{"invalid username/password", Blame::job, "the registry refused the credentials", access},
+    Meaning{"invalid username/password", Blame::job, "the registry refused the credentials", about_access},
     Meaning{"unauthorized", Blame::job,
-            "the registry wants other credentials: log in with 'sarde login', or give the job access", access},
+            "the registry wants other credentials: log in with 'sarde login', or give the job access", about_access},
     Meaning{"authentication required", Blame::job,
-            "the registry wants credentials: log in with 'sarde login', or give the job access", access},
+            "the registry wants credentials: log in with 'sarde login', or give the job access", about_access},
     Meaning{"requested access to the resource is denied", Blame::job,
-            "the registry denies access to it with these credentials", access},
-    Meaning{"403 (forbidden)", Blame::job, "the registry denies access to it with these credentials", access},
-    Meaning{"denied", Blame::job, "the registry denies access to it with these credentials", access},
+            "the registry denies access to it with these credentials", about_access},
+    Meaning{"403 (forbidden)", Blame::job, "the registry denies access to it with these credentials", about_access},
+    Meaning{"denied", Blame::job, "the registry denies access to it with these credentials", about_access},
     Meaning{"server gave http response to https client", Blame::host,
             "the registry speaks plain HTTP: list it in insecure-registries if that is meant"},
     Meaning{

@@ -172,16 +172,35 @@ class JobDomainBuilder {
 
   void size_and_processor() {
     const auto kib = plan_.memory_mib != 0 ? plan_.memory_mib * 1024 : memory_kib(image_.child("memory"));
+    if (plan_.max_memory_mib != 0 && kib > plan_.max_memory_mib * 1024)
+      throw Error(Blame::job, "the VM would have " + size_text(kib * 1024) + " of memory, more than max-memory, " +
+                                  size_text(plan_.max_memory_mib << 20U));
     add(domain_, "memory", {{"unit", "KiB"}}, std::to_string(kib));
     const auto wanted = parse_number(trimmed(image_.child("vcpu").text().as_string("1"))).value_or(0);
     if (wanted == 0 || wanted > 512)
       throw Error(Blame::job, "the image's domain asks for " +
                                   quote(image_.child("vcpu").text().as_string()) + " processors");
-    add(domain_, "vcpu", {}, std::to_string(plan_.vcpus != 0 ? plan_.vcpus : wanted));
-    // A job's VM never moves to another host, so it may have all of this one's processor.
-    add(domain_, "cpu", {{"mode", plan_.virt_type == VirtType::kvm ? "host-passthrough" : "maximum"}});
+    const auto vcpus = plan_.vcpus != 0 ? plan_.vcpus : wanted;
+    if (plan_.max_vcpus != 0 && vcpus > plan_.max_vcpus)
+      throw Error(Blame::job, "the VM would have " + std::to_string(vcpus) +
+                                  " processors, more than max-vcpus, " + std::to_string(plan_.max_vcpus));
+    add(domain_, "vcpu", {}, std::to_string(vcpus));
+    processor();
     add(domain_, "clock",
         {{"offset", one_of<2>(attribute(image_.child("clock"), "offset"), {"utc", "localtime"}, "utc")}});
+  }
+
+  /// A job's VM never moves to another host, so it may have all of this one's processor; unless its image was
+  /// made for one model, which the nearest that this host has stands for. Emulation has what it has.
+  void processor() {
+    const auto from = image_.child("cpu");
+    const std::string model = trimmed(from.child("model").text().as_string());
+    if (plan_.virt_type != VirtType::kvm || attribute(from, "mode") != "custom" || model.empty()) {
+      add(domain_, "cpu", {{"mode", plan_.virt_type == VirtType::kvm ? "host-passthrough" : "maximum"}});
+      return;
+    }
+    auto cpu = add(domain_, "cpu", {{"mode", "custom"}, {"match", "exact"}, {"check", "none"}});
+    add(cpu, "model", {{"fallback", "allow"}}, plain_word(model, "processor model"));
   }
 
   void firmware_and_machine() {
@@ -220,6 +239,12 @@ class JobDomainBuilder {
            {"index", std::to_string(controller.attribute("index").as_uint())},
            {"model", one_of<3>(attribute(controller, "model"), {"virtio-scsi", "lsilogic", "lsisas1068"},
                                "virtio-scsi")}});
+    }
+    for (const auto& device : image_.child("devices").children()) {
+      if (!is_allowed(device)) continue;
+      auto own = devices_.append_copy(device);
+      // Where it is in the guest is for libvirt to say, which places the others anew.
+      for (const auto* name : {"address", "alias"}) own.remove_child(name);
     }
     add_interface();
     auto serial = add(devices_, "serial", {{"type", "pty"}});
@@ -290,18 +315,28 @@ class JobDomainBuilder {
     add(node, "rom", {{"enabled", "no"}});  // no second spent on a network boot
   }
 
+  /// By the administrator, to be taken as it is; not what is built above.
+  [[nodiscard]] bool is_allowed(const xml_node& device) const {
+    const std::string name = device.name();
+    return device.type() == pugi::node_element && !is_built(name) &&
+           std::ranges::find(plan_.allowed_devices, name) != plan_.allowed_devices.end();
+  }
+
+  /// Is it made anew, whatever the image has?
+  static bool is_built(const std::string& name) {
+    constexpr std::array<std::string_view, 9> built{"disk",  "interface",  "serial",  "console", "rng",
+                                                    "video", "controller", "channel", "emulator"};
+    return std::ranges::find(built, name) != built.end();
+  }
+
   /// Names of the image's devices that have no counterpart above.
   [[nodiscard]] std::vector<std::string> left_out() const {
-    constexpr std::array<std::string_view, 9> taken{"disk",  "interface",  "serial",  "console", "rng",
-                                                    "video", "controller", "channel", "emulator"};
-    constexpr std::array<std::string_view, 7> implied{"input", "memballoon", "graphics", "sound",
-                                                      "audio", "watchdog",   "panic"};
     std::vector<std::string> names;
     for (const auto& device : image_.child("devices").children()) {
       const std::string name = device.name();
-      const bool known =
-          std::ranges::find(taken, name) != taken.end() || std::ranges::find(implied, name) != implied.end();
-      if (device.type() == pugi::node_element && !known) names.push_back(name);
+      const bool is_taken = is_built(name) || is_allowed(device);
+      if (device.type() == pugi::node_element && !is_taken && std::ranges::find(names, name) == names.end())
+        names.push_back(name);
     }
     return names;
   }

@@ -67,6 +67,9 @@ struct JobDomainPlan {
   std::filesystem::path nvram;   ///< where UEFI variables go, if the image boots by UEFI
   std::uint64_t memory_mib = 0;  ///< 0: as the image has it
   unsigned vcpus = 0;            ///< 0: as the image has it
+  std::uint64_t max_memory_mib = 0;                 ///< 0: any
+  unsigned max_vcpus = 0;                           ///< 0: any
+  std::vector<std::string> allowed_devices = {};    ///< elements in <devices> that are taken as the image has them
 };
 
 /// A domain to start.

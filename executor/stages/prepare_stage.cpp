@@ -150,12 +150,13 @@ void PrepareStage::check_access(const StoredImage& image, const std::string& pol
 
 namespace {
 
-RegistryCredentials credentials_for(const ImageReference& reference, const std::vector<RegistryLogin>& logins) {
-  RegistryCredentials credentials;
+/// The one whose key says most of the image; null if there is none.
+const RegistryLogin* login_for(const ImageReference& reference, const std::vector<RegistryLogin>& logins) {
+  const RegistryLogin* best = nullptr;
   for (const auto& login : logins) {
-    if (is_for(login.key, reference)) credentials[login.key] = login.auth;
+    if (is_for(login.key, reference) && (best == nullptr || login.key.size() > best->key.size())) best = &login;
   }
-  return credentials;
+  return best;
 }
 
 }  // namespace
@@ -163,19 +164,17 @@ RegistryCredentials credentials_for(const ImageReference& reference, const std::
 /// The first credentials that let the job have the image: DOCKER_AUTH_CONFIG's, those that the runner gave it, this
 /// machine's own. They are tried, for a job's token may be good for its own project's images only.
 PrepareStage::ChosenAccess PrepareStage::choose_access(const ImageReference& reference, const Job& job) {
-  std::vector<RegistryCredentials> of_job;
+  DockerAuth docker;
   if (!job.docker_auth_config.empty()) {
-    const auto auth = parse_docker_auth(job.docker_auth_config);
-    if (auth.names_helpers)
+    docker = parse_docker_auth(job.docker_auth_config);
+    if (docker.names_helpers)
       parts_.reporter.warn("WARNING: DOCKER_AUTH_CONFIG names credential helpers; these would run on the runner's "
                            "machine, and are not used");
-    of_job.push_back(credentials_for(reference, auth.logins));
   }
-  of_job.push_back(credentials_for(reference, job.logins));
   const auto& authfile = resources_.folder().authfile();
-  for (const auto& credentials : of_job) {
-    if (credentials.empty()) continue;
-    write_registry_auth(authfile, credentials);
+  for (const auto* login : {login_for(reference, docker.logins), login_for(reference, job.logins)}) {
+    if (login == nullptr) continue;
+    write_registry_auth(authfile, reference.registry(), login->auth);
     const RegistryAccess access{.authfile = authfile};
     try {
       return {.access = access, .announced = parts_.registry.announce(reference, access)};
@@ -295,6 +294,9 @@ void PrepareStage::start_vm(const StoredImage& image, const ImageDomain& domain,
   plan.nvram = resources_.folder().nvram();
   plan.memory_mib = parts_.settings.memory_mib;
   plan.vcpus = parts_.settings.vcpus;
+  plan.max_memory_mib = parts_.settings.max_memory_mib;
+  plan.max_vcpus = parts_.settings.max_vcpus;
+  plan.allowed_devices = parts_.settings.allow_devices;
   // Once without libvirt, which is not asked for anything on behalf of an image that is to be refused.
   static_cast<void>(build_job_domain(image.domain_xml, plan));
   plan.virt_type = choose_virt_type(domain.architecture);

@@ -39,6 +39,23 @@ TEST_CASE("job: comes from JOB_RESPONSE_FILE, whatever the job's variables say")
   CHECK(job->logins[0].auth.reveal() == to_base64("u:s"));
 }
 
+TEST_CASE("job: its author's wishes and DOCKER_AUTH_CONFIG come from its variables, all else does not") {
+  const auto job = job_from(R"({"id":5})", {{"CUSTOM_ENV_SARDE_MEMORY", "1GiB"},
+                                            {"SARDE_VCPUS", "7"},
+                                            {"DOCKER_AUTH_CONFIG", "{}"},
+                                            {"CUSTOM_ENV_DOCKER_AUTH_CONFIG", R"({"auths":{"a/b":{"auth":"eA=="},
+                                              "c":{"username":"u","password":"p"},"d":7},"credsStore":"x"})"}});
+  REQUIRE(job);
+  CHECK(job->settings == std::map<std::string, std::string>{{"MEMORY", "1GiB"}});
+  const auto docker = parse_docker_auth(job->docker_auth_config);
+  REQUIRE(docker.logins.size() == 3);
+  CHECK(docker.logins[0].key == "a/b");
+  CHECK(docker.logins[0].auth.reveal() == "eA==");
+  CHECK(docker.logins[1].auth.reveal() == to_base64("u:p"));
+  CHECK(docker.names_helpers);
+  check_error(Blame::job, "DOCKER_AUTH_CONFIG: it is not valid JSON", [] { parse_docker_auth(Secret("{")); });
+}
+
 TEST_CASE("job: the runner's start-up check, with no image and an id near 2^63") {
   const auto job =
       job_from(R"({"id":9223372036854775807,"image":{"name":""},"services":null,"credentials":null})");

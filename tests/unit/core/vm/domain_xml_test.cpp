@@ -1,5 +1,6 @@
 #include "core/vm/domain_xml.hpp"
 
+#include <algorithm>
 #include <doctest/doctest.h>
 
 #include "tests/support/check_error.hpp"
@@ -74,7 +75,7 @@ TEST_CASE("domain xml: a job's VM is built anew, and nothing of the host gets in
   CHECK(has(built.xml, "<model type=\"e1000\""));
   CHECK(has(built.xml, "id=\"7\" expires=\"99\" boot=\"b\" expires-uptime=\"9\" folder=\"/jobs/sarde-7\""));
   CHECK(has(built.xml, "<boot dev=\"hd\""));
-  CHECK(built.left_out == std::vector<std::string>{"hostdev", "filesystem"});
+  CHECK(built.left_out == std::vector<std::string>{"hostdev", "filesystem", "watchdog"});
 }
 
 TEST_CASE("domain xml: foreign text in the title is escaped, and one line") {
@@ -154,6 +155,65 @@ TEST_CASE("domain xml: one to be defined has its name and its files, and nobody'
   CHECK_FALSE(has(xml, "uuid"));
   CHECK_FALSE(has(xml, "52:54:00"));
   check_error(Blame::job, "does not hold", [&] { domain_to_define(image_xml, "vm1", {}); });
+}
+
+TEST_CASE("domain xml: what the administrator allows is taken as it is, but placed anew") {
+  auto plan = plan_with(NetworkMode::user);
+  plan.allowed_devices = {"hostdev", "serial"};
+  const auto built = build_job_domain(bare_xml, plan);
+  INFO(built.xml);
+  CHECK(has(built.xml, "<hostdev"));
+  CHECK(std::ranges::find(built.left_out, "hostdev") == built.left_out.end());
+  CHECK_FALSE(has(built.xml, "filesystem"));
+  CHECK_FALSE(has(built.xml, "evil"));  // its serial port is ours
+}
+
+TEST_CASE("domain xml: limits count for what the image and what the settings ask for") {
+  auto plan = plan_with(NetworkMode::user);
+  plan.max_memory_mib = 512;
+  check_error(Blame::job, "1.1 GB of memory, more than max-memory, 536.9 MB", [&] { build_job_domain(bare_xml, plan); });
+  plan.memory_mib = 512;
+  plan.max_vcpus = 1;
+  check_error(Blame::job, "2 processors, more than max-vcpus, 1", [&] { build_job_domain(bare_xml, plan); });
+  plan.vcpus = 1;
+  CHECK_NOTHROW(build_job_domain(bare_xml, plan));
+}
+
+TEST_CASE("domain xml: a processor model that an image was made for, where there is one") {
+  auto xml = bare_xml;
+  const std::string generic = "<cpu mode='host-model'/>";
+  xml.replace(xml.find(generic), generic.size(), "<cpu mode='custom'><model>Haswell-noTSX</model></cpu>");
+  auto plan = plan_with(NetworkMode::user);
+  CHECK(has(build_job_domain(xml, plan).xml, "<cpu mode=\"maximum\""));
+  plan.virt_type = VirtType::kvm;
+  CHECK(has(build_job_domain(xml, plan).xml, "<model fallback=\"allow\">Haswell-noTSX</model>"));
+  CHECK(has(build_job_domain(bare_xml, plan).xml, "<cpu mode=\"host-passthrough\""));
+}
+
+TEST_CASE("domain xml: passt's socket takes the place of QEMU's own network") {
+  auto plan = plan_with(NetworkMode::user);
+  plan.user_network_socket = "/jobs/a,b/qemu.sock";
+  const auto xml = build_job_domain(bare_xml, plan).xml;
+  CHECK(has(xml, "addr.path=/jobs/a,,b/qemu.sock"));
+  CHECK(has(xml, "<qemu:property name=\"netdev\" type=\"string\" value=\"passt0\""));
+  plan.network = NetworkMode::named;
+  CHECK_FALSE(has(build_job_domain(bare_xml, plan).xml, "passt0"));
+}
+
+TEST_CASE("domain xml: a job's metadata are read back; who QEMU runs as is in the capabilities") {
+  const auto job = job_in_metadata("<job expires='99' boot='b' expires-uptime='9' folder='/jobs/x'/>");
+  CHECK(job.expires->unix_seconds == 99);
+  CHECK(job.expires->boot == "b");
+  CHECK(job.expires->uptime == 9);
+  CHECK(job.folder == "/jobs/x");
+  CHECK_FALSE(job_in_metadata("<job/>").expires);
+  const auto account = account_in_capabilities(
+      "<capabilities><host><secmodel><model>none</model></secmodel><secmodel><model>dac</model>"
+      "<baselabel type='kvm'>+64055:+64056</baselabel></secmodel></host></capabilities>");
+  REQUIRE(account);
+  CHECK(account->uid == 64055);
+  CHECK(account->gid == 64056);
+  CHECK_FALSE(account_in_capabilities("<capabilities/>"));
 }
 
 TEST_CASE("domain xml: the files that a domain uses, those it writes to, and disks that are none") {

@@ -1,0 +1,133 @@
+"""Who may have which image, and what a job may set: with the stand-in hypervisor, a registry that asks for passwords."""
+import base64
+import crypt  # gone in Python 3.13; Debian 12 has 3.11
+import json
+import os
+import random
+import shutil
+
+import pytest
+
+from standin import Standin
+from test_registries import serve  # noqa: F401: a fixture
+
+USERS = {"docker": "docker's word", "jobs": "the job's word", "host": "the host's word"}
+
+
+def auths(address, user, password=None):
+    return json.dumps({"auths": {address: {"auth": base64.b64encode(f"{user}:{password or USERS[user]}".encode()).decode()}}})
+
+
+@pytest.fixture
+def private(place, serve, tmp_path):  # noqa: F811
+    """A stand-in whose one image is at a registry that knows three users; nobody has logged in there on this machine."""
+    (tmp_path / "htpasswd").write_text("".join(f"{user}:{crypt.crypt(word, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=32))}\n" for user, word in USERS.items()))
+    server = serve(more=f'auth: {{htpasswd: {{realm: test, path: "{tmp_path}/htpasswd"}}}}')
+    standin = Standin(place, tmp_path / "standin")
+    (tmp_path / "bin").mkdir()
+    wrapper = tmp_path / "bin/skopeo"
+    wrapper.write_text(f'#!/bin/sh\necho "$*" >>"{tmp_path}/argv"\nexec {shutil.which("skopeo")} "$@"\n')
+    wrapper.chmod(0o755)
+    standin.environment |= {name: server.env[name] for name in ("HOME", "XDG_RUNTIME_DIR", "REGISTRY_AUTH_FILE")} | {
+        "SARDE_INSECURE_REGISTRIES": f"{server.address},{place.registry}", "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    here = standin.publish(random.Random(1), "image", [256, 64])
+    standin.image = f"{server.address}/vms/image:1"
+    standin.run("login", "-u", "host", "-p", USERS["host"], server.address)
+    standin.run("push", "-t", standin.image, here, env={"SARDE_OCIDIR": str(standin.folder / "source/oci")})
+    standin.run("logout", server.address)
+    (tmp_path / "argv").unlink()
+    standin.address = server.address
+    yield standin
+    argv = (tmp_path / "argv").read_text()
+    for word in USERS.values():
+        assert word not in argv and base64.b64encode(word.encode()).decode() not in argv
+    assert not list(standin.jobs.rglob("auth.json"))
+
+
+ids = iter(range(900, 1000))
+
+
+def attempt(standin, docker=None, jobs=None, script="echo in", **environment):
+    """One job with these credentials: its runner's result."""
+    credentials = [{"type": "registry", "url": standin.address, "username": jobs[0], "password": jobs[1]}] if jobs else []
+    job = standin.runner(**environment).job(job_id=next(ids), image=standin.image, response={"credentials": credentials}, retry_pause=0.05,
+                                            variables={"DOCKER_AUTH_CONFIG": docker} if docker else {})
+    with job:
+        return job.run(script)
+
+
+def test_credentials_are_used_in_their_order(private):
+    good = {user: (user, word) for user, word in USERS.items()}
+    refused = attempt(private)
+    assert refused.verdict == "build_failure" and "the registry wants other credentials" in refused.text
+    result = attempt(private, docker=auths(private.address, "docker"), jobs=("jobs", "wrong"))
+    assert result.verdict == "success" and "With the job's credentials" not in result.text
+    private.run("rm", private.image)
+    result = attempt(private, docker=auths(private.address, "docker", "wrong"), jobs=good["jobs"])
+    assert result.verdict == "success" and result.text.count("With the job's credentials: ") == 1
+    private.run("rm", private.image)
+    private.run("login", "-u", "host", "-p", USERS["host"], private.address)
+    result = attempt(private, docker=auths(private.address, "docker", "wrong"), jobs=("jobs", "wrong"))
+    assert result.verdict == "success" and result.text.count("With the job's credentials: ") == 2
+    private.run("logout", private.address)
+    refused = attempt(private, docker=auths(private.address, "docker", "wrong"), jobs=("jobs", "wrong"))
+    assert refused.verdict == "build_failure" and len([stage for stage in refused.stages if stage.name == "prepare"]) == 1
+    assert "wrong" not in refused.text
+
+
+@pytest.mark.parametrize("key", ["https://{}/v2/", "{}/vms", "{}/vms/image"])
+def test_keys_as_docker_and_podman_write_them(private, key):
+    assert attempt(private, docker=auths(key.format(private.address), "docker")).verdict == "success"
+    assert attempt(private, docker=auths(private.address + "/other", "docker"), SARDE_PULL_POLICY="always").verdict == "build_failure"
+
+
+def test_docker_auth_config_runs_no_program_and_is_not_repeated(private, tmp_path):
+    helper = tmp_path / "bin/docker-credential-evil"
+    helper.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    helper.chmod(0o755)
+    refused = attempt(private, docker=json.dumps({"credHelpers": {private.address: "evil"}, "credsStore": "evil"}))
+    assert refused.verdict == "build_failure" and "credential helpers" in refused.text and not (tmp_path / "ran").exists()
+    refused = attempt(private, docker='{"auths": {"secret-of-mine')
+    assert refused.verdict == "build_failure" and "DOCKER_AUTH_CONFIG: it is not valid JSON" in refused.text and "secret-of-mine" not in refused.text
+
+
+def test_a_cached_private_image_is_for_jobs_that_could_pull_it(private):
+    assert attempt(private, jobs=("jobs", USERS["jobs"])).verdict == "success"
+    for policy in ("if-not-present", "never"):
+        refused = attempt(private, SARDE_PULL_POLICY=policy)
+        assert refused.verdict == "build_failure", refused.text
+    assert "came with another job's credentials" in refused.text
+    assert attempt(private, docker=auths(private.address, "docker"), SARDE_PULL_POLICY="if-not-present").verdict == "success"
+    # What this machine may have every job may have.
+    private.run("login", "-u", "host", "-p", USERS["host"], private.address)
+    private.run("fetch", private.image)
+    private.run("logout", private.address)
+    for policy in ("if-not-present", "never"):
+        assert attempt(private, SARDE_PULL_POLICY=policy).verdict == "success"
+    assert attempt(private, SARDE_PULL_POLICY="always").verdict == "build_failure"
+
+
+def test_what_a_job_may_set_is_what_the_administrator_lists(private, tmp_path):
+    private.run("login", "-u", "host", "-p", USERS["host"], private.address)
+
+    def job(config, variables):
+        path = tmp_path / "jobs.toml"
+        path.write_text(config)
+        with private.runner(SARDE_CONF_FILES=str(path)).job(job_id=next(ids), image=private.image, variables=variables, retry_pause=0.05) as one:
+            ready = one.prepare()
+            xml = "".join(file.read_text() for file in (private.domains / "running").iterdir()) if ready else ""
+            return one.result, xml
+
+    listed = 'job-settable = ["memory", "vcpus"]\nmemory = "1GiB"\nmax-memory = "2GiB"\nmax-vcpus = 2\n'
+    result, xml = job(listed, {"SARDE_MEMORY": "512MiB", "SARDE_VCPUS": "2", "SARDE_VMDIR": str(tmp_path / "theirs"), "SARDE_CONNECT": "qemu:///system"})
+    assert result.verdict == "success" and ">524288</memory>" in xml and "<vcpu>2</vcpu>" in xml, result.text
+    assert "WARNING: the job's variable 'SARDE_VMDIR' is not heeded: this runner lets jobs set only memory, vcpus (job-settable)" in result.text
+    assert not (tmp_path / "theirs").exists()
+    result, xml = job("", {"SARDE_MEMORY": "512MiB"})
+    assert result.verdict == "success" and ">524288</memory>" not in xml and "lets jobs set nothing" in result.text
+    for variables, why in (({"SARDE_MEMORY": "3GiB"}, "more than max-memory"), ({"SARDE_VCPUS": "3"}, "more than max-vcpus"),
+                           ({"SARDE_MEMORY": "lots"}, "the job's variable SARDE_MEMORY: memory: 'lots' is not a size")):
+        result, _ = job(listed, variables)
+        assert result.verdict == "build_failure" and why in result.text, result.text
+    result, _ = job('job-settable = ["memory", "allow-devices"]\n', {})
+    assert result.verdict == "build_failure" and "'allow-devices' is no option that can be left to jobs" in result.text
