@@ -151,6 +151,8 @@ class CommandLine {
       std::ostringstream out;
       std::ostringstream complaint;
       const int code = app_.exit(error, out, complaint);
+      if (const auto word = unknown_command(argc, argv); code != 0 && !word.empty())
+        complaint.str("There is no command '" + word + "'; " + program_name + " --help lists them\n");
       return {.invocation = {}, .answer = {.text = out.str() + complaint.str(), .is_complaint = code != 0}};
     }
     invocation_.command = app_.get_subcommands().front()->get_name();
@@ -165,6 +167,13 @@ class CommandLine {
   }
 
  private:
+  /// The first word, if it is to be a command and is none.
+  static std::string unknown_command(int argc, const char* const* argv) {
+    const std::string word = argc > 1 ? argv[1] : "";
+    if (word.empty() || word.front() == '-' || command_names().contains(word)) return "";
+    return word;
+  }
+
   void add_option(CLI::App& app, std::string_view name) {
     const auto& rule = *find_rule(name);
     const auto take = [this, &rule](const std::string& text) {

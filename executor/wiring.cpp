@@ -256,7 +256,8 @@ class Wiring {
     // For jobs on an image the files count that the stages read, which may be other ones.
     auto sources = argument(0).empty() ? sources_ : sources_of_stages();
     sources.image = argument(0);
-    return show_settings(effective_values(sources, environment_, is_root()), settings_.call.json);
+    return show_settings(effective_values(sources, environment_, is_root()), sources.file.commands,
+                         settings_.call.json);
   }
 
   const Invocation& invocation_;

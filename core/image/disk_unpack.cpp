@@ -97,7 +97,7 @@ class ChunkReader {
   void open_next() {
     if (options_.await) options_.await(chunks_[next_]);
     path_ = layout_.blob(chunks_[next_].digest).string();
-    file_ = open_to_read(path_);
+    file_ = layout_.open_blob(chunks_[next_].digest);
     hash_.emplace();
     read_of_chunk_ = 0;
   }

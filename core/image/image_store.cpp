@@ -202,11 +202,10 @@ bool ImageStore::is_private(const StoredImage& image) const {
 StoredImage ImageStore::fetch_as(const ImageReference& reference, const ImageReference& source,
                                  Registry& registry, const RegistryAccess& access) const {
   const auto layout = layout_of(reference);
-  layout.create();
+  const auto announced = registry.announce(source, access);  // what the registry has not leaves no folder
   // One at a time: a second process would load the same blobs again. And nobody removes the image meanwhile.
   const auto lock = lock_blobs(layout);
   const auto known = layout.find(reference.local_name());
-  const auto announced = registry.announce(source, access);
   note_access(layout, announced.digest, access);
   const auto manifest = registry.fetch(source, announced, layout,
                                        known ? std::optional(known->manifest) : std::nullopt, access);

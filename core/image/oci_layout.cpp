@@ -71,12 +71,20 @@ bool OciLayout::holds(const Manifest& manifest) const {
   return is_there(manifest.config) && std::ranges::all_of(manifest.layers, is_there);
 }
 
+UniqueFd OciLayout::open_blob(const Digest& digest) const {
+  std::error_code ignored;
+  if (!std::filesystem::exists(blob(digest), ignored))
+    throw Error("read " + blob(digest).string() + ": the image is not whole; fetch it, or export it, again");
+  return open_to_read(blob(digest));
+}
+
 std::string OciLayout::read_blob(const Descriptor& descriptor) const {
   const auto path = blob(descriptor.digest);
   if (descriptor.size > largest_small_blob) {
     throw Error(Blame::job, "read blob " + descriptor.digest.text() + ": " + size_text(descriptor.size) +
                                 " is too much for " + quote(descriptor.media_type));
   }
+  static_cast<void>(open_blob(descriptor.digest));
   auto content = read_file(path, largest_small_blob);
   if (content.size() != descriptor.size || Digest::of(content) != descriptor.digest) {
     throw Error("read " + path.string() +

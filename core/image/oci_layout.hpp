@@ -55,6 +55,9 @@ class OciLayout {
   /// Are all the manifest's blobs there, of the right size?
   [[nodiscard]] bool holds(const Manifest& manifest) const;
 
+  /// Opens a blob for reading. Throws Error, with what to do, if it is not there.
+  [[nodiscard]] UniqueFd open_blob(const Digest& digest) const;
+
   /// A small blob whole, its digest and size checked. Throws Error (the host's fault: the cache is damaged).
   [[nodiscard]] std::string read_blob(const Descriptor& descriptor) const;
 

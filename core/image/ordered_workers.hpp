@@ -22,7 +22,7 @@ class OrderedWorkers {
   /// done, in order, in the owner's thread. What either throws leaves the owner's next call.
   template <typename MakeWork>
   OrderedWorkers(std::size_t threads, MakeWork make_work, std::function<void(Slot&)> take)
-      : take_(std::move(take)), slots_(2 * threads + 2) {
+      : take_(std::move(take)), slots_(2 * threads + 1) {
     try {
       for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this, make_work] { run(make_work); });
     } catch (const std::system_error& error) {

@@ -16,6 +16,7 @@ struct VmConfig {
   std::optional<std::string> username;
   std::optional<Secret> password;
   std::optional<std::uint16_t> ssh_port;
+  bool has_nameless_user = false;  ///< the first user has no username: nobody is meant
 };
 
 /// Throws Error (the job's fault) naming `what`.

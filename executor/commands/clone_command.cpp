@@ -20,7 +20,10 @@ struct Copies {
 
 ObtainedImage obtain(const CommandParts& parts, const std::string& source) {
   const auto reference = ImageReference::parse(source);
-  if (!parts.images.has(reference)) return fetch_and_unpack_image(parts, source, ObtainRequest::Use::clone);
+  if (!parts.images.has(reference)) {
+    parts.reporter.say("There is neither a VM nor an image " + quote(source) + " here: fetching " + reference.text());
+    return fetch_and_unpack_image(parts, source, ObtainRequest::Use::clone);
+  }
   auto image = parts.images.load(reference);
   parts.images.mark_used(image);
   auto unpacked = parts.images.unpack(image, ImageStore::folder_for_clones(image.base_name()),

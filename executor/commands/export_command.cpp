@@ -208,7 +208,9 @@ class Exporter {
 
   void add_vm_config() {
     const auto text = read_named_file(parts_.settings.vmconfig);
-    static_cast<void>(parse_vm_config(text, parts_.settings.vmconfig.string()));
+    if (parse_vm_config(text, parts_.settings.vmconfig.string()).has_nameless_user)
+      throw Error(Blame::job, "export: read " + parts_.settings.vmconfig.string() +
+                                  ": the first user has no 'username'");
     add_small(text, media_type::vm_config, "vm config");
   }
 

@@ -15,48 +15,62 @@ bool is_secret(const std::string& name) {
   return name == "password";
 }
 
-std::string as_json_text(const OptionValues& values) {
+ordered_json as_json_entry(const OptionRule& rule, const OptionValue* value) {
+  ordered_json entry{{"name", rule.name}, {"value", nullptr}, {"origin", nullptr}};
+  if (value == nullptr) return entry;
+  if (rule.kind == ValueKind::list) {
+    entry["value"] = value->items;
+  } else if (!is_secret(std::string(rule.name))) {
+    entry["value"] = value->items.front();
+  }
+  entry["origin"] = value->origin;
+  return entry;
+}
+
+std::string as_json_text(const OptionValues& values, const std::map<std::string, OptionValues>& sections) {
   auto list = ordered_json::array();
   for (const auto& rule : option_rules()) {
+    if (rule.scope == OptionScope::call) continue;
     const auto found = values.find(std::string(rule.name));
-    ordered_json entry{{"name", rule.name}, {"value", nullptr}, {"origin", nullptr}};
-    if (found != values.end()) {
-      const auto& items = found->second.items;
-      if (rule.kind == ValueKind::list) {
-        entry["value"] = items;
-      } else if (!is_secret(found->first)) {
-        entry["value"] = items.front();
-      }
-      entry["origin"] = found->second.origin;
+    list.push_back(as_json_entry(rule, found == values.end() ? nullptr : &found->second));
+  }
+  for (const auto& [command, options] : sections) {
+    for (const auto& [name, value] : options) {
+      list.push_back(as_json_entry(*find_rule(name), &value));
+      list.back()["command"] = command;
     }
-    if (rule.scope == OptionScope::everywhere) list.push_back(std::move(entry));
   }
   return list.dump(2);
 }
 
-std::string as_toml(const OptionValues& values) {
+/// One line of TOML, with where it comes from.
+std::string as_toml_line(const std::string& name, const OptionValue& value) {
+  if (is_secret(name)) return "# " + name + " is set by: " + value.origin;
+  SettingsFile one;
+  one.top[name] = value;
+  return trimmed(to_toml(one)) + "  # " + value.origin;
+}
+
+std::string as_toml(const OptionValues& values, const std::map<std::string, OptionValues>& sections) {
   std::vector<std::string> lines;
   for (const auto& rule : option_rules()) {
     if (rule.scope == OptionScope::call) continue;
     const std::string name(rule.name);
     const auto found = values.find(name);
-    if (found == values.end()) {
-      lines.push_back("# " + name + " is not set");
-    } else if (is_secret(name)) {
-      lines.push_back("# " + name + " is set by: " + found->second.origin);
-    } else {
-      SettingsFile one;
-      one.top[name] = found->second;
-      lines.push_back(trimmed(to_toml(one)) + "  # " + found->second.origin);
-    }
+    lines.push_back(found == values.end() ? "# " + name + " is not set" : as_toml_line(name, found->second));
+  }
+  for (const auto& [command, options] : sections) {
+    lines.push_back("\n[commands." + command + "]");
+    for (const auto& [name, value] : options) lines.push_back(as_toml_line(name, value));
   }
   return join(lines, "\n");
 }
 
 }  // namespace
 
-std::string show_settings(const OptionValues& values, bool as_json) {
-  return as_json ? as_json_text(values) : as_toml(values);
+std::string show_settings(const OptionValues& values, const std::map<std::string, OptionValues>& sections,
+                          bool as_json) {
+  return as_json ? as_json_text(values, sections) : as_toml(values, sections);
 }
 
 std::string convert_settings(const std::filesystem::path& ini, const std::set<std::string>& known_commands) {

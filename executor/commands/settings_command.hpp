@@ -8,9 +8,10 @@
 
 namespace sarde {
 
-/// `settings`: every setting that has a value and where it comes from, as TOML with comments, or as JSON. A
-/// password is not shown, only where it is set.
-std::string show_settings(const OptionValues& values, bool as_json);
+/// `settings`: every setting that has a value and where it comes from, as TOML with comments, or as JSON; behind
+/// them what sections set for single commands. A password is not shown, only where it is set.
+std::string show_settings(const OptionValues& values, const std::map<std::string, OptionValues>& sections,
+                          bool as_json);
 
 /// `settings convert FILE.ini`: one of sardinecake's files as TOML; what has no meaning here is in comments.
 std::string convert_settings(const std::filesystem::path& ini, const std::set<std::string>& known_commands);

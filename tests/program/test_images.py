@@ -427,6 +427,10 @@ def test_settings_are_shown_with_their_origin(place, tmp_path):
     text = place.run("settings", env=env).stdout
     assert f"memory = '2GiB'  # {tmp_path}/sarde.toml, line 1" in text
     assert "vcpus = 3  # environment variable SARDE_VCPUS" in text
+    (tmp_path / "sections.toml").write_text('[commands.export]\ncompression = "fast"\n')
+    sections = {"SARDE_CONF_FILES": str(tmp_path / "sections.toml")}
+    assert f"[commands.export]\ncompression = 'fast'  # {tmp_path}/sections.toml, line 2" in place.run("settings", env=sections).stdout
+    assert json.loads(place.run("settings", "--json", env=sections).stdout)[-1]["command"] == "export"
     assert "hush" not in text and "# password is set by: " in text
     assert "memory = '3GiB'" in place.run("settings", "a/b", env=env).stdout
     values = {entry["name"]: entry["value"] for entry in json.loads(place.run("settings", "--json", env=env).stdout)}
@@ -506,9 +510,12 @@ def test_imports_share_what_did_not_change(place, tmp_path, undefined):
         used = os.statvfs(mount)
         assert (used.f_blocks - used.f_bfree) * used.f_bsize < 330 << 20
         # What was shared is checked like all else: a changed first copy is not taken for what it was.
+        before = (mount / "vms/first/disk.raw").stat()
         with open(mount / "vms/first/disk.raw", "r+b") as file:
             file.write(b"not what it was")
+        os.utime(mount / "vms/first/disk.raw", ns=(before.st_atime_ns, before.st_mtime_ns))  # nothing to be seen from outside
         place.run("import", "-n", "third", "h.example/vms/x:1", env=env)
+        assert (mount / "vms/third/disk.raw").read_bytes()[:15] != b"not what it was"
         assert subprocess.run(["cmp", "-s", mount / "vms/first/disk.raw", mount / "vms/third/disk.raw"]).returncode == 1
     finally:
         for name in ("first", "second", "third"):

@@ -20,7 +20,8 @@ def peer():
     if not program.exists():
         made = subprocess.run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", VENV], capture_output=True, text=True)
         need(made.returncode == 0, f"no virtual environment can be made: {made.stderr.strip()}")
-        got = subprocess.run([VENV / "bin/pip", "install", "--quiet", "sardinecake==0.4.*"], capture_output=True, text=True, timeout=300)
+        # pip gives up by itself where the index cannot be reached; timeout(1) where that hangs
+        got = subprocess.run(["timeout", "300", VENV / "bin/pip", "install", "--quiet", "sardinecake==0.4.*"], capture_output=True, text=True)
         if got.returncode != 0:
             need(False, f"sardinecake cannot be installed from PyPI: {(got.stderr.strip().splitlines() or ['?'])[-1]}")
 

@@ -228,10 +228,11 @@ def test_a_token_that_lacks_the_right_to_push(serve, tmp_path):
 
 
 class Cutter:
-    """Stands before the registry and lets so many bytes of answers through, then cuts all lines, until told otherwise."""
+    """Stands before the registry and lets so many bytes of answers (or requests) through, then cuts all lines, until told otherwise."""
 
-    def __init__(self, port, allowed):
+    def __init__(self, port, allowed, counts_requests=False):
         self.target, self.allowed = port, allowed
+        self.counts_requests = counts_requests
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -240,7 +241,7 @@ class Cutter:
         while True:
             client, _ = self.listener.accept()
             server = socket.create_connection(("127.0.0.1", self.target))
-            for pair in ((client, server, False), (server, client, True)):
+            for pair in ((client, server, self.counts_requests), (server, client, not self.counts_requests)):
                 threading.Thread(target=self.carry, args=pair, daemon=True).start()
 
     def carry(self, source, sink, counts):
@@ -279,6 +280,24 @@ def test_a_registry_that_dies_on_the_way_and_comes_back(serve):
     cutter.allowed = None
     server.run("fetch", reference)
     assert all((blobs / name).stat().st_ino == inode for name, inode in kept.items())
+
+
+def test_a_registry_that_dies_while_it_is_sent_to_keeps_what_has_come(serve):
+    server = serve()
+    reference = server.image("large:1", megabytes=96)
+    cutter = Cutter(int(server.address.split(":")[1]), 50 << 20, counts_requests=True)
+    there = f"localhost:{cutter.port}"
+    server.env["SARDE_INSECURE_REGISTRIES"] = f"{server.address},{there}"
+    server.fails(2, f"push to '{there}/vms/large:1'", "push", "-t", f"{there}/vms/large:1", reference)
+    blobs = server.data / "data/docker/registry/v2/blobs/sha256"
+    kept = {path: path.stat().st_mtime_ns for path in blobs.glob("*/*/data")}
+    assert kept
+    server.fails(1, "the registry has no such image", "fetch", f"{server.address}/vms/large:2")
+    cutter.allowed = None
+    server.run("push", "-t", f"{there}/vms/large:1", reference)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    server.forget_cache()
+    server.run("fetch", f"{server.address}/vms/large:1")
 
 
 def test_a_tag_that_moves_is_followed_and_a_digest_stays(serve):
