@@ -113,7 +113,8 @@ def test_memory_does_not_grow_with_the_disk(place, tmp_path, full_speed):
     imported = peak_kib(place, ["import", "--name", "sarde-test-large", "h.example/vms/large:1"], env)
     subprocess.run(["virsh", "-q", "-c", "qemu:///session", "undefine", "sarde-test-large"], check=True)
     print(f"peak of export {exported / 1024:.1f} MiB, of import {imported / 1024:.1f} MiB")
-    assert exported < 40 << 10 and imported < 32 << 10
+    # Data that does not compress, so that members are as large as they come, and libvirt's libraries, 8 MiB of them.
+    assert exported < 40 << 10 and imported < 36 << 10
     out = tmp_path / "vms" / "sarde-test-large" / "large.raw"
     assert out.stat().st_size == 4 << 30 and out.stat().st_blocks * 512 < 1.2 * (1 << 30)
     assert subprocess.run(["cmp", disk, out]).returncode == 0
