@@ -70,9 +70,11 @@ class IniSettingsReader {
       std::ranges::replace(name, '_', '-');
       // sardinecake counts these; ours is one number.
       if (name == "verbose" || name == "quiet") {
-        const auto count = parse_number(text).value_or(text.empty() || in_our_terms(*find_rule("no-run"), text) == "true" ? 1 : 0);
+        const auto count = parse_number(text).value_or(
+            text.empty() || in_our_terms(*find_rule("no-run"), text) == "true" ? 1 : 0);
         const auto level = name == "verbose" ? 1 + count : 1 - std::min<std::uint64_t>(count, 1);
-        values["verbosity"] = {.items = {std::to_string(level)}, .origin = path_ + ", line " + std::to_string(line)};
+        values["verbosity"] = {.items = {std::to_string(level)},
+                               .origin = path_ + ", line " + std::to_string(line)};
         continue;
       }
       const auto* rule = find_rule(name);

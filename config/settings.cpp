@@ -127,7 +127,8 @@ class Lookup {
 
 }  // namespace
 
-OptionValues job_values(const std::map<std::string, std::string>& wishes, const std::vector<std::string>& settable,
+OptionValues job_values(const std::map<std::string, std::string>& wishes,
+                        const std::vector<std::string>& settable,
                         const std::function<void(const std::string&)>& complain) {
   OptionValues values;
   for (const auto& [suffix, text] : wishes) {

@@ -83,8 +83,9 @@ struct Settings {
   CallOptions call;
 };
 
-/// Where the values come from. Of several, first wins: the job's wishes, the image's section, [the image's own login], command
-/// line, environment (SARDE_<OPTION>), the command's section, the file's top level, the built-in default.
+/// Where the values come from. Of several, first wins: the job's wishes, the image's section, [the image's
+/// own login], command line, environment (SARDE_<OPTION>), the command's section, the file's top level, the
+/// built-in default.
 struct SettingsSources {
   SettingsFile file;
   std::string command;
@@ -93,9 +94,10 @@ struct SettingsSources {
   OptionValues job = {};  ///< what job_values() gave
 };
 
-/// What a job may set of what it wishes (by the rest of the variable's name behind SARDE_). What it may not is told to
-/// `complain`, a sentence each. Throws Error, the job's fault, for a value that does not fit.
-OptionValues job_values(const std::map<std::string, std::string>& wishes, const std::vector<std::string>& settable,
+/// What a job may set of what it wishes (by the rest of the variable's name behind SARDE_). What it may not
+/// is told to `complain`, a sentence each. Throws Error, the job's fault, for a value that does not fit.
+OptionValues job_values(const std::map<std::string, std::string>& wishes,
+                        const std::vector<std::string>& settable,
                         const std::function<void(const std::string&)>& complain);
 
 /// Which of sardinecake's INI files count where there are no TOML files: those of `sarde`, or those of its

@@ -40,8 +40,8 @@ std::span<const OptionRule> option_rules();
 /// By name or alias; null if there is no such option.
 const OptionRule* find_rule(std::string_view name);
 
-/// May an administrator list it in job-settable? Only what concerns the job's own VM: neither this host's folders
-/// nor its network, nor what images may have.
+/// May an administrator list it in job-settable? Only what concerns the job's own VM: neither this host's
+/// folders nor its network, nor what images may have.
 bool may_be_left_to_jobs(std::string_view name);
 
 /// SARDE_BOOT_TIMEOUT for boot-timeout.

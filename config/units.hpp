@@ -6,8 +6,8 @@
 
 namespace sarde {
 
-/// Bytes of "17", "256MiB", "1.5 GB", "64k", "7 megabytes", in any case: KiB, MiB, GiB, TiB and K, M, G, T are
-/// powers of 1024; kB, MB, GB, TB powers of 1000. Nothing if it is not of that form.
+/// Bytes of "17", "256MiB", "1.5 GB", "64k", "7 megabytes", in any case: KiB, MiB, GiB, TiB and K, M, G, T
+/// are powers of 1024; kB, MB, GB, TB powers of 1000. Nothing if it is not of that form.
 std::optional<std::uint64_t> parse_size(std::string_view text);
 
 /// Seconds of "90", "90s", "45m", "12h", "30d", "2w". Nothing if it is not of that form.

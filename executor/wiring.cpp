@@ -86,8 +86,9 @@ class Wiring {
     if (job_ && job_->image.empty()) sources.image = resolve_settings(sources, environment_, is_root()).image;
     // What has been made must go, whatever the job says.
     if (job_ && !job_->settings.empty() && invocation_.command != "cleanup") {
-      sources.job = job_values(job_->settings, resolve_settings(sources, environment_, is_root()).job_settable,
-                               [&](const std::string& line) { notes_.push_back("WARNING: " + line); });
+      sources.job =
+          job_values(job_->settings, resolve_settings(sources, environment_, is_root()).job_settable,
+                     [&](const std::string& line) { notes_.push_back("WARNING: " + line); });
     }
     return sources;
   }

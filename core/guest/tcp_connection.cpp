@@ -61,8 +61,7 @@ std::variant<UniqueFd, std::string> connect_tcp(const std::string& address, std:
   set_option(socket.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, give_up_ms);
   if (::connect(socket.get(), list->ai_addr, list->ai_addrlen) != 0) {
     if (errno != EINPROGRESS) return errno_text(errno);
-    if (!wait_for(socket.get(), POLLOUT, deadline, clock, cancellation))
-      return "no answer in time";
+    if (!wait_for(socket.get(), POLLOUT, deadline, clock, cancellation)) return "no answer in time";
     int error = 0;
     socklen_t size = sizeof error;
     ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);

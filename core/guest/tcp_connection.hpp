@@ -10,8 +10,8 @@
 
 namespace sarde {
 
-/// Connects to a numeric address by a deadline of `clock`. Returns the non-blocking socket, or why there is none.
-/// Throws Cancelled. A port that is forwarded into a guest connects even if the guest is not up.
+/// Connects to a numeric address by a deadline of `clock`. Returns the non-blocking socket, or why there is
+/// none. Throws Cancelled. A port that is forwarded into a guest connects even if the guest is not up.
 std::variant<UniqueFd, std::string> connect_tcp(const std::string& address, std::uint16_t port,
                                                 TimePoint deadline, Clock& clock, Cancellation& cancellation);
 

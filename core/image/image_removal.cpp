@@ -52,8 +52,8 @@ std::set<std::string> referenced_blobs(const OciLayout& layout, const std::vecto
 /// Is this what TempFile or TempFolder call theirs?
 bool is_temporary(const fs::path& path) {
   const auto name = path.filename().string();
-  constexpr std::array<std::string_view, 6> beginnings{".sarde-", ".new-", ".incoming", ".index.json.", ".oci-layout.",
-                                                       "..sarde-image.json."};
+  constexpr std::array<std::string_view, 6> beginnings{".sarde-",      ".new-",        ".incoming",
+                                                       ".index.json.", ".oci-layout.", "..sarde-image.json."};
   return std::ranges::any_of(beginnings, [&](std::string_view start) { return name.starts_with(start); });
 }
 

@@ -553,8 +553,7 @@ UnpackedImage ImageStore::adopt(const StoredImage& image, const fs::path& folder
     }
     if (marker->second == DisksState::changed)
       throw Error("the disks in " + folder.string() +
-                                  " have been changed since they were unpacked: they are the image's no more" +
-                                  advice);
+                  " have been changed since they were unpacked: they are the image's no more" + advice);
     return {.folder = folder, .disks = marker->first.names(), .was_there = true};
   }
   UnpackedImage unpacked{.folder = folder, .disks = {}, .was_there = true};
@@ -576,7 +575,8 @@ UnpackedImage ImageStore::adopt(const StoredImage& image, const fs::path& folder
 
 UnpackedImage ImageStore::unpack(const StoredImage& image, const std::string& name,
                                  const DiskProgress& progress) const {
-  if (!is_bare_file_name(name)) throw Error(Blame::job, "import as " + quote(name) + ": that cannot be a folder's name");
+  if (!is_bare_file_name(name))
+    throw Error(Blame::job, "import as " + quote(name) + ": that cannot be a folder's name");
   return within("import " + quote(image.reference.text()), [&] {
     make_folders(settings_.vmdir, 0755);
     const auto lock = lock_unpacked(name);

@@ -31,12 +31,15 @@ constexpr std::array meanings{
     Meaning{"not logged into", Blame::job, "no credentials are kept for it"},
     Meaning{"invalid username/password", Blame::job, "the registry refused the credentials", about_access},
     Meaning{"unauthorized", Blame::job,
-            "the registry wants other credentials: log in with 'sarde login', or give the job access", about_access},
+            "the registry wants other credentials: log in with 'sarde login', or give the job access",
+            about_access},
     Meaning{"authentication required", Blame::job,
-            "the registry wants credentials: log in with 'sarde login', or give the job access", about_access},
+            "the registry wants credentials: log in with 'sarde login', or give the job access",
+            about_access},
     Meaning{"requested access to the resource is denied", Blame::job,
             "the registry denies access to it with these credentials", about_access},
-    Meaning{"403 (forbidden)", Blame::job, "the registry denies access to it with these credentials", about_access},
+    Meaning{"403 (forbidden)", Blame::job, "the registry denies access to it with these credentials",
+            about_access},
     Meaning{"denied", Blame::job, "the registry denies access to it with these credentials", about_access},
     Meaning{"server gave http response to https client", Blame::host,
             "the registry speaks plain HTTP: list it in insecure-registries if that is meant"},
@@ -167,7 +170,8 @@ class SkopeoRegistry final : public Registry {
             const RegistryAccess& access) override {
     const auto folder = temporary_folder("push");
     std::uint64_t total = manifest.size;
-    for (const auto& blob : parse_manifest(from.read_blob(manifest), "the manifest").layers) total += blob.size;
+    for (const auto& blob : parse_manifest(from.read_blob(manifest), "the manifest").layers)
+      total += blob.size;
     write_single_index(folder.path(), {.manifest = manifest, .tag = "image"});
     copy("push to " + quote(to.text()),
          joined({"--src-shared-blob-dir", (from.folder() / "blobs").string()},

@@ -24,10 +24,12 @@ std::optional<std::string> text_in(const json& value, const char* key, const std
 
 /// The members of a list of objects; none where there is no such key.
 std::vector<json> objects_in(const json& value, const char* key, const std::string& where) {
-  if (!value.is_object()) throw Error(where + ": it has not the expected form, an object with 'users' and 'services'");
+  if (!value.is_object())
+    throw Error(where + ": it has not the expected form, an object with 'users' and 'services'");
   if (!value.contains(key)) return {};
   const auto& list = value[key];
-  const bool fits = list.is_array() && std::ranges::all_of(list, [](const json& one) { return one.is_object(); });
+  const bool fits =
+      list.is_array() && std::ranges::all_of(list, [](const json& one) { return one.is_object(); });
   if (!fits) throw Error(where + ": '" + key + "' has not the expected form, a list of objects");
   return list.get<std::vector<json>>();
 }
@@ -50,7 +52,8 @@ VmConfig parse_vm_config(std::string_view text, const std::string& what) {
       if (text_in(service, "service", where + ": a service") != "ssh") continue;
       const auto port = service.value("port", json());
       if (!port.is_number_unsigned() || port.get<std::uint64_t>() == 0 || port.get<std::uint64_t>() > 65535)
-        throw Error(where + ": the ssh port " + quote(port.dump(-1, ' ', true, json::error_handler_t::replace)) +
+        throw Error(where + ": the ssh port " +
+                    quote(port.dump(-1, ' ', true, json::error_handler_t::replace)) +
                     " is not between 1 and 65535");
       config.ssh_port = static_cast<std::uint16_t>(port.get<std::uint64_t>());
     }

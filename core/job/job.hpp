@@ -22,11 +22,11 @@ struct Job {
   std::string distinction;  ///< tells jobs of one id apart: only ever hashed
   std::string image;        ///< as the job has it, expanded; empty if it names none
   std::vector<std::string> pull_policies;
-  std::vector<RegistryLogin> logins;                  ///< what the runner gives every job
-  Secret docker_auth_config = {};                     ///< DOCKER_AUTH_CONFIG's text; empty: none
+  std::vector<RegistryLogin> logins;                 ///< what the runner gives every job
+  Secret docker_auth_config = {};                    ///< DOCKER_AUTH_CONFIG's text; empty: none
   std::map<std::string, std::string> settings = {};  ///< variables SARDE_<OPTION>: what its author wishes
-  std::string project;  ///< for people
-  std::string name;     ///< for people
+  std::string project;                               ///< for people
+  std::string name;                                  ///< for people
   std::chrono::seconds timeout{3600};
   bool has_services = false;
 };

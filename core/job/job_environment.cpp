@@ -81,8 +81,8 @@ bool in_runner(const Environment& environment) {
                              [](const auto& entry) { return entry.first.starts_with("CUSTOM_ENV_"); });
 }
 
-/// What a job may well say itself: what it cannot pull by its own credentials it does not get, and of its settings
-/// the administrator chooses.
+/// What a job may well say itself: what it cannot pull by its own credentials it does not get, and of its
+/// settings the administrator chooses.
 void add_variables(Job& job, const Environment& environment) {
   for (const auto* name : {"DOCKER_AUTH_CONFIG", "CUSTOM_ENV_DOCKER_AUTH_CONFIG"}) {
     if (const auto text = environment.non_empty(name)) job.docker_auth_config = Secret(*text);
@@ -147,7 +147,8 @@ DockerAuth parse_docker_auth(const Secret& text) {
     }
     return result;
   } catch (const Error&) {
-    throw Error(Blame::job, "read " + what + ": it is not valid JSON; see GitLab's documentation on this variable");
+    throw Error(Blame::job,
+                "read " + what + ": it is not valid JSON; see GitLab's documentation on this variable");
   }
 }
 

@@ -37,8 +37,8 @@ struct DockerAuth {
 /// Throws Error, the job's fault and without the text, if it is no JSON.
 DockerAuth parse_docker_auth(const Secret& text);
 
-/// Whose job it is; nothing where no runner called us, or it cannot be told which. Throws Error where the runner
-/// that called us has ended.
+/// Whose job it is; nothing where no runner called us, or it cannot be told which. Throws Error where the
+/// runner that called us has ended.
 std::optional<JobOwner> owner_of_job(const Environment& environment);
 
 RunnerExits runner_exits_in(const Environment& environment);

@@ -49,7 +49,8 @@ class JobFolder {
   }
 
   /// Makes the folder, with its lock taken from the moment that it appears; there must be none. Throws Error.
-  /// `prepare` holds the lock while it works: who finds it free and no record knows that `prepare` was killed.
+  /// `prepare` holds the lock while it works: who finds it free and no record knows that `prepare` was
+  /// killed.
   [[nodiscard]] FileLock create(const std::optional<JobOwner>& owner) const;
 
   /// Nothing where it is not known.

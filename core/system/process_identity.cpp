@@ -66,7 +66,8 @@ std::optional<ProcessIdentity> ProcessIdentity::parse(std::string_view text) {
 std::optional<ProcessIdentity> identity_of(pid_t pid) {
   const auto stat = stat_of(pid);
   if (!stat) return std::nullopt;
-  return ProcessIdentity{.pid = pid, .start = stat->start, .pid_namespace = namespace_of_ours(), .boot = boot_id()};
+  return ProcessIdentity{
+      .pid = pid, .start = stat->start, .pid_namespace = namespace_of_ours(), .boot = boot_id()};
 }
 
 std::optional<ProcessIdentity> starter_of_our_group() {
@@ -78,7 +79,8 @@ std::optional<ProcessIdentity> starter_of_our_group() {
 
 ProcessLife life_of(const ProcessIdentity& process) {
   if (process.boot != boot_id()) return ProcessLife::ended;
-  if (process.pid_namespace.empty() || process.pid_namespace != namespace_of_ours()) return ProcessLife::unknown;
+  if (process.pid_namespace.empty() || process.pid_namespace != namespace_of_ours())
+    return ProcessLife::unknown;
   if (::kill(process.pid, 0) != 0 && errno == ESRCH) return ProcessLife::ended;
   const auto stat = stat_of(process.pid);
   if (!stat) return ProcessLife::unknown;  // /proc may hide others' processes

@@ -155,8 +155,8 @@ class JobDomainBuilder {
   }
 
  private:
-  /// libvirt 9 knows no network card on a stream socket. So QEMU is told of the socket, and the card, which is
-  /// libvirt's in all else (alias net0: the only one), to take it in place of QEMU's built-in network.
+  /// libvirt 9 knows no network card on a stream socket. So QEMU is told of the socket, and the card, which
+  /// is libvirt's in all else (alias net0: the only one), to take it in place of QEMU's built-in network.
   void connect_to_socket() {
     domain_.append_attribute("xmlns:qemu").set_value("http://libvirt.org/schemas/domain/qemu/1.0");
     std::string path;
@@ -173,7 +173,8 @@ class JobDomainBuilder {
   void size_and_processor() {
     const auto kib = plan_.memory_mib != 0 ? plan_.memory_mib * 1024 : memory_kib(image_.child("memory"));
     if (plan_.max_memory_mib != 0 && kib > plan_.max_memory_mib * 1024)
-      throw Error(Blame::job, "the VM would have " + size_text(kib * 1024) + " of memory, more than max-memory, " +
+      throw Error(Blame::job, "the VM would have " + size_text(kib * 1024) +
+                                  " of memory, more than max-memory, " +
                                   size_text(plan_.max_memory_mib << 20U));
     add(domain_, "memory", {{"unit", "KiB"}}, std::to_string(kib));
     const auto wanted = parse_number(trimmed(image_.child("vcpu").text().as_string("1"))).value_or(0);

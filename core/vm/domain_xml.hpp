@@ -55,21 +55,22 @@ enum class NetworkMode { user, named, image };
 struct JobDomainPlan {
   VmName name;
   std::string job_id;
-  std::string title;         ///< for people: may hold any text
+  std::string title;                  ///< for people: may hold any text
   std::filesystem::path folder = {};  ///< the job's
-  Moment expires = {};  ///< when nobody can need the VM any more
+  Moment expires = {};                ///< when nobody can need the VM any more
   VirtType virt_type = VirtType::qemu;
   NetworkMode network = NetworkMode::user;
-  std::string network_name;                    ///< for NetworkMode::named
+  std::string network_name;                        ///< for NetworkMode::named
   std::filesystem::path user_network_socket = {};  ///< passt's, if the user-mode network is to come from it
-  std::map<std::string, DiskFile> disk_files;  ///< by the image's bare name
+  std::map<std::string, DiskFile> disk_files;      ///< by the image's bare name
   std::filesystem::path console_log;
-  std::filesystem::path nvram;   ///< where UEFI variables go, if the image boots by UEFI
-  std::uint64_t memory_mib = 0;  ///< 0: as the image has it
-  unsigned vcpus = 0;            ///< 0: as the image has it
-  std::uint64_t max_memory_mib = 0;                 ///< 0: any
-  unsigned max_vcpus = 0;                           ///< 0: any
-  std::vector<std::string> allowed_devices = {};    ///< elements in <devices> that are taken as the image has them
+  std::filesystem::path nvram;       ///< where UEFI variables go, if the image boots by UEFI
+  std::uint64_t memory_mib = 0;      ///< 0: as the image has it
+  unsigned vcpus = 0;                ///< 0: as the image has it
+  std::uint64_t max_memory_mib = 0;  ///< 0: any
+  unsigned max_vcpus = 0;            ///< 0: any
+  std::vector<std::string> allowed_devices =
+      {};  ///< elements in <devices> that are taken as the image has them
 };
 
 /// A domain to start.

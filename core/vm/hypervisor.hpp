@@ -102,8 +102,8 @@ class Hypervisor {
   /// Does libvirt offer KVM for guests of this architecture (libvirt's name)?
   virtual bool offers_kvm(const std::string& architecture) = 0;
 
-  /// Who must be able to connect to a socket that a domain is to have its network from; nothing if QEMU cannot
-  /// do that (before 7.2), or runs elsewhere.
+  /// Who must be able to connect to a socket that a domain is to have its network from; nothing if QEMU
+  /// cannot do that (before 7.2), or runs elsewhere.
   virtual std::optional<QemuAccount> account_for_sockets() = 0;
 
   /// Does it run on this machine, so that its files are ours?

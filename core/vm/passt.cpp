@@ -40,8 +40,8 @@ std::uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
-/// The guest cannot use a resolver on the host's loopback (systemd-resolved's, say): then passt forwards to it
-/// what the guest asks of an address that stands for it.
+/// The guest cannot use a resolver on the host's loopback (systemd-resolved's, say): then passt forwards to
+/// it what the guest asks of an address that stands for it.
 std::vector<std::string> resolver_options() {
   const auto text = read_file_if_there("/etc/resolv.conf").value_or("");
   for (const auto& line : split(text, '\n')) {
@@ -86,15 +86,16 @@ PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, 
   constexpr int most_tries = 5;
   for (int tries = 1;; ++tries) {
     const auto port = free_port();
-    Program passt{.argv = {"passt", "--one-off", "--no-map-gw", "--socket", socket.string(), "--pid",
-                           (plan.folder / pid_name).string(), "--log-file", (plan.folder / log_name).string(),
-                           "--tcp-ports", "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port),
-                           "--udp-ports", "none"},
-                  .environment = {variables.begin(), variables.end()}};
+    Program passt{
+        .argv = {"passt", "--one-off", "--no-map-gw", "--socket", socket.string(), "--pid",
+                 (plan.folder / pid_name).string(), "--log-file", (plan.folder / log_name).string(),
+                 "--tcp-ports", "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port),
+                 "--udp-ports", "none"},
+        .environment = {variables.begin(), variables.end()}};
     for (const auto& option : resolver_options()) passt.argv.push_back(option);
     constexpr std::chrono::seconds enough(10);
-    const auto result = run_program(
-        passt, {.clock = clock, .cancellation = cancellation, .deadline = clock.now() + enough});
+    const auto result =
+        run_program(passt, {.clock = clock, .cancellation = cancellation, .deadline = clock.now() + enough});
     if (result.succeeded()) {
       if (is_root && ::chown(socket.c_str(), plan.qemu.uid, plan.qemu.gid) != 0)
         throw Error("give " + socket.string() + " to QEMU: " + errno_text(errno));

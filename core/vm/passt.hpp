@@ -9,11 +9,12 @@
 
 namespace sarde {
 
-/// The network of one VM, given to QEMU through a socket by passt(1): no privileges are needed, the guest gets
-/// out with the host's own address, and, unlike with QEMU's built-in network, it does not reach what listens on
-/// the host's loopback.
+/// The network of one VM, given to QEMU through a socket by passt(1): no privileges are needed, the guest
+/// gets out with the host's own address, and, unlike with QEMU's built-in network, it does not reach what
+/// listens on the host's loopback.
 struct PasstPlan {
-  std::filesystem::path folder;  ///< for the socket, the log and the number of the process; made if it is not there
+  std::filesystem::path
+      folder;  ///< for the socket, the log and the number of the process; made if it is not there
   std::uint16_t guest_port = 22;
   QemuAccount qemu;
 };

@@ -21,7 +21,8 @@ struct Copies {
 ObtainedImage obtain(const CommandParts& parts, const std::string& source) {
   const auto reference = ImageReference::parse(source);
   if (!parts.images.has(reference)) {
-    parts.reporter.say("There is neither a VM nor an image " + quote(source) + " here: fetching " + reference.text());
+    parts.reporter.say("There is neither a VM nor an image " + quote(source) + " here: fetching " +
+                       reference.text());
     return fetch_and_unpack_image(parts, source, ObtainRequest::Use::clone);
   }
   auto image = parts.images.load(reference);

@@ -81,7 +81,8 @@ void copy_disks(const CommandParts& parts, const std::string& vm, Source& source
 void refuse_other_disks(const Source& source, const std::string& what) {
   const auto others = disks_not_in_files(source.xml);
   if (!others.empty())
-    throw Error(Blame::job, "export " + what + ": only disks in files can be exported, not " + join(others, ", ") +
+    throw Error(Blame::job, "export " + what + ": only disks in files can be exported, not " +
+                                join(others, ", ") +
                                 "; detach them, or give a definition without them (--libvirtconfig)");
 }
 
@@ -99,8 +100,8 @@ void refuse_files_in_use(const CommandParts& parts, const std::vector<ChainFile>
     for (const auto& written : domain.written) {
       const auto real = fs::weakly_canonical(written);
       if (std::ranges::find(files, real, &ChainFile::path) != files.end())
-        throw Error(Blame::job, "export: VM " + quote(domain.name) + " is running and writes to " + real.string() +
-                                    "; shut it down first, or export that VM with --live");
+        throw Error(Blame::job, "export: VM " + quote(domain.name) + " is running and writes to " +
+                                    real.string() + "; shut it down first, or export that VM with --live");
     }
   }
 }
@@ -109,7 +110,8 @@ Source source_of(const CommandParts& parts, const std::string& vm) {
   const auto& libvirtconfig = parts.settings.libvirtconfig;
   if (!libvirtconfig.empty()) {
     if (parts.settings.call.live)
-      throw Error(Blame::job, "export: --live copies the disks that libvirt has for the VM: leave --libvirtconfig out");
+      throw Error(Blame::job,
+                  "export: --live copies the disks that libvirt has for the VM: leave --libvirtconfig out");
     auto source = source_in_file(libvirtconfig);
     refuse_other_disks(source, quote(libvirtconfig.string()));
     return source;
@@ -203,14 +205,15 @@ class Exporter {
     constexpr std::uint64_t smallest = 64U << 10U;
     const auto size = parts_.settings.chunksize;
     if (size != 0 && size < smallest)
-      throw Error(Blame::job, "export: --chunksize " + size_text(size) + " is too small; 64 KiB is the least");
+      throw Error(Blame::job,
+                  "export: --chunksize " + size_text(size) + " is too small; 64 KiB is the least");
   }
 
   void add_vm_config() {
     const auto text = read_named_file(parts_.settings.vmconfig);
     if (parse_vm_config(text, parts_.settings.vmconfig.string()).has_nameless_user)
-      throw Error(Blame::job, "export: read " + parts_.settings.vmconfig.string() +
-                                  ": the first user has no 'username'");
+      throw Error(Blame::job,
+                  "export: read " + parts_.settings.vmconfig.string() + ": the first user has no 'username'");
     add_small(text, media_type::vm_config, "vm config");
   }
 
@@ -242,9 +245,9 @@ class Exporter {
     config_.history.push_back("gzip " + file.name);
     std::uint64_t compressed = 0;
     for (const auto& chunk : packed.chunks) compressed += chunk.size;
-    parts_.reporter.say("Packed " + (is_copy(file) ? file.name : file.path.string()) + ": " + size_text(size) + " as " +
-                        size_text(compressed) + " in " + std::to_string(packed.chunks.size()) + " layer(s)" +
-                        parts_.since(start));
+    parts_.reporter.say("Packed " + (is_copy(file) ? file.name : file.path.string()) + ": " +
+                        size_text(size) + " as " + size_text(compressed) + " in " +
+                        std::to_string(packed.chunks.size()) + " layer(s)" + parts_.since(start));
   }
 
   const CommandParts& parts_;

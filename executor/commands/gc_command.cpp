@@ -26,7 +26,8 @@ std::string collect_garbage(const CommandParts& parts) {
   }
   RemovedFiles files;
   attempt("remove temporary files", [&] {
-    files = remove_abandoned_files(parts.images, parts.jobsdirs, is_real ? Removal::real : Removal::pretended);
+    files =
+        remove_abandoned_files(parts.images, parts.jobsdirs, is_real ? Removal::real : Removal::pretended);
   });
   if (files.files != 0)
     parts.reporter.say(verb + std::to_string(files.files) + " temporary file(s) or folder(s), " +

@@ -32,7 +32,7 @@ class ImageUsers {
   void note_base_vm(const DomainFiles& domain, const std::vector<UnpackedFolder>& folders);
 
   std::map<std::string, std::filesystem::path> elsewhere_;  ///< by config digest
-  std::multimap<std::string, std::string> users_;  ///< config digest → VM's name
+  std::multimap<std::string, std::string> users_;           ///< config digest → VM's name
 };
 
 }  // namespace sarde

@@ -13,22 +13,24 @@ namespace sarde {
 
 namespace {
 
-/// A VM of that name that is there already, if it is the image's: its UUID. Throws Error if it is another's, so
-/// that nobody starts that one for the image's.
-std::optional<std::string> existing(const CommandParts& parts, const std::string& doing, const std::string& name) {
+/// A VM of that name that is there already, if it is the image's: its UUID. Throws Error if it is another's,
+/// so that nobody starts that one for the image's.
+std::optional<std::string> existing(const CommandParts& parts, const std::string& doing,
+                                    const std::string& name) {
   auto& hypervisor = parts.hypervisor();
   auto uuid = hypervisor.uuid(name);
   if (!uuid) return std::nullopt;
   const auto folder = parts.images.vmdir() / name;
-  for (const auto& file : parse_domain(hypervisor.definition(name), "the definition of VM '" + name + "'").disks) {
+  for (const auto& file :
+       parse_domain(hypervisor.definition(name), "the definition of VM '" + name + "'").disks) {
     if (std::filesystem::path(file.file).parent_path() == folder) continue;
     // Only the image has its own digest for a name, wherever its disks are: sardinecake keeps them elsewhere.
     if (Digest::parse(name)) {
       parts.reporter.detail("VM " + name + " is there already, its disks elsewhere: " + file.file);
       break;
     }
-    throw Error(Blame::job, doing + ": there is a VM " + quote(name) + " already, on other disks (" + file.file +
-                                "); choose another --name");
+    throw Error(Blame::job, doing + ": there is a VM " + quote(name) + " already, on other disks (" +
+                                file.file + "); choose another --name");
   }
   return uuid;
 }
@@ -58,19 +60,22 @@ std::string define(const CommandParts& parts, const StoredImage& image, const Un
 }
 
 bool has_its_disks(const CommandParts& parts, const std::string& name) {
-  const auto domain = parse_domain(parts.hypervisor().definition(name), "the definition of VM '" + name + "'");
+  const auto domain =
+      parse_domain(parts.hypervisor().definition(name), "the definition of VM '" + name + "'");
   return std::ranges::all_of(domain.disks, [](const DomainDisk& disk) {
     std::error_code ignored;
     return std::filesystem::exists(disk.file, ignored);
   });
 }
 
-/// Is there a VM of the name that the image would get? Asks the registry only where there is one that may be it.
+/// Is there a VM of the name that the image would get? Asks the registry only where there is one that may be
+/// it.
 bool is_imported(const CommandParts& parts, const std::string& container) {
   const auto& name = parts.settings.call.name;
   if (!name.empty()) return existing(parts, "pull " + quote(container), name).has_value();
   const auto domains = parts.hypervisor().domains();
-  if (std::ranges::none_of(domains, [](const auto& domain) { return Digest::parse(domain.first).has_value(); }))
+  if (std::ranges::none_of(domains,
+                           [](const auto& domain) { return Digest::parse(domain.first).has_value(); }))
     return false;
   const auto announced = parts.registry.announce(source_of(parts, ImageReference::parse(container)), {});
   return announced.manifest && domains.contains(announced.manifest->config.digest.text());
@@ -85,7 +90,8 @@ std::string import_image(const CommandParts& parts, const std::string& container
       call.raw ? parts.images.load_folder(container) : parts.images.load(ImageReference::parse(container));
   const auto name = call.name.empty() ? image.base_name() : call.name;
   parts.images.mark_used(image);
-  if (const auto uuid = existing(parts, "import " + quote(container), name); uuid && has_its_disks(parts, name))
+  if (const auto uuid = existing(parts, "import " + quote(container), name);
+      uuid && has_its_disks(parts, name))
     return call.print_uuid ? *uuid : name;
   const auto unpacked = parts.images.unpack(image, name, parts.progress("unpacking"));
   return define(parts, image, unpacked, name, start);

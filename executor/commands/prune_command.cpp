@@ -225,7 +225,8 @@ namespace {
 std::string remove_broken(const CommandParts& parts, const std::string& doing,
                           const std::pair<OciLayout, IndexEntry>& found, const Error& error) {
   const auto& [layout, entry] = found;
-  parts.reporter.warn("WARNING: " + doing + ": only its name goes, 'prune' removes what it left: " + error.what());
+  parts.reporter.warn("WARNING: " + doing +
+                      ": only its name goes, 'prune' removes what it left: " + error.what());
   const auto lock = parts.images.lock_blobs(layout);
   Outcome outcome(parts);
   if (outcome.removal() == Removal::real) layout.untag(entry, waiting(parts));
@@ -257,8 +258,7 @@ std::string remove_image(const CommandParts& parts, const std::string& container
   const auto wanted = reference.local_name();
   const bool is_misplaced = image.tag.ends_with(":" + wanted);  // as sardinecake names images of host:port
   if (!reference.digest() && image.tag != wanted && !is_misplaced)
-    throw Error(Blame::job,
-                doing + ": there is no tag " + quote(wanted) + ", but " + quote(image.tag));
+    throw Error(Blame::job, doing + ": there is no tag " + quote(wanted) + ", but " + quote(image.tag));
   const auto digest = image.config_digest.text();
   auto folders = unpacked_folders(parts.images.vmdir());
   std::erase_if(folders, [&](const UnpackedFolder& folder) { return folder.config_digest != digest; });

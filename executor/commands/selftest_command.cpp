@@ -37,6 +37,8 @@ class Tester {
       return std::string(type == VirtType::kvm ? "KVM"
                                                : "none in the hardware: VMs are emulated, which is slow");
     });
+    if (!parts_.settings.network.empty() || parts_.settings.connect.find("/session") != std::string::npos)
+      look_at("network", [&] { return network_facts(); });
     for (const auto& [name, folder] :
          {std::pair("ocidir", parts_.settings.ocidir), std::pair("vmdir", parts_.settings.vmdir),
           std::pair("jobsdir", parts_.settings.jobsdir)}) {
@@ -65,6 +67,21 @@ class Tester {
                                      .deadline = parts_.clock.now() + std::chrono::seconds(20)});
     if (!result.succeeded()) throw Error(argv.front() + " fails: " + quote(printable_tail(result.errors, 1)));
     return split(result.output, '\n').front();
+  }
+
+  std::string network_facts() {
+    const auto& network = parts_.settings.network;
+    const bool wants_passt = network.empty() || network == "user" || network == "passt";
+    if (!wants_passt) return network;
+    try {
+      return "passt: " + first_line_of({"passt", "--version"});
+    } catch (const Cancelled&) {
+      throw;
+    } catch (const Error& error) {
+      if (network == "passt") throw;
+      return std::string("slirp, through which guests reach this host's 127.0.0.1, for want of passt: ") +
+             error.what();
+    }
   }
 
   static std::string folder_facts(const std::filesystem::path& folder) {

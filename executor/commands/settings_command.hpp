@@ -8,8 +8,8 @@
 
 namespace sarde {
 
-/// `settings`: every setting that has a value and where it comes from, as TOML with comments, or as JSON; behind
-/// them what sections set for single commands. A password is not shown, only where it is set.
+/// `settings`: every setting that has a value and where it comes from, as TOML with comments, or as JSON;
+/// behind them what sections set for single commands. A password is not shown, only where it is set.
 std::string show_settings(const OptionValues& values, const std::map<std::string, OptionValues>& sections,
                           bool as_json);
 

@@ -11,15 +11,15 @@ namespace sarde {
 
 /// What a job left that nobody will clean up any more.
 struct Leftover {
-  std::string name;  ///< of the VM, and of the folder in jobsdir
-  std::string why;   ///< "its time is over", "its runner is gone", …
+  std::string name;    ///< of the VM, and of the folder in jobsdir
+  std::string why;     ///< "its time is over", "its runner is gone", …
   bool is_vm = false;  ///< found by the VM's own metadata, not by the folder
 };
 
 /// Jobs that are over without a `cleanup`: the runner's process has ended, or has thrown the job's
-/// JOB_RESPONSE_FILE away; `prepare` was killed before it was done; the VM's expiry has passed, or its folder is
-/// gone (both are in its own metadata); or, where the runner is not known, the VM is gone. Never a VM without our
-/// metadata, nor one whose job may still run. Throws Error if libvirt cannot be asked.
+/// JOB_RESPONSE_FILE away; `prepare` was killed before it was done; the VM's expiry has passed, or its folder
+/// is gone (both are in its own metadata); or, where the runner is not known, the VM is gone. Never a VM
+/// without our metadata, nor one whose job may still run. Throws Error if libvirt cannot be asked.
 std::vector<Leftover> find_leftovers(Hypervisor& hypervisor, const std::filesystem::path& jobsdir,
                                      const Clock& clock);
 

@@ -48,9 +48,8 @@ void PrepareStage::run(const Job& job) {
 
 void PrepareStage::bring_up(const Job& job) {
   const auto start = parts_.clock.now();
-  const auto lock = within("prepare " + resources_.name().text(), [&] {
-    return resources_.folder().create(owner_of_job(parts_.environment));
-  });
+  const auto lock = within("prepare " + resources_.name().text(),
+                           [&] { return resources_.folder().create(owner_of_job(parts_.environment)); });
   const auto [image, disks] = obtain_image(job);
   parts_.images.mark_used(image);
   refuse_what_reaches_for_the_host(image);
@@ -140,10 +139,11 @@ ObtainedImage PrepareStage::obtain_image(const Job& job) {
 void PrepareStage::check_access(const StoredImage& image, const std::string& policy, const Job& job) {
   if (!parts_.images.is_private(image)) return;
   if (policy == "never")
-    throw Error(Blame::job, "image " + quote(image.reference.text()) +
-                                " came with another job's credentials, and pull policy 'never' lets this job not "
-                                "show that it may have it: choose another policy, or fetch the image with this "
-                                "machine's own credentials ('sarde login', 'sarde fetch')");
+    throw Error(Blame::job,
+                "image " + quote(image.reference.text()) +
+                    " came with another job's credentials, and pull policy 'never' lets this job not "
+                    "show that it may have it: choose another policy, or fetch the image with this "
+                    "machine's own credentials ('sarde login', 'sarde fetch')");
   static_cast<void>(choose_access(image.reference, job));
   remove_if_there(resources_.folder().authfile());
 }
@@ -154,22 +154,24 @@ namespace {
 const RegistryLogin* login_for(const ImageReference& reference, const std::vector<RegistryLogin>& logins) {
   const RegistryLogin* best = nullptr;
   for (const auto& login : logins) {
-    if (is_for(login.key, reference) && (best == nullptr || login.key.size() > best->key.size())) best = &login;
+    if (is_for(login.key, reference) && (best == nullptr || login.key.size() > best->key.size()))
+      best = &login;
   }
   return best;
 }
 
 }  // namespace
 
-/// The first credentials that let the job have the image: DOCKER_AUTH_CONFIG's, those that the runner gave it, this
-/// machine's own. They are tried, for a job's token may be good for its own project's images only.
+/// The first credentials that let the job have the image: DOCKER_AUTH_CONFIG's, those that the runner gave
+/// it, this machine's own. They are tried, for a job's token may be good for its own project's images only.
 PrepareStage::ChosenAccess PrepareStage::choose_access(const ImageReference& reference, const Job& job) {
   DockerAuth docker;
   if (!job.docker_auth_config.empty()) {
     docker = parse_docker_auth(job.docker_auth_config);
     if (docker.names_helpers)
-      parts_.reporter.warn("WARNING: DOCKER_AUTH_CONFIG names credential helpers; these would run on the runner's "
-                           "machine, and are not used");
+      parts_.reporter.warn(
+          "WARNING: DOCKER_AUTH_CONFIG names credential helpers; these would run on the runner's "
+          "machine, and are not used");
   }
   const auto& authfile = resources_.folder().authfile();
   for (const auto* login : {login_for(reference, docker.logins), login_for(reference, job.logins)}) {
@@ -243,7 +245,8 @@ PrepareStage::Network PrepareStage::choose_network(const ImageDomain& domain) co
   auto name = parts_.settings.network;
   // libvirt's own network has ports that can be isolated, and firewall rules; an image does not choose.
   if (name.empty()) name = parts_.settings.connect.find("/session") != std::string::npos ? "user" : "default";
-  if (name == "user" || name == "passt" || name == "slirp") return {.mode = NetworkMode::user, .is_user = true};
+  if (name == "user" || name == "passt" || name == "slirp")
+    return {.mode = NetworkMode::user, .is_user = true};
   if (name == "image") return {.mode = NetworkMode::image, .is_user = domain.has_user_network};
   return {.mode = NetworkMode::named, .name = name};
 }

@@ -39,8 +39,8 @@ class PrepareStage {
  private:
   struct Network {
     NetworkMode mode;
-    std::string name = {};               ///< of a libvirt network
-    bool is_user = false;                ///< a user-mode network: reached by a forwarded port
+    std::string name = {};                   ///< of a libvirt network
+    bool is_user = false;                    ///< a user-mode network: reached by a forwarded port
     std::optional<PasstNetwork> passt = {};  ///< it, if it is not QEMU's built-in one
   };
 

@@ -460,7 +460,7 @@ def test_a_file_of_sardinecake_works_and_converts(place, tmp_path):
 def test_selftest(place, tmp_path):
     env = place.store(tmp_path)
     well = place.run("selftest", env=env)
-    assert well.stdout.count("ok      ") == 6 and "This line is a step" in well.stderr
+    assert well.stdout.count("ok      ") == 7 and "passt" in well.stdout and "This line is a step" in well.stderr
     broken = place.run("selftest", "--json", env=env | {"SARDE_CONNECT": "nonsense:///"}, check=False)
     assert broken.returncode == 2
     assert {entry["what"]: entry["ok"] for entry in json.loads(broken.stdout)}["libvirt"] is False

@@ -151,7 +151,8 @@ TEST_CASE("settings: sizes know their units") {
   CHECK(parse_seconds("30d") == 2592000);
   for (const auto* wrong : {"", "d", "1y", "1.5h", "-1", "99999999999999999999w"})
     CHECK_FALSE(parse_seconds(wrong));
-  for (const auto* wrong : {"", "MiB", "1 XB", "1.5.2G", ".5G", "1.", "-1", "99999999999999999999", "18446744073709551615K"})
+  for (const auto* wrong :
+       {"", "MiB", "1 XB", "1.5.2G", ".5G", "1.", "-1", "99999999999999999999", "18446744073709551615K"})
     CHECK_FALSE(parse_size(wrong));
 }
 

@@ -1,9 +1,8 @@
 #include "core/job/job_environment.hpp"
 
-#include "core/foundation/text.hpp"
-
 #include <doctest/doctest.h>
 
+#include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 #include "tests/support/check_error.hpp"
 #include "tests/support/temp_folder.hpp"
@@ -40,10 +39,11 @@ TEST_CASE("job: comes from JOB_RESPONSE_FILE, whatever the job's variables say")
 }
 
 TEST_CASE("job: its author's wishes and DOCKER_AUTH_CONFIG come from its variables, all else does not") {
-  const auto job = job_from(R"({"id":5})", {{"CUSTOM_ENV_SARDE_MEMORY", "1GiB"},
-                                            {"SARDE_VCPUS", "7"},
-                                            {"DOCKER_AUTH_CONFIG", "{}"},
-                                            {"CUSTOM_ENV_DOCKER_AUTH_CONFIG", R"({"auths":{"a/b":{"auth":"eA=="},
+  const auto job =
+      job_from(R"({"id":5})", {{"CUSTOM_ENV_SARDE_MEMORY", "1GiB"},
+                               {"SARDE_VCPUS", "7"},
+                               {"DOCKER_AUTH_CONFIG", "{}"},
+                               {"CUSTOM_ENV_DOCKER_AUTH_CONFIG", R"({"auths":{"a/b":{"auth":"eA=="},
                                               "c":{"username":"u","password":"p"},"d":7},"credsStore":"x"})"}});
   REQUIRE(job);
   CHECK(job->settings == std::map<std::string, std::string>{{"MEMORY", "1GiB"}});

@@ -1,6 +1,7 @@
 #include "core/vm/domain_xml.hpp"
 
 #include <algorithm>
+
 #include <doctest/doctest.h>
 
 #include "tests/support/check_error.hpp"
@@ -171,7 +172,8 @@ TEST_CASE("domain xml: what the administrator allows is taken as it is, but plac
 TEST_CASE("domain xml: limits count for what the image and what the settings ask for") {
   auto plan = plan_with(NetworkMode::user);
   plan.max_memory_mib = 512;
-  check_error(Blame::job, "1.1 GB of memory, more than max-memory, 536.9 MB", [&] { build_job_domain(bare_xml, plan); });
+  check_error(Blame::job, "1.1 GB of memory, more than max-memory, 536.9 MB",
+              [&] { build_job_domain(bare_xml, plan); });
   plan.memory_mib = 512;
   plan.max_vcpus = 1;
   check_error(Blame::job, "2 processors, more than max-vcpus, 1", [&] { build_job_domain(bare_xml, plan); });
