@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
@@ -117,10 +116,10 @@ std::vector<std::string> joined(std::vector<std::string> words, const std::vecto
 
 /// Bytes that a process has read so far (proc(5), /proc/[pid]/io); 0 where that is not told.
 std::uint64_t bytes_read_by(int pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/io");
-  std::string key;
-  std::uint64_t bytes = 0;
-  return file >> key >> bytes && key == "rchar:" ? bytes : 0;
+  const auto text = read_proc_file("/proc/" + std::to_string(pid) + "/io").value_or("");
+  constexpr std::string_view key = "rchar: ";
+  const auto line = split(text, '\n').front();
+  return line.starts_with(key) ? parse_number(std::string_view(line).substr(key.size())).value_or(0) : 0;
 }
 
 class SkopeoRegistry final : public Registry {

@@ -4,12 +4,14 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <system_error>
 
+#include "core/foundation/c_handle.hpp"
 #include "core/foundation/error.hpp"
 
 namespace sarde {
@@ -69,6 +71,37 @@ std::optional<std::string> read_file_if_there(const fs::path& path, std::uint64_
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   if (!fd) fail("open", path);
   return read_all(fd.get(), path, limit);
+}
+
+std::optional<std::string> read_proc_file(const fs::path& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return std::nullopt;
+  std::string content;
+  std::array<char, 4096> buffer{};
+  for (;;) {
+    const auto got = ::read(fd.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return std::nullopt;
+    if (got == 0) return content;
+    content.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+}
+
+std::vector<fs::path> folder_entries(const fs::path& folder) {
+  const CHandle<DIR, ::closedir> stream(::opendir(folder.c_str()));
+  if (!stream && (errno == ENOENT || errno == ENOTDIR)) return {};
+  if (!stream) fail("open folder", folder);
+  std::vector<fs::path> entries;
+  for (;;) {
+    errno = 0;
+    const auto* const entry = ::readdir(stream.get());
+    if (entry == nullptr && errno != 0 && errno != ENOENT) fail("read folder", folder);
+    if (entry == nullptr) break;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") entries.push_back(folder / name);
+  }
+  std::ranges::sort(entries);
+  return entries;
 }
 
 std::string read_end_of_file(const fs::path& path, std::uint64_t count) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <sys/types.h>
+#include <vector>
 
 #include "core/foundation/unique_fd.hpp"
 
@@ -21,6 +22,14 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t limit = 1
 /// As read_file, or nothing where there is no such file.
 std::optional<std::string> read_file_if_there(const std::filesystem::path& path,
                                               std::uint64_t limit = 16U << 20U);
+
+/// A file below /proc of a process, thread or kernel setting (proc(5)): nothing where it is gone, also when that
+/// happens while it is read (ESRCH), or may not be read. Never throws for a process that ends.
+std::optional<std::string> read_proc_file(const std::filesystem::path& path);
+
+/// What a folder holds, sorted; nothing where there is no such folder, and without what vanishes meanwhile.
+/// Throws Error if it cannot be read.
+std::vector<std::filesystem::path> folder_entries(const std::filesystem::path& folder);
 
 /// The last `count` bytes of a file that may be growing; empty if there is no such file or it may not be
 /// read.

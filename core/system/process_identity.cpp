@@ -6,7 +6,6 @@
 #include <unistd.h>
 #include <vector>
 
-#include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 
@@ -22,12 +21,7 @@ struct ProcessStat {
 };
 
 std::optional<ProcessStat> stat_of(pid_t pid) {
-  std::string text;
-  try {
-    text = read_file_if_there("/proc/" + std::to_string(pid) + "/stat").value_or("");
-  } catch (const Error&) {
-    return std::nullopt;  // it ended while it was read
-  }
+  const auto text = read_proc_file("/proc/" + std::to_string(pid) + "/stat").value_or("");
   // The name, field 2, is in parentheses and may hold anything.
   const auto name_end = text.rfind(')');
   if (name_end == std::string::npos || name_end + 2 > text.size()) return std::nullopt;
@@ -47,7 +41,7 @@ std::string namespace_of_ours() {
 }  // namespace
 
 std::string boot_id() {
-  return trimmed(read_file_if_there("/proc/sys/kernel/random/boot_id").value_or(""));
+  return trimmed(read_proc_file("/proc/sys/kernel/random/boot_id").value_or(""));
 }
 
 std::string ProcessIdentity::text() const {

@@ -189,7 +189,8 @@ ProgramResult Child::finish(const ProgramLimits& limits) {
       limits.heartbeat({.pid = pid_, .since_start = milliseconds_between(started, now)});
       next_heartbeat = now + limits.heartbeat_every;
     }
-    const auto wait = milliseconds_between(now, std::min(limits.deadline, next_heartbeat));
+    const auto until = limits.heartbeat ? std::min(limits.deadline, next_heartbeat) : limits.deadline;
+    const auto wait = milliseconds_between(now, until);
     exchange(std::min(wait, milliseconds(3'600'000)), limits.cancellation.fd());
   }
   // What is left in the pipes; a grandchild may hold them open, so this does not wait for their end.

@@ -59,12 +59,7 @@ std::vector<std::string> resolver_options() {
 std::optional<pid_t> process_of(const fs::path& folder) {
   const auto pid = parse_number(trimmed(read_file_if_there(folder / pid_name).value_or("")));
   if (!pid || *pid <= 1 || *pid > 0x7fffffff) return std::nullopt;
-  std::string command;
-  try {
-    command = read_file_if_there("/proc/" + std::to_string(*pid) + "/cmdline").value_or("");
-  } catch (const Error&) {
-    return std::nullopt;  // it ended while it was read
-  }
+  const auto command = read_proc_file("/proc/" + std::to_string(*pid) + "/cmdline").value_or("");
   const auto words = split(command, '\0');
   const bool is_ours = std::ranges::find(words, (folder / socket_name).string()) != words.end();
   return is_ours ? std::optional(static_cast<pid_t>(*pid)) : std::nullopt;

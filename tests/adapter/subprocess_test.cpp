@@ -1,10 +1,13 @@
 #include "core/system/subprocess.hpp"
 
 #include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <doctest/doctest.h>
 
+#include "core/system/files.hpp"
 #include "tests/support/check_error.hpp"
 
 using namespace sarde;
@@ -86,4 +89,27 @@ TEST_CASE("subprocess: our own signals stay ours, its mask is clean") {
   CHECK(bench.run({"grep", "SigBlk", "/proc/self/status"}).output == "SigBlk:\t0000000000000000\n");
   ::kill(::getpid(), SIGTERM);
   CHECK_THROWS_AS(bench.run({"sleep", "60"}), Cancelled);
+}
+
+TEST_CASE("subprocess: waiting for a program that says nothing costs no processor time") {
+  const auto spent = [] {
+    timespec time{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+  };
+  const auto before = spent();
+  CHECK(Bench().run({"sleep", "1"}).succeeded());
+  CHECK(spent() - before < 200ms);
+}
+
+TEST_CASE("proc: a process that ends while its file is read is one that is gone") {
+  for (int i = 0; i < 200; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(0);
+    for (const auto* name : {"stat", "io", "cmdline"})
+      CHECK_NOTHROW(static_cast<void>(read_proc_file("/proc/" + std::to_string(child) + "/" + name)));
+    ::waitpid(child, nullptr, 0);
+    CHECK_FALSE(read_proc_file("/proc/" + std::to_string(child) + "/stat"));
+  }
+  CHECK(read_proc_file("/proc/self/stat"));
 }

@@ -110,7 +110,7 @@ def case(place, name, small):
 def test_failure_of_prepare(place, small_image, name, code, seconds, sentence):
     image, config, env, response = case(place, name, small_image)
     runner = place.runner(config, **env)
-    with runner.job(job_id=100 + [row[0] for row in TABLE].index(name), image=image, response=response) as job:
+    with runner.job(job_id=100 + [row[0] for row in TABLE].index(name), image=image, response=response, cleanup_may_fail=True) as job:
         start = time.monotonic()
         result = job.call("prepare")
         took = time.monotonic() - start

@@ -33,6 +33,8 @@ def all_at_once(jobs, script):
     for job in jobs:
         assert job.result.verdict == "success" and f"job {job.id} was here" in job.result.text, job.result.text
         assert len([stage for stage in job.result.stages if stage.name == "prepare"]) == 1, job.result.text
+        # (an assertion of the harness, in a thread, would be seen by nobody)
+        assert job.result.stage("cleanup").code == 0, job.result.stage("cleanup").stderr
     return time.monotonic() - start
 
 

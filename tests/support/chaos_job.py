@@ -12,7 +12,7 @@ class WatchedJob(Job):
 
     def __init__(self, *arguments, started, **values):
         self.started = started
-        super().__init__(*arguments, **values)
+        super().__init__(*arguments, cleanup_may_fail=True, **values)
 
     def start(self, name, *arguments, **options):
         stage = super().start(name, *arguments, **options)

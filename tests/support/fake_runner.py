@@ -125,10 +125,10 @@ class FakeRunner:
 class Job:
     """One job: prepare it, run scripts in it, clean up. As a context manager it always cleans up."""
 
-    def __init__(self, runner, job_id=1001, image="", variables=None, response=None, retry_pause=3.0, sink=None, announce=None):
+    def __init__(self, runner, job_id=1001, image="", variables=None, response=None, retry_pause=3.0, sink=None, announce=None, cleanup_may_fail=False):
         self.runner, self.id, self.image = runner, job_id, image
         self.variables = dict(variables or {})
-        self.retry_pause = retry_pause
+        self.retry_pause, self.cleanup_may_fail = retry_pause, cleanup_may_fail
         self.result = JobResult()
         self.settings = {}
         self._lock = threading.Lock()
@@ -272,9 +272,11 @@ class Job:
         return self.result
 
     def cleanup(self):
-        """Its output goes to the runner's own log, and its result changes nothing."""
+        """Its output goes to the runner's own log, and its result changes nothing: so it is looked at here, for nobody else would."""
         self.cleaned = True
-        return self.call("cleanup", logged=False)
+        result = self.call("cleanup", logged=False)
+        assert result.code == 0 or self.cleanup_may_fail, f"cleanup ended with {result.code}: {result.stderr.decode('utf-8', 'replace')}"
+        return result
 
 
 def main():

@@ -44,8 +44,7 @@ constexpr std::uint64_t no_limit = UINT64_MAX;
 
 /// Field 22 of proc(5)'s stat; empty if the process has ended, reaped or not.
 std::string start_of(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(file)), {});
+  const auto text = read_proc_file("/proc/" + std::to_string(pid) + "/stat").value_or("");
   const auto end = text.rfind(')');
   if (end == std::string::npos) return {};
   std::istringstream fields(text.substr(end + 1));
