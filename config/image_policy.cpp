@@ -1,17 +1,43 @@
 #include "config/image_policy.hpp"
 
+#include <algorithm>
+
 #include "core/foundation/text.hpp"
 
 namespace sarde {
 
+namespace {
+
+/// In the spelling that images' names have. A pattern is no name: only what a pattern may have too is changed.
+std::string canonical_pattern(std::string_view pattern) {
+  constexpr std::string_view scheme = "docker://";
+  if (pattern.starts_with(scheme)) pattern.remove_prefix(scheme.size());
+  const auto slash = pattern.find('/');
+  if (slash == std::string_view::npos) return std::string(pattern);
+  auto host = lowered(pattern.substr(0, slash));
+  constexpr std::string_view https_port = ":443";
+  if (host.ends_with(https_port) && host.find('.') != std::string::npos)
+    host.resize(host.size() - https_port.size());
+  if (host == "index.docker.io" || host == "registry-1.docker.io") host = "docker.io";
+  return host + std::string(pattern.substr(slash));
+}
+
+}  // namespace
+
 const OptionValues* section_for_image(const std::map<std::string, OptionValues>& sections,
-                                      const std::string& image) {
-  if (const auto exact = sections.find(image); exact != sections.end()) return &exact->second;
+                                      const std::vector<std::string>& names) {
+  std::map<std::string, const OptionValues*> canonical;
+  for (const auto& [pattern, values] : sections) canonical.emplace(canonical_pattern(pattern), &values);
+  for (const auto& name : names) {
+    if (const auto exact = canonical.find(name); exact != canonical.end()) return exact->second;
+  }
   const OptionValues* best = nullptr;
   std::size_t longest = 0;
-  for (const auto& [glob, values] : sections) {
-    if ((best != nullptr && glob.size() <= longest) || !matches_glob(glob, image)) continue;
-    best = &values;
+  for (const auto& [glob, values] : canonical) {
+    if (best != nullptr && glob.size() <= longest) continue;
+    if (std::ranges::none_of(names, [&, &glob = glob](const std::string& name) { return matches_glob(glob, name); }))
+      continue;
+    best = values;
     longest = glob.size();
   }
   return best;

@@ -7,6 +7,7 @@
 #include "config/units.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/system/host_size.hpp"
 
 namespace sarde {
 
@@ -38,6 +39,8 @@ OptionValues built_in(const Environment& environment, bool is_root) {
           : fs::path(environment.non_empty("XDG_DATA_HOME").value_or(home + "/.local/share")) / "sardinecake";
   const auto uri =
       environment.non_empty("LIBVIRT_DEFAULT_URI").value_or(is_root ? "qemu:///system" : "qemu:///session");
+  constexpr unsigned most_vcpus = 512;
+  const auto host = host_size();
   const std::map<std::string, std::string> texts{{"chunksize", "0"},
                                                  {"compression", "small"},
                                                  {"connect", uri},
@@ -48,10 +51,12 @@ OptionValues built_in(const Environment& environment, bool is_root) {
                                                  {"jobsdir", data / "jobs"},
                                                  {"max-disk", "2TiB"},
                                                  {"max-image", "512GiB"},
-                                                 {"max-memory", "0"},
-                                                 {"max-vcpus", "0"},
+                                                 {"max-job-disk", "64GiB"},
+                                                 {"max-memory", std::to_string(host.memory_mib) + "MiB"},
+                                                 {"max-vcpus", std::to_string(std::min(host.processors, most_vcpus))},
                                                  {"memory", "0"},
                                                  {"ocidir", data / "oci"},
+                                                 {"prepare-script-timeout", "600"},
                                                  {"pull-policy", "always"},
                                                  {"shell", "bash"},
                                                  {"ssh-port", "0"},
@@ -100,6 +105,24 @@ class Lookup {
     if (value > most)
       throw Error(Blame::job, find(name)->origin + ": " + name + " is above " + std::to_string(most));
     return value;
+  }
+
+  /// Nothing for 0, which stands for "not set here".
+  [[nodiscard]] std::optional<std::uint64_t> mebibytes(const std::string& name) const {
+    constexpr std::uint64_t mebibyte = 1U << 20U;
+    const auto bytes = number(name, UINT64_MAX);
+    if (bytes == 0) return std::nullopt;
+    if (bytes < mebibyte)
+      throw Error(Blame::job, find(name)->origin + ": " + name + ": " + quote(text(name)) + " is " +
+                                  size_text(bytes) + ", less than a MiB; write a unit, as in " +
+                                  quote(text(name) + "MiB"));
+    return bytes / mebibyte;
+  }
+
+  /// The same for processors.
+  [[nodiscard]] std::optional<unsigned> processors(const std::string& name) const {
+    const auto count = static_cast<unsigned>(number(name, 512));
+    return count == 0 ? std::nullopt : std::optional(count);
   }
 
   [[nodiscard]] bool flag(const std::string& name) const { return text(name) == "true"; }
@@ -235,7 +258,7 @@ struct Places {
 
   Places(const SettingsSources& sources, const Environment& variables, bool is_root)
       : job(sources.job),
-        image(sources.image.empty() ? &none : section_for_image(sources.file.images, sources.image)),
+        image(section_for_image(sources.file.images, sources.image)),
         environment(values_in(variables)),
         defaults(built_in(variables, is_root)),
         section(&none) {
@@ -304,6 +327,7 @@ Settings resolve_settings(const SettingsSources& sources, const Environment& env
                     .identity_file = all.path("identity-file"),
                     .ssh_port = static_cast<std::uint16_t>(all.number("ssh-port", 65535)),
                     .prepare_script = all.path("prepare-script"),
+                    .prepare_script_timeout = all.seconds("prepare-script-timeout").value_or(600s),
                     .shell = all.text("shell"),
                     .guest_builds_dir = all.text("guest-builds-dir"),
                     .guest_cache_dir = all.text("guest-cache-dir"),
@@ -313,10 +337,10 @@ Settings resolve_settings(const SettingsSources& sources, const Environment& env
                     .insecure = all.flag("insecure"),
                     .insecure_registries = all.list("insecure-registries"),
                     .job_settable = all.list("job-settable"),
-                    .max_memory_mib = all.number("max-memory", any) >> 20U,
-                    .max_vcpus = static_cast<unsigned>(all.number("max-vcpus", 512)),
-                    .memory_mib = all.number("memory", any) >> 20U,
-                    .vcpus = static_cast<unsigned>(all.number("vcpus", 512)),
+                    .max_memory_mib = all.mebibytes("max-memory"),
+                    .max_vcpus = all.processors("max-vcpus"),
+                    .memory_mib = all.mebibytes("memory"),
+                    .vcpus = all.processors("vcpus"),
                     .compression = all.text("compression"),
                     .chunksize = all.number("chunksize", any),
                     .vmconfig = all.path("vmconfig"),
@@ -328,6 +352,7 @@ Settings resolve_settings(const SettingsSources& sources, const Environment& env
                     .allow_devices = all.list("allow-devices"),
                     .max_disk = all.number("max-disk", any),
                     .max_image = all.number("max-image", any),
+                    .max_job_disk = all.number("max-job-disk", any),
                     .authfile = all.path("authfile"),
                     .signature_policy = all.path("signature-policy"),
                     .no_run = all.flag("no-run"),

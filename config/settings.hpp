@@ -53,6 +53,7 @@ struct Settings {
   std::filesystem::path identity_file;
   std::uint16_t ssh_port = 0;
   std::filesystem::path prepare_script;
+  std::chrono::milliseconds prepare_script_timeout{};
   std::string shell;
   std::string guest_builds_dir;
   std::string guest_cache_dir;
@@ -62,10 +63,10 @@ struct Settings {
   bool insecure = false;
   std::vector<std::string> insecure_registries;
   std::vector<std::string> job_settable;
-  std::uint64_t max_memory_mib = 0;
-  unsigned max_vcpus = 0;
-  std::uint64_t memory_mib = 0;
-  unsigned vcpus = 0;
+  std::optional<std::uint64_t> max_memory_mib;  ///< nothing: any
+  std::optional<unsigned> max_vcpus;            ///< nothing: any
+  std::optional<std::uint64_t> memory_mib;      ///< nothing: as the image has it
+  std::optional<unsigned> vcpus;                ///< nothing: as the image has it
   std::string compression;
   std::uint64_t chunksize = 0;  ///< bytes
   std::filesystem::path vmconfig;
@@ -77,6 +78,7 @@ struct Settings {
   std::vector<std::string> allow_devices;
   std::uint64_t max_disk = 0;              ///< bytes
   std::uint64_t max_image = 0;             ///< bytes
+  std::uint64_t max_job_disk = 0;          ///< bytes
   std::filesystem::path authfile;          ///< empty: skopeo's own places
   std::filesystem::path signature_policy;  ///< empty: skopeo's own
   bool no_run = false;
@@ -90,7 +92,7 @@ struct SettingsSources {
   SettingsFile file;
   std::string command;
   OptionValues command_line;
-  std::string image;      ///< the job's; empty: no image section applies
+  std::vector<std::string> image;  ///< the job's, by all its names; none: no image section applies
   OptionValues job = {};  ///< what job_values() gave
 };
 

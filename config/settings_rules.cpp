@@ -40,10 +40,11 @@ std::span<const OptionRule> option_rules() {
       {"json", flag, "the same as --format json", {}, call},
       {"libvirtconfig", path, "domain XML to export instead of the VM's own"},
       {"live", flag, "export the VM while it runs, from a consistent copy of its disks", {}, call},
-      {"max-disk", size, "largest disk, as the guest sees it, that an image may have"},
+      {"max-disk", size, "most bytes that the disks of an image may have in all, as the guest sees them"},
       {"max-image", size, "most bytes that an image's disk files may unpack to"},
-      {"max-memory", size, "most memory that a job's VM may have; 0: any"},
-      {"max-vcpus", number, "most processors that a job's VM may have; 0: any"},
+      {"max-job-disk", size, "most bytes that a job may write to its VM's disks; 0: any"},
+      {"max-memory", size, "most memory that a job's VM may have; 0: any; default: what the host has"},
+      {"max-vcpus", number, "most processors that a job's VM may have; 0: any; default: what the host has"},
       {"memory", size, "memory of a job's VM; 0: as the image has it"},
       {"name", text, "the VM's name; else the image config's digest", {}, call},
       {"network", text, "user (passt, else slirp), passt, slirp, image, or the name of a libvirt network"},
@@ -54,6 +55,7 @@ std::span<const OptionRule> option_rules() {
       {"password", text, "password to log in with: into guests, or for 'login' at the registry"},
       {"password-stdin", flag, "read the password from standard input", {}, call},
       {"prepare-script", path, "script that is run in each job's VM before the job"},
+      {"prepare-script-timeout", seconds, "how long the prepare-script may take"},
       {"print-uuid", flag, "print the VM's UUID rather than its name", {}, call},
       {"pull-policy", text, "when to ask the registry for an image", {"always", "if-not-present", "never"}},
       {"raw", flag, "CONTAINER is the folder of an OCI layout", {}, call},
@@ -124,6 +126,8 @@ std::string complaint(const OptionRule& rule, const std::string& value) {
 
 void check_value(const OptionRule& rule, const OptionValue& value) {
   for (const auto& item : value.items) {
+    if (!is_utf8_text(item))
+      throw Error(Blame::job, value.origin + ": " + std::string(rule.name) + ": the value is not valid UTF-8");
     const auto wrong = complaint(rule, item);
     const auto shown = rule.name == "password" ? std::string("the value") : quote(item);
     if (!wrong.empty())

@@ -50,7 +50,7 @@ const std::vector<CommandRule>& command_rules() {
       {"prepare",
        "gitlab-runner's prepare stage: start the job's VM",
        fetch + login +
-           OptionNames{"vmdir", "jobsdir", "network", "virt-type", "ssh-port", "prepare-script", "shell",
+           OptionNames{"vmdir", "jobsdir", "network", "virt-type", "ssh-port", "prepare-script", "prepare-script-timeout", "shell",
                        "image", "pull-policy", "memory", "vcpus", "timeout", "address-timeout",
                        "boot-timeout", "omit-backingstore"},
        {}},

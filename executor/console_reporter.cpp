@@ -93,7 +93,7 @@ void ConsoleReporter::progress(const Progress& progress) {
     write_line(text);
     return;
   }
-  write("\r\x1b[K" + bar_line(text, progress, columns_of(fd_)));
+  write("\r\x1b[K" + bar_line(printable_line(masked(text)), progress, columns_of(fd_)));
   bar_is_shown_ = true;
 }
 
@@ -108,14 +108,18 @@ void ConsoleReporter::clear_bar() {
 
 void ConsoleReporter::write_line(const std::string& line) {
   clear_bar();
-  write(line + '\n');
+  write(printable_line(masked(line)) + '\n');
 }
 
-void ConsoleReporter::write(std::string text) {
+std::string ConsoleReporter::masked(std::string text) const {
   for (const auto& secret : secrets_) {
     for (auto at = text.find(secret); at != std::string::npos; at = text.find(secret, at + mask_text.size()))
       text.replace(at, secret.size(), mask_text);
   }
+  return text;
+}
+
+void ConsoleReporter::write(const std::string& text) const {
   // Nobody is left to be told that stderr is gone.
   static_cast<void>(!::write(fd_, text.data(), text.size()));
 }

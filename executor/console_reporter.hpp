@@ -8,7 +8,8 @@
 
 namespace sarde {
 
-/// Writes lines to a descriptor, masks secrets. Verbosity: 0 warnings only, 1 steps too, 2 details too.
+/// Writes lines to a descriptor, masks secrets, and cleans what it writes (printable_line()): lines hold text of
+/// registries, images and guests. Verbosity: 0 warnings only, 1 steps too, 2 details too.
 /// Progress is a bar in the last line of a terminal, else a line every five seconds.
 class ConsoleReporter final : public Reporter {
  public:
@@ -24,7 +25,8 @@ class ConsoleReporter final : public Reporter {
   void mask(const std::string& secret) override;
 
  private:
-  void write(std::string text);
+  [[nodiscard]] std::string masked(std::string text) const;
+  void write(const std::string& text) const;
   void write_line(const std::string& line);
   void clear_bar();
 

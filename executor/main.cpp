@@ -1,9 +1,12 @@
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
 #include "core/system/cancellation.hpp"
 #include "core/system/environment.hpp"
 #include "executor/cli.hpp"
@@ -14,7 +17,14 @@
 namespace {
 
 void complain(const std::string& what) {
-  std::cerr << "ERROR: " << what << std::endl;
+  std::cerr << "ERROR: " << sarde::printable_line(what) << std::endl;
+}
+
+/// Libraries, and what they start (libvirt's daemon, say, which outlives the job), see none of the job's
+/// variables.
+void keep_only(const sarde::Environment& environment) {
+  ::clearenv();
+  for (const auto& [name, value] : environment.all()) ::setenv(name.c_str(), value.c_str(), 1);
 }
 
 }  // namespace
@@ -22,7 +32,9 @@ void complain(const std::string& what) {
 int main(int argc, char** argv) {
   using sarde::Blame;
   ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write() like any other
+  ::umask(0077);               // what others may read is said where it is made
   const auto environment = sarde::Environment::from(environ);
+  keep_only(environment.for_helpers());
   const sarde::ExitCodes exit_codes(sarde::runner_exits_in(environment));
   try {
     const auto parsed = sarde::parse_command_line(argc, argv);

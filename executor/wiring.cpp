@@ -11,7 +11,7 @@
 #include "core/foundation/text.hpp"
 #include "core/image/image_store.hpp"
 #include "core/image/skopeo_registry.hpp"
-#include "core/vm/hypervisor_loader.hpp"
+#include "core/vm/libvirt/hypervisor_loader.hpp"
 #include "executor/commands/clone_command.hpp"
 #include "executor/commands/export_command.hpp"
 #include "executor/commands/gc_command.hpp"
@@ -46,6 +46,7 @@ class Wiring {
          const ExitCodes& exit_codes)
       : invocation_(invocation),
         environment_(environment),
+        helpers_(environment.for_helpers()),
         cancellation_(cancellation),
         exit_codes_(exit_codes),
         job_(is_job_stage(invocation.command) ? job_in(environment) : std::nullopt),
@@ -68,7 +69,10 @@ class Wiring {
   /// An empty answer is none.
   static int print(const std::string& line) {
     if (line.empty()) return 0;
-    std::cout << line << std::endl;
+    constexpr std::size_t any_length = SIZE_MAX;
+    std::vector<std::string> lines;
+    for (const auto& one : split(line, '\n')) lines.push_back(printable_line(one, any_length));
+    std::cout << join(lines, "\n") << std::endl;
     if (!std::cout) throw Error("write the answer to stdout: it is closed, or its disk is full");
     return 0;
   }
@@ -82,8 +86,12 @@ class Wiring {
     SettingsSources sources{.file = std::move(found.file),
                             .command = invocation_.command,
                             .command_line = invocation_.options,
-                            .image = job_ ? job_->image : ""};
-    if (job_ && job_->image.empty()) sources.image = resolve_settings(sources, environment_, is_root()).image;
+                            .image = {}};
+    if (job_) {
+      const auto& own = job_->image;
+      sources.image =
+          names_of(own.empty() ? resolve_settings(sources, environment_, is_root()).image : own);
+    }
     // What has been made must go, whatever the job says.
     if (job_ && !job_->settings.empty() && invocation_.command != "cleanup") {
       sources.job =
@@ -91,6 +99,17 @@ class Wiring {
                      [&](const std::string& line) { notes_.push_back("WARNING: " + line); });
     }
     return sources;
+  }
+
+  /// All names by which an image's section may call it. What is no image's name has no section; `prepare`
+  /// refuses it.
+  static std::vector<std::string> names_of(const std::string& image) {
+    if (image.empty()) return {};
+    try {
+      return ImageReference::parse(image).names();
+    } catch (const Error&) {
+      return {};
+    }
   }
 
   /// gitlab-runner calls several stages a job: one of them speaks of the files.
@@ -151,7 +170,7 @@ class Wiring {
                                  .authfile = settings_.authfile,
                                  .signature_policy = settings_.signature_policy,
                                  .timeout = settings_.fetch_timeout},
-                                environment_, clock_, cancellation_);
+                                helpers_, clock_, cancellation_);
   }
 
   static unsigned threads() { return std::clamp(std::thread::hardware_concurrency(), 1U, 16U); }
@@ -213,7 +232,7 @@ class Wiring {
     const auto images = image_store();
     const auto from = registry();
     const CommandParts parts{.settings = settings_,
-                             .environment = environment_,
+                             .environment = helpers_,
                              .images = images,
                              .registry = *from,
                              .hypervisor = hypervisor_source(),
@@ -256,13 +275,14 @@ class Wiring {
                                   ": only 'settings convert FILE.ini' takes two words");
     // For jobs on an image the files count that the stages read, which may be other ones.
     auto sources = argument(0).empty() ? sources_ : sources_of_stages();
-    sources.image = argument(0);
+    sources.image = names_of(argument(0));
     return show_settings(effective_values(sources, environment_, is_root()), sources.file.commands,
                          settings_.call.json);
   }
 
   const Invocation& invocation_;
   const Environment& environment_;
+  const Environment helpers_;  ///< what programs that are started see of it
   Cancellation& cancellation_;
   const ExitCodes& exit_codes_;
   SystemClock clock_;

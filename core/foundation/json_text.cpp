@@ -45,4 +45,12 @@ nlohmann::json parse_json(std::string_view text, const std::string& what) {
   }
 }
 
+std::string json_text(const nlohmann::json& value) {
+  return value.dump(2, ' ', true, nlohmann::json::error_handler_t::replace);
+}
+
+std::string json_text(const nlohmann::ordered_json& value) {
+  return value.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 }  // namespace sarde

@@ -1,6 +1,7 @@
 #include "core/foundation/text.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <fmt/format.h>
@@ -84,12 +85,112 @@ std::string printable_tail(std::string_view text, std::size_t lines) {
   return join(all, "\n");
 }
 
-std::optional<std::uint64_t> parse_number(std::string_view text) {
+namespace {
+
+struct CodePoint {
+  char32_t value;
+  std::size_t size;  ///< bytes; 0: there is no whole one
+};
+
+/// RFC 3629, section 3: no overlong forms, no surrogates, nothing above U+10FFFF.
+CodePoint code_point_at(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) {
+    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U;
+  };
+  const unsigned first = byte(0);
+  if (first < 0x80) return {first, 1};
+  const std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4) return {first, 0};
+  char32_t value = first & (0x7fU >> size);
+  for (std::size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xc0U) != 0x80) return {first, 0};
+    value = value << 6U | (byte(i) & 0x3fU);
+  }
+  constexpr std::array<char32_t, 5> least{0, 0, 0x80, 0x800, 0x10000};
+  const bool is_surrogate = value >= 0xd800 && value <= 0xdfff;
+  return {value, value < least[size] || value > 0x10ffff || is_surrogate ? 0 : size};
+}
+
+/// Would it be acted upon rather than shown?
+bool is_unprintable(char32_t c) {
+  struct Range {
+    char32_t first;
+    char32_t last;
+  };
+
+  // Controls (Cc); bidirectional marks, joiners and other invisible ones (Cf); line and paragraph separators;
+  // tags; what never is a character.
+  constexpr std::array<Range, 13> ranges{{{0, 0x1f},
+                                          {0x7f, 0x9f},
+                                          {0xad, 0xad},
+                                          {0x61c, 0x61c},
+                                          {0x180e, 0x180e},
+                                          {0x200b, 0x200f},
+                                          {0x2028, 0x202e},
+                                          {0x2060, 0x206f},
+                                          {0xfdd0, 0xfdef},
+                                          {0xfeff, 0xfeff},
+                                          {0xfff0, 0xfffb},
+                                          {0xfffe, 0xffff},
+                                          {0xe0000, 0xe0fff}}};
+  return std::ranges::any_of(ranges, [&](const Range& range) { return c >= range.first && c <= range.last; });
+}
+
+}  // namespace
+
+bool is_utf8_text(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const auto [value, size] = code_point_at(text, at);
+    if (size == 0 || value == 0) return false;
+    at += size;
+  }
+  return true;
+}
+
+std::string printable_line(std::string_view text, std::size_t longest) {
+  std::string line;
+  for (std::size_t at = 0; at < text.size();) {
+    if (line.size() > longest) return line + "…";
+    const auto [value, size] = code_point_at(text, at);
+    if (value == '\t' || value == '\n' || value == '\r') {
+      if (!line.ends_with(' ')) line += ' ';
+    } else if (size == 0) {
+      line += fmt::format("\\x{:02x}", static_cast<unsigned>(value));
+    } else if (is_unprintable(value)) {
+      line += value < 0x80 ? fmt::format("\\x{:02x}", static_cast<unsigned>(value))
+                           : fmt::format("\\u{{{:x}}}", static_cast<unsigned>(value));
+    } else {
+      line += text.substr(at, size);
+    }
+    at += std::max<std::size_t>(size, 1);
+  }
+  // GitLab folds a job's log by such lines.
+  for (const std::string_view marker : {"section_start:", "section_end:"}) {
+    for (auto at = line.find(marker); at != std::string::npos; at = line.find(marker, at + 1))
+      line.replace(at + marker.size() - 1, 1, "\\x3a");
+  }
+  while (line.ends_with(' ')) line.pop_back();
+  return line;
+}
+
+namespace {
+
+std::optional<std::uint64_t> parse_digits(std::string_view text, int base) {
   std::uint64_t value = 0;
   const auto* end = text.data() + text.size();
-  const auto [stop, status] = std::from_chars(text.data(), end, value);
+  const auto [stop, status] = std::from_chars(text.data(), end, value, base);
   if (text.empty() || status != std::errc{} || stop != end) return std::nullopt;
   return value;
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> parse_number(std::string_view text) {
+  return parse_digits(text, 10);
+}
+
+std::optional<std::uint64_t> parse_hex(std::string_view text) {
+  return parse_digits(text, 16);
 }
 
 std::string to_hex(const unsigned char* bytes, std::size_t count) {

@@ -24,12 +24,24 @@ std::string lowered(std::string_view text);
 /// `longest` bytes.
 std::string quote(std::string_view text, std::size_t longest = 200);
 
+/// One line for people, whatever is in `text`: valid UTF-8, other white space as spaces, and everything that a
+/// terminal or a web page would act upon instead of showing it (control characters, bidirectional and
+/// invisible ones, GitLab's section markers, bytes that are no UTF-8) as \\xNN or \\u{NNNN}; cut to `longest`
+/// bytes.
+std::string printable_line(std::string_view text, std::size_t longest = 4000);
+
+/// Is it UTF-8 (RFC 3629) without NUL?
+bool is_utf8_text(std::string_view text);
+
 /// Foreign text of several lines for a job log: escape sequences and control characters other than newline
 /// removed, its last `lines` lines.
 std::string printable_tail(std::string_view text, std::size_t lines);
 
 /// A decimal number without sign, space or leading garbage; nothing if it is not one or does not fit.
 std::optional<std::uint64_t> parse_number(std::string_view text);
+
+/// The same in hexadecimal digits.
+std::optional<std::uint64_t> parse_hex(std::string_view text);
 
 std::string to_hex(const unsigned char* bytes, std::size_t count);
 

@@ -2,10 +2,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <variant>
 
 #include "core/system/cancellation.hpp"
+#include "core/system/clock.hpp"
 
 namespace sarde {
 
@@ -15,6 +18,9 @@ struct GuestScript {
   std::string shell;    ///< bash, sh, pwsh: in a POSIX guest; powershell: in a Windows one
   int output = 1;       ///< descriptors that get its stdout and stderr, raw and at once
   int errors = 2;
+  std::optional<TimePoint> deadline = std::nullopt;  ///< when its processes are ended
+  /// Called about once a second while it runs; what it throws ends the wait for the script, and leaves.
+  std::function<void()> watch = {};
 };
 
 /// How a script ended, where the connection held to its end.
@@ -29,7 +35,10 @@ struct ScriptKilled {
 /// A stop was asked for; the guest's processes were ended, the VM left as it is.
 struct ScriptStopped {};
 
-using ScriptOutcome = std::variant<ScriptExited, ScriptKilled, ScriptStopped>;
+/// The deadline came first; the guest's processes were ended.
+struct ScriptTimedOut {};
+
+using ScriptOutcome = std::variant<ScriptExited, ScriptKilled, ScriptStopped, ScriptTimedOut>;
 
 /// A login shell's reach into one guest, connected and logged in.
 class GuestShell {

@@ -21,11 +21,13 @@ class ScriptChannel {
     int errors;
   };
 
-  /// The channel has its command started already.
+  /// Listens to the channel, in which a command is then to be started.
   ScriptChannel(ssh_session session, SshChannel channel, Streams streams);
   ScriptChannel(const ScriptChannel&) = delete;
   ScriptChannel& operator=(const ScriptChannel&) = delete;
   ~ScriptChannel();
+
+  [[nodiscard]] const SshChannel& channel() const { return channel_; }
 
   /// Queues the standard input, after which it ends.
   void send(std::string input);

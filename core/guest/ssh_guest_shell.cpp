@@ -26,6 +26,8 @@ constexpr milliseconds keepalive_every(3'000);
 constexpr milliseconds term_to_kill(5'000);
 constexpr milliseconds kill_to_giving_up(3'000);
 constexpr milliseconds command_deadline(15'000);
+constexpr milliseconds watch_every(1'000);
+constexpr int refused = 1;  ///< of a message callback: libssh answers with its own "no" (libssh/server.h)
 
 std::string problem_of(ssh_session session) {
   return trimmed(ssh_get_error(session));
@@ -87,15 +89,17 @@ class SshGuestShell final : public GuestShell {
   [[nodiscard]] std::string host_key() const override { return host_key_of(session_.get()); }
 
  private:
-  ScriptOutcome watch(ScriptChannel& channel, const GuestCommands& commands, Cancellation& cancellation);
-  SshChannel open(const std::string& command, Cancellation& cancellation);
+  ScriptOutcome watch(ScriptChannel& channel, const GuestCommands& commands, const GuestScript& script,
+                      Cancellation& cancellation);
+  SshChannel open(Cancellation& cancellation);
+  void start(const SshChannel& channel, const std::string& command, Cancellation& cancellation);
   void run_quietly(const std::string& command);
 
   SshSession session_;
   Clock& clock_;
 };
 
-SshChannel SshGuestShell::open(const std::string& command, Cancellation& cancellation) {
+SshChannel SshGuestShell::open(Cancellation& cancellation) {
   SshDriver driver(session_.get(), clock_, cancellation);
   const auto deadline = clock_.now() + command_deadline;
   SshChannel channel(ssh_channel_new(session_.get()));
@@ -105,12 +109,17 @@ SshChannel SshGuestShell::open(const std::string& command, Cancellation& cancell
   if (opened != SSH_OK)
     throw Error("open a channel to the guest: " +
                 (opened ? problem_of(session_.get()) : "no answer in time"));
+  return channel;
+}
+
+void SshGuestShell::start(const SshChannel& channel, const std::string& command, Cancellation& cancellation) {
+  SshDriver driver(session_.get(), clock_, cancellation);
+  const auto deadline = clock_.now() + command_deadline;
   const auto started = driver.complete<int>(
       [&] { return ssh_channel_request_exec(channel.get(), command.c_str()); }, SSH_AGAIN, deadline);
   if (started != SSH_OK)
     throw Error("start a command in the guest: " +
                 (started ? problem_of(session_.get()) : "no answer in time"));
-  return channel;
 }
 
 /// A small command whose outcome does not matter, and is not waited for: the server has it, and ends it
@@ -118,7 +127,8 @@ SshChannel SshGuestShell::open(const std::string& command, Cancellation& cancell
 void SshGuestShell::run_quietly(const std::string& command) {
   try {
     Cancellation never;
-    static_cast<void>(open(command, never));
+    const auto channel = open(never);
+    start(channel, command, never);
   } catch (const Error&) {  // NOLINT(bugprone-empty-catch): the caller's own outcome tells more
   }
 }
@@ -129,18 +139,22 @@ ScriptOutcome SshGuestShell::run_script(const GuestScript& script, Cancellation&
     throw Error("make a random name: libssh has no random bytes");
   const auto commands =
       guest_commands(script.shell, to_hex(random.data(), random.size()), script.content.size());
+  // It listens before the command starts: how that ends can be said in the same breath as that it has begun.
   ScriptChannel channel(
-      session_.get(), open(commands.run, cancellation),
+      session_.get(), open(cancellation),
       {.marker = to_hex(random.data(), random.size()), .output = script.output, .errors = script.errors});
+  start(channel.channel(), commands.run, cancellation);
   channel.send(commands.input_prefix + script.content);
-  auto outcome = watch(channel, commands, cancellation);
+  auto outcome = watch(channel, commands, script, cancellation);
   run_quietly(commands.remove);
   return outcome;
 }
 
 ScriptOutcome SshGuestShell::watch(ScriptChannel& channel, const GuestCommands& commands,
-                                   Cancellation& cancellation) {
+                                   const GuestScript& script, Cancellation& cancellation) {
   auto next_keepalive = clock_.now() + keepalive_every;
+  auto next_watch = clock_.now() + watch_every;
+  bool is_late = false;
   std::optional<TimePoint> kill_at;
   std::optional<TimePoint> give_up_at;
   while (!channel.has_ended()) {
@@ -149,19 +163,27 @@ ScriptOutcome SshGuestShell::watch(ScriptChannel& channel, const GuestCommands& 
       ssh_send_keepalive(session_.get());
       next_keepalive = now + keepalive_every;
     }
-    if (!kill_at && cancellation.requested() != 0) {
+    if (script.watch && now >= next_watch) {
+      script.watch();
+      next_watch = now + watch_every;
+    }
+    is_late = is_late || (!kill_at && script.deadline && now >= *script.deadline);
+    if (!kill_at && (is_late || cancellation.requested() != 0)) {
       run_quietly(commands.terminate);
       kill_at = clock_.now() + term_to_kill;
     } else if (kill_at && !give_up_at && now >= *kill_at) {
       run_quietly(commands.kill);
       give_up_at = clock_.now() + kill_to_giving_up;
     } else if (give_up_at && now >= *give_up_at) {
-      return ScriptStopped{};
+      break;
     }
     auto until = next_keepalive;
+    if (script.watch) until = std::min(until, next_watch);
+    if (script.deadline && !kill_at) until = std::min(until, *script.deadline);
     if (kill_at) until = std::min(until, give_up_at.value_or(*kill_at));
     channel.exchange(milliseconds_between(clock_.now(), until), kill_at ? -1 : cancellation.fd());
   }
+  if (is_late) return ScriptTimedOut{};
   if (kill_at) return ScriptStopped{};
   return channel.outcome();
 }
@@ -219,6 +241,9 @@ class Connector {
     set(SSH_OPTIONS_FD, &fd);
     static_cast<void>(socket.release());  // the session's now: ssh_disconnect closes it
     ssh_set_blocking(session_.get(), 0);
+    // What the guest asks of us is none of its business: channels, forwards. libssh would keep each such question.
+    ssh_set_message_callback(
+        session_.get(), [](ssh_session, ssh_message, void*) { return refused; }, nullptr);
   }
 
   void set(ssh_options_e option, const void* value) {

@@ -1,8 +1,9 @@
+// The functions that OpenSSL 3 calls deprecated: the newer ones do not give a hash's intermediate value.
+#define OPENSSL_SUPPRESS_DEPRECATED  // NOLINT(cppcoreguidelines-macro-usage): OpenSSL's name for it
 #include "core/image/digest.hpp"
 
 #include <algorithm>
-#include <array>
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -23,21 +24,39 @@ Digest Digest::of(std::string_view bytes) {
   return hash.finish();
 }
 
-Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
-  if (!context_ || EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) != 1)
-    throw Error("start a SHA-256: libcrypto refused");
+struct Sha256::Context {
+  SHA256_CTX sha{};
+};
+
+Sha256::Sha256() : context_(std::make_unique<Context>()) {
+  if (SHA256_Init(&context_->sha) != 1) throw Error("start a SHA-256: libcrypto refused");
+}
+
+Sha256::Sha256(Sha256&&) noexcept = default;
+Sha256& Sha256::operator=(Sha256&&) noexcept = default;
+Sha256::~Sha256() = default;
+
+Sha256::Sha256(const State& state, std::uint64_t bytes) : Sha256() {
+  std::ranges::copy(state, context_->sha.h);
+  const auto bits = bytes << 3U;
+  context_->sha.Nl = static_cast<SHA_LONG>(bits);
+  context_->sha.Nh = static_cast<SHA_LONG>(bits >> 32U);
 }
 
 void Sha256::update(const void* data, std::size_t size) {
-  if (EVP_DigestUpdate(context_.get(), data, size) != 1) throw Error("continue a SHA-256: libcrypto refused");
+  if (SHA256_Update(&context_->sha, data, size) != 1) throw Error("continue a SHA-256: libcrypto refused");
+}
+
+Sha256::State Sha256::state() const {
+  State state{};
+  std::copy_n(context_->sha.h, state.size(), state.begin());
+  return state;
 }
 
 Digest Sha256::finish() {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
-  unsigned size = 0;
-  if (EVP_DigestFinal_ex(context_.get(), bytes.data(), &size) != 1)
-    throw Error("finish a SHA-256: libcrypto refused");
-  return Digest("sha256:" + to_hex(bytes.data(), size));
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> bytes{};
+  if (SHA256_Final(bytes.data(), &context_->sha) != 1) throw Error("finish a SHA-256: libcrypto refused");
+  return Digest("sha256:" + to_hex(bytes.data(), bytes.size()));
 }
 
 }  // namespace sarde

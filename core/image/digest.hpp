@@ -1,14 +1,11 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <openssl/types.h>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include "core/foundation/c_handle.hpp"
-
-extern "C" void EVP_MD_CTX_free(EVP_MD_CTX*);
 
 namespace sarde {
 
@@ -38,15 +35,29 @@ class Digest {
 /// SHA-256 of bytes that come piece by piece.
 class Sha256 {
  public:
+  /// What the hash is after a multiple of 64 bytes (FIPS 180-4, section 6.2: the intermediate hash value).
+  using State = std::array<std::uint32_t, 8>;
+
   Sha256();
+  Sha256(Sha256&&) noexcept;
+  Sha256& operator=(Sha256&&) noexcept;
+  ~Sha256();
+
+  /// One that has had `bytes` bytes already, a multiple of 64: so that a stretch of a file can be checked
+  /// without reading what is before it.
+  Sha256(const State& state, std::uint64_t bytes);
 
   void update(const void* data, std::size_t size);
+
+  /// After a multiple of 64 bytes only.
+  [[nodiscard]] State state() const;
 
   /// The digest of all so far; may be asked once.
   [[nodiscard]] Digest finish();
 
  private:
-  CHandle<EVP_MD_CTX, EVP_MD_CTX_free> context_;
+  struct Context;
+  std::unique_ptr<Context> context_;
 };
 
 }  // namespace sarde

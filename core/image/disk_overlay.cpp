@@ -106,7 +106,7 @@ void create_overlay(const DiskOverlay& overlay) {
     const auto l1_entries = std::max<std::uint64_t>(1, (size + bytes_of_l2_table - 1) / bytes_of_l2_table);
     const auto clusters = l1_cluster + (l1_entries * 8 + cluster - 1) / cluster;
     const auto name = overlay.overlay.string();
-    const UniqueFd fd(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    const UniqueFd fd(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!fd) throw Error("make " + name + ": " + errno_text(errno));
     Writer refcount_table;
     refcount_table.number(2 * cluster, 8);

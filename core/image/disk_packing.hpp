@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/image/disk_stretches.hpp"
 #include "core/image/gzip_stream.hpp"
 #include "core/image/oci_layout.hpp"
 #include "core/system/cancellation.hpp"
@@ -53,17 +54,14 @@ struct KnownSpan {
 
 using KnownSpans = std::map<std::string, KnownSpan>;  ///< by the layer's digest
 
-/// Blobs in the layout are checked against their digests while they are read; those that skopeo has just
-/// brought have been.
-enum class BlobCheck { digest, just_arrived };
-
 struct UnpackOptions {
   unsigned threads = 1;
   DiskProgress progress = {};  ///< in compressed bytes
   /// Layers whose data need not be unpacked again where the file system can share extents.
   const KnownSpans* known = nullptr;
   std::uint64_t limit = UINT64_MAX;  ///< bytes that the file may have
-  BlobCheck check = BlobCheck::digest;
+  /// Blobs are checked against their digests while they are read; those for which this says so have been.
+  std::function<bool(const Descriptor&)> is_checked = {};
   /// Called before a blob is opened: waits until it is there.
   std::function<void(const Descriptor&)> await = {};
 };
@@ -74,10 +72,11 @@ struct UnpackedDisk {
   std::uint64_t size = 0;
   std::vector<LayerSpan> spans;
   std::uint64_t shared = 0;  ///< bytes that are other files' too
+  DiskStretches stretches = {};
 };
 
 /// Decompresses the chunks into a new sparse file in `folder`, under the name that the stream gives. Every
-/// blob's size and sha256 is checked on the way (but see BlobCheck), and of the layers in `options.known`
+/// blob's size and sha256 is checked on the way (but see is_checked), and of the layers in `options.known`
 /// only the data. The file is synced. On failure, and until the caller has compared diff_id, what is in the
 /// folder must not be taken for a disk. Throws Error, Cancelled.
 UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const std::filesystem::path& folder,

@@ -49,10 +49,10 @@ class ChunkReader {
       return;
     }
     // What is ahead of the buffer belongs to the chunk that is open, or to the one that would be next.
+    if (file_) read_ -= read_of_chunk_;
     file_.reset();
     at_ = end_ = 0;
-    for (read_ = 0, next_ = 0; next_ < chunks_.size() && read_ < position; ++next_)
-      read_ += chunks_[next_].size;
+    for (; next_ < chunks_.size() && read_ < position; ++next_) read_ += chunks_[next_].size;
     if (read_ == position) return;
     throw Error("read a disk: a layer does not end where it should");
   }
@@ -76,7 +76,7 @@ class ChunkReader {
     if (!file_) open_next();
     make_room();
     const auto got = read_full(file_.get(), buffer_.data() + end_, read_ahead, path_);
-    if (options_.check == BlobCheck::digest) hash_->update(buffer_.data() + end_, got);
+    if (hash_) hash_->update(buffer_.data() + end_, got);
     end_ += got;
     read_ += got;
     read_of_chunk_ += got;
@@ -98,14 +98,15 @@ class ChunkReader {
     if (options_.await) options_.await(chunks_[next_]);
     path_ = layout_.blob(chunks_[next_].digest).string();
     file_ = layout_.open_blob(chunks_[next_].digest);
-    hash_.emplace();
+    hash_.reset();
+    if (!options_.is_checked || !options_.is_checked(chunks_[next_])) hash_.emplace();
     read_of_chunk_ = 0;
   }
 
   void finish_chunk() {
     const auto& expected = chunks_[next_++];
     file_.reset();
-    const bool is_right = options_.check == BlobCheck::just_arrived || hash_->finish() == expected.digest;
+    const bool is_right = !hash_ || hash_->finish() == expected.digest;
     if (read_of_chunk_ != expected.size || !is_right) {
       throw Error("read " + path_ +
                   ": its content does not match its digest; remove the file and fetch the image again");
@@ -173,7 +174,7 @@ class SummarySink final : public DiskSink {
 class SparseWriter final : public DiskSink {
  public:
   explicit SparseWriter(const std::filesystem::path& path)
-      : path_(path.string()), fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {
+      : path_(path.string()), fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) {
     if (!fd_ && errno == EEXIST)
       throw Error(Blame::job, "unpack " + path_ + ": the image has two disks of this name");
     if (!fd_) throw Error("make " + path_ + ": " + errno_text(errno));
@@ -190,7 +191,7 @@ class SparseWriter final : public DiskSink {
   }
 
   void took(std::span<const unsigned char> data) override {
-    hash_.update(data.data(), data.size());
+    notes_.update(hash_, data.data(), data.size());
     size_ += data.size();
     // The disk is set to work early, so that little is left for fsync to wait for.
     if (size_ - told_ < writeback_every) return;
@@ -220,8 +221,14 @@ class SparseWriter final : public DiskSink {
     if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0 || ::fsync(fd_.get()) != 0) {
       throw Error("write " + path_ + ": " + errno_text(errno));
     }
-    return {
-        .name = std::move(name), .diff_id = hash_.finish(), .size = size_, .spans = {}, .shared = shared_};
+    auto diff_id = hash_.finish();
+    auto stretches = notes_.finish(diff_id);
+    return {.name = std::move(name),
+            .diff_id = std::move(diff_id),
+            .size = size_,
+            .spans = {},
+            .shared = shared_,
+            .stretches = std::move(stretches)};
   }
 
  private:
@@ -251,6 +258,7 @@ class SparseWriter final : public DiskSink {
   std::string path_;
   UniqueFd fd_;
   Sha256 hash_;
+  StretchNotes notes_;
   std::uint64_t size_ = 0;
   std::uint64_t shared_ = 0;
   std::uint64_t told_ = 0;  ///< up to where the kernel was told to write

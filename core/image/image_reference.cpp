@@ -1,6 +1,7 @@
 #include "core/image/image_reference.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 
 #include "core/foundation/error.hpp"
@@ -21,17 +22,9 @@ bool is_component(const std::string& text) {
          text.find("..") == std::string::npos;
 }
 
-bool is_host(const std::string& text) {
-  const auto colon = text.rfind(':');
-  const auto name = text.substr(0, colon);
-  if (colon != std::string::npos) {
-    const auto port = parse_number(text.substr(colon + 1));
-    if (!port || *port == 0 || *port > 65535) return false;
-  }
-  auto lowered = name;
-  std::ranges::transform(lowered, lowered.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return is_component(lowered);
+/// Without a port.
+bool is_host_name(std::string_view text) {
+  return is_component(lowered(text));
 }
 
 bool is_tag(const std::string& text) {
@@ -51,7 +44,29 @@ bool looks_like_host(const std::string& component) {
                               "; an image is written like registry.example.org/group/name:tag");
 }
 
+/// host[:port], its parts checked; nothing if it is neither.
+std::optional<std::string> canonical_if_host(std::string_view text) {
+  const auto colon = text.rfind(':');
+  auto host = lowered(text.substr(0, colon));
+  if (!is_host_name(host)) return std::nullopt;
+  if (host == "index.docker.io" || host == "registry-1.docker.io") host = "docker.io";
+  if (colon == std::string_view::npos) return host;
+  constexpr std::uint64_t largest_port = 65535;
+  constexpr std::uint64_t https_port = 443;
+  const auto port = parse_number(text.substr(colon + 1));
+  if (!port || *port == 0 || *port > largest_port) return std::nullopt;
+  // Without its port a plain word would be no host any more.
+  if (*port == https_port && looks_like_host(host)) return host;
+  return host + ":" + std::to_string(*port);
+}
+
+constexpr std::array<std::string_view, 3> names_in_layouts{"blobs", "index.json", "oci-layout"};
+
 }  // namespace
+
+std::string canonical_host(std::string_view text) {
+  return canonical_if_host(text).value_or(std::string(text));
+}
 
 ImageReference ImageReference::parse(std::string_view text) {
   const auto given = text;
@@ -72,8 +87,11 @@ ImageReference ImageReference::parse(std::string_view text) {
   if (text.empty()) refuse(given, "it is empty");
   auto components = split(text, '/');
   const bool has_host = components.size() > 1 && looks_like_host(components.front());
-  if (has_host && !is_host(components.front()))
-    refuse(given, quote(components.front()) + " is not a host's name");
+  if (has_host) {
+    const auto host = canonical_if_host(components.front());
+    if (!host) refuse(given, quote(components.front()) + " is not a host's name");
+    components.front() = *host;
+  }
   for (auto component = components.begin() + (has_host ? 1 : 0); component != components.end(); ++component) {
     if (!is_component(*component)) {
       refuse(given,
@@ -81,7 +99,10 @@ ImageReference ImageReference::parse(std::string_view text) {
                  " is not made of lower-case letters and digits, with single '.', '_' or '-' between them");
     }
   }
-  reference.repository_ = std::string(text);
+  reference.repository_ = join(components, "/");
+  constexpr std::size_t longest = 255;
+  if (reference.repository_.size() > longest)
+    refuse(given, "it is longer than " + std::to_string(longest) + " characters");
   return reference;
 }
 
@@ -96,6 +117,47 @@ std::string ImageReference::transport_text() const {
 std::string ImageReference::registry() const {
   const auto first = split(repository_, '/').front();
   return first.size() < repository_.size() && looks_like_host(first) ? first : "";
+}
+
+std::string ImageReference::asked_registry() const {
+  const auto host = registry();
+  return host.empty() ? "docker.io" : host;
+}
+
+std::vector<std::string> ImageReference::names() const {
+  std::vector<std::string> repositories{repository_};
+  const bool is_single = repository_.find('/') == std::string::npos;
+  if (registry().empty()) repositories.insert(repositories.begin(), (is_single ? "docker.io/library/" : "docker.io/") + repository_);
+  if (registry() == "docker.io" && std::ranges::count(repository_, '/') == 1)
+    repositories.insert(repositories.begin(), "docker.io/library/" + repository_.substr(repository_.find('/') + 1));
+  std::vector<std::string> names;
+  for (const auto& name : repositories)
+    names.push_back(name + (digest_ ? "@" + digest_->text() : ":" + tag_.value_or("latest")));
+  names.insert(names.end(), repositories.begin(), repositories.end());
+  return names;
+}
+
+std::filesystem::path ImageReference::folder() const {
+  std::filesystem::path folder;
+  for (const auto& component : split(repository_, '/'))
+    folder /= (std::ranges::find(names_in_layouts, component) != names_in_layouts.end() ? "%" : "") + component;
+  return folder;
+}
+
+std::string ImageReference::repository_in(const std::filesystem::path& folder) {
+  std::vector<std::string> components;
+  for (const auto& part : folder) {
+    const auto name = part.string();
+    components.push_back(name.starts_with('%') ? name.substr(1) : name);
+  }
+  return join(components, "/");
+}
+
+ImageReference ImageReference::with_digest(const Digest& digest) const {
+  auto other = *this;
+  other.tag_.reset();
+  other.digest_ = digest;
+  return other;
 }
 
 std::string ImageReference::local_name() const {

@@ -26,7 +26,8 @@ std::uint64_t space_of(const fs::path& path) {
 
 void remove_counted(const fs::path& path, Removal removal, RemovedFiles& removed) {
   ++removed.files;
-  removed.bytes += fs::is_directory(path) ? disk_space_of(path) : space_of(path);
+  std::error_code ignored;
+  removed.bytes += fs::is_directory(path, ignored) ? disk_space_of(path) : space_of(path);
   if (removal == Removal::real) remove_if_there(path);
 }
 
@@ -58,20 +59,18 @@ bool is_temporary(const fs::path& path) {
 }
 
 void remove_abandoned_in(const fs::path& folder, Removal removal, RemovedFiles& removed) {
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (!is_temporary(entry.path()) || entry.path().filename().string().ends_with(".lock")) continue;
-    if (const auto claim = claim_abandoned(entry.path())) remove_counted(entry.path(), removal, removed);
+  for (const auto& path : folder_entries(folder)) {
+    if (!is_temporary(path) || path.filename().string().ends_with(".lock")) continue;
+    if (const auto claim = claim_abandoned(path)) remove_counted(path, removal, removed);
   }
 }
 
 RemovedFiles remove_unreferenced_in(const OciLayout& layout, seconds grace, Removal removal) {
   RemovedFiles removed;
   const auto keep = referenced_blobs(layout, layout.index());
-  std::error_code error;
-  for (const auto& blob : fs::directory_iterator(layout.blobs(), error)) {
-    if (keep.contains(blob.path().filename().string()) || age_of(blob.path()) < grace) continue;
-    remove_counted(blob.path(), removal, removed);
+  for (const auto& blob : folder_entries(layout.blobs())) {
+    if (keep.contains(blob.filename().string()) || age_of(blob) < grace) continue;
+    remove_counted(blob, removal, removed);
   }
   return removed;
 }
@@ -79,9 +78,8 @@ RemovedFiles remove_unreferenced_in(const OciLayout& layout, seconds grace, Remo
 /// Is there more in the folder than what was unpacked: a snapshot, say?
 bool holds_more(const fs::path& folder, const UnpackedMarker& marker) {
   const auto names = marker.names();
-  std::error_code error;
-  return std::ranges::any_of(fs::directory_iterator(folder, error), [&](const fs::directory_entry& entry) {
-    const auto name = entry.path().filename().string();
+  return std::ranges::any_of(folder_entries(folder), [&](const fs::path& path) {
+    const auto name = path.filename().string();
     return !name.starts_with('.') && std::ranges::find(names, name) == names.end();
   });
 }
@@ -107,17 +105,17 @@ std::uint64_t disk_space_of(const fs::path& folder) {
 
 std::vector<UnpackedFolder> unpacked_folders(const fs::path& vmdir) {
   std::vector<UnpackedFolder> folders;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(vmdir, error)) {
-    if (!entry.is_directory(error) || entry.path().filename().string().starts_with('.')) continue;
-    const auto marker = marker_if_readable(entry.path());
+  for (const auto& path : folder_entries(vmdir)) {
+    if (path.filename().string().starts_with('.')) continue;
+    const auto marker = marker_if_readable(path);
     if (!marker) continue;
-    folders.push_back(
-        {.path = entry.path(),
-         .config_digest = marker->first.config_digest,
-         .disks_changed = marker->second == DisksState::changed || holds_more(entry.path(), marker->first)});
+    const bool is_shared = path.filename() == marker->first.manifest_digest;
+    const bool is_changed = marker->second == DisksState::changed || holds_more(path, marker->first);
+    folders.push_back({.path = path,
+                       .config_digest = marker->first.config_digest,
+                       .is_shared = is_shared,
+                       .disks_changed = is_changed && !is_shared});
   }
-  std::ranges::sort(folders, {}, &UnpackedFolder::path);
   return folders;
 }
 
@@ -127,7 +125,9 @@ std::optional<ImageLocks> ImageLocks::try_for(const ImageStore& images, const st
   std::set<fs::path> paths;
   for (const auto& entry : entries) paths.insert(blobs_lock(entry.layout));
   std::set<std::string> names;
-  for (const auto& name : usual_folders(config_digest)) names.insert(name);
+  names.insert({config_digest, config_digest + "-for-clones"});
+  for (const auto& entry : entries)
+    for (const auto& name : usual_folders(entry.config_digest, entry.manifest.digest)) names.insert(name);
   for (const auto& folder : folders) names.insert(folder.path.filename().string());
   std::error_code error;
   if (fs::exists(images.vmdir(), error)) {

@@ -23,6 +23,7 @@ struct RemovedFiles {
 struct UnpackedFolder {
   std::filesystem::path path;
   std::string config_digest;
+  bool is_shared = false;      ///< jobs' and clones' VMs read it, and nobody writes there
   bool disks_changed = false;  ///< or more is beside them: what somebody wrote there is nowhere else
 };
 

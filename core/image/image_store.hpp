@@ -26,6 +26,10 @@ struct StoreSettings {
   std::function<void(const std::string&)> announce = {};
 };
 
+/// Who may write to the files of an unpacked image: the VM that is defined on them, or nobody, for several read
+/// them.
+enum class DiskSharing { one_vm, many };
+
 /// An image in the cache: its small parts, read and checked; its disks still packed.
 struct StoredImage {
   ImageReference reference;
@@ -65,9 +69,9 @@ struct ObtainedImage {
 struct ObtainRequest {
   ImageReference reference;  ///< what it is called here
   ImageReference source;     ///< and at the registry
-  std::string folder = {};   ///< where its disks go; empty: what the next says
-  /// folder_for_jobs(), folder_for_clones(), or the config's digest
-  enum class Use { job, clone, base_vm } use = Use::job;
+  std::string folder = {};   ///< the base VM's name; empty: the config's digest
+  /// Jobs' and clones' VMs share the disks; a base VM has its own, in a folder of its name.
+  DiskSharing sharing = DiskSharing::many;
   /// What the registry has said of it already, if somebody has asked.
   std::optional<AnnouncedImage> announced = std::nullopt;
   /// Told the config's digest before anything of the image is unpacked.
@@ -92,8 +96,9 @@ struct CatalogEntry {
   [[nodiscard]] std::string name() const;
 };
 
-/// Every folder that an image may be unpacked to, unless somebody chose a name.
-std::vector<std::string> usual_folders(const std::string& base_name);
+/// Every folder that an image may be unpacked to, unless somebody chose a name: by its config's digest, and by
+/// its manifest's. (The second of them, for clones, is older versions'.)
+std::vector<std::string> usual_folders(const Digest& config, const Digest& manifest);
 
 /// Lock files. blobs_lock: held while blobs are added to or removed from a layout; unpacked_lock: while an
 /// unpacked image's folder is made or removed.
@@ -132,6 +137,10 @@ class ImageStore {
   StoredImage fetch_as(const ImageReference& reference, const ImageReference& source, Registry& registry,
                        const RegistryAccess& access) const;
 
+  /// Says what of an announced image is larger than it may be. Throws Error (the job's fault), so before any of
+  /// it is brought.
+  void check_sizes(const AnnouncedImage& announced) const;
+
   /// Brings what describes the image from the registry into `layout`, which is to be thrown away; its disks'
   /// blobs are empty files there.
   StoredImage fetch_description(const ImageReference& reference, const OciLayout& layout, Registry& registry,
@@ -156,36 +165,46 @@ class ImageStore {
   /// Names the manifest in the cache.
   void tag(const OciLayout& layout, const Descriptor& manifest, const std::string& tag) const;
 
-  /// Unpacks the disks to `vmdir`/`name`, unless they are there already. Every disk is checked against its
-  /// diff_id, and the files refer to each other only. Throws Error also when the folder holds something else.
+  /// Unpacks the disks for a base VM to `vmdir`/`name`, unless they are there already. Every disk is checked
+  /// against its diff_id, and the files refer to each other only. Throws Error also when the folder holds
+  /// something else.
   UnpackedImage unpack(const StoredImage& image, const std::string& name, const DiskProgress& progress) const;
 
-  /// fetch_as() and unpack() in one: layers are unpacked while others are still on their way.
+  /// The same for VMs that share the disks, jobs' and clones', to a folder that is named by the manifest's
+  /// digest: that covers all that is in it. Its files are read-only. If they are no longer what was unpacked,
+  /// which is said, they are unpacked again.
+  UnpackedImage unpack_shared(const StoredImage& image, const DiskProgress& progress) const;
+
+  /// fetch_as() and unpack() or unpack_shared() in one: layers are unpacked while others are still on their way.
+  /// What is refused is not named, and nothing of it stays.
   ObtainedImage obtain(const ObtainRequest& request, Registry& registry, const RegistryAccess& access) const;
-
-  /// The name of a folder that a job can have its disks' bases in: folder_for_clones() if it is there, else
-  /// base_name(), unless somebody has used the base VM itself and so changed its disks.
-  [[nodiscard]] std::string folder_for_jobs(const std::string& base_name) const;
-
-  /// The name of a folder that no VM writes to: clones last, and the base VM may be started at any time.
-  [[nodiscard]] static std::string folder_for_clones(const std::string& base_name) {
-    return base_name + "-for-clones";
-  }
 
   [[nodiscard]] const std::filesystem::path& ocidir() const { return settings_.ocidir; }
 
   [[nodiscard]] const std::filesystem::path& vmdir() const { return settings_.vmdir; }
 
  private:
+  /// Where the disks of an image go, and how.
+  struct UnpackPlace {
+    std::string name;  ///< of a folder in vmdir
+    DiskSharing sharing;
+  };
+
   [[nodiscard]] FileLock lock_unpacked(const std::string& name) const;
   [[nodiscard]] FileLock::Waiting waiting(const std::string& what) const;
   [[nodiscard]] static StoredImage read(const ImageReference& reference, const OciLayout& layout,
                                         const IndexEntry& entry);
-  [[nodiscard]] UnpackedImage adopt(const StoredImage& image, const std::filesystem::path& folder) const;
-  static void note_access(const OciLayout& layout, const Digest& manifest, const RegistryAccess& access);
-  static void note_success(const OciLayout& layout, const Digest& manifest, const RegistryAccess& access);
+  [[nodiscard]] StoredImage bring(const ObtainRequest& request, const AnnouncedImage& announced,
+                                  Registry& registry, const RegistryAccess& access) const;
+  [[nodiscard]] UnpackedImage unpack_to(const StoredImage& image, const UnpackPlace& place,
+                                        const DiskProgress& progress) const;
+  [[nodiscard]] UnpackedImage unpack_anew(const StoredImage& image, const UnpackPlace& place,
+                                          const DiskProgress& progress) const;
+  [[nodiscard]] std::optional<UnpackedImage> adopt(const StoredImage& image, const UnpackPlace& place) const;
+  [[nodiscard]] UnpackedImage adopt_unmarked(const StoredImage& image, const std::filesystem::path& folder) const;
   [[nodiscard]] KnownSpans known_spans() const;
-  [[nodiscard]] std::string folder_for(const ObtainRequest& request, const std::string& base_name) const;
+  [[nodiscard]] static UnpackPlace place_for(const ObtainRequest& request, const Digest& config,
+                                             const Digest& manifest);
   [[nodiscard]] std::optional<ObtainedImage> fetch_and_unpack(const ObtainRequest& request,
                                                               Registry& registry,
                                                               const AnnouncedImage& announced,

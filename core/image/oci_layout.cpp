@@ -14,6 +14,12 @@ constexpr std::uint64_t largest_small_blob = 8U << 20U;
 
 }  // namespace
 
+void check_small_blob(const Descriptor& descriptor) {
+  if (descriptor.size <= largest_small_blob) return;
+  throw Error(Blame::job, "read blob " + descriptor.digest.text() + ": " + size_text(descriptor.size) +
+                              " is too much for " + quote(descriptor.media_type));
+}
+
 IncomingBlob::IncomingBlob(const std::filesystem::path& blobs)
     : blobs_(blobs), file_(TempFile::beside(blobs / "incoming")) {}
 
@@ -28,7 +34,7 @@ Descriptor IncomingBlob::keep(const std::string& media_type) {
   const auto target = blobs_ / descriptor.digest.hex();
   std::error_code ignored;
   if (!std::filesystem::exists(target, ignored)) {
-    file_.sync_and_rename_to(target, 0644);
+    file_.sync_and_rename_to(target, 0600);
   } else {
     set_modified_now(target);  // it is wanted again: not to be taken for an old stray
   }
@@ -36,10 +42,10 @@ Descriptor IncomingBlob::keep(const std::string& media_type) {
 }
 
 void OciLayout::create() const {
-  make_folders(blobs(), 0755);
+  make_folders(blobs(), 0700);
   std::error_code ignored;
   if (!std::filesystem::exists(folder_ / "oci-layout", ignored))
-    write_file(folder_ / "oci-layout", layout_text, 0644);
+    write_file(folder_ / "oci-layout", layout_text, 0600);
 }
 
 std::vector<IndexEntry> OciLayout::index() const {
@@ -80,10 +86,7 @@ UniqueFd OciLayout::open_blob(const Digest& digest) const {
 
 std::string OciLayout::read_blob(const Descriptor& descriptor) const {
   const auto path = blob(descriptor.digest);
-  if (descriptor.size > largest_small_blob) {
-    throw Error(Blame::job, "read blob " + descriptor.digest.text() + ": " + size_text(descriptor.size) +
-                                " is too much for " + quote(descriptor.media_type));
-  }
+  check_small_blob(descriptor);
   static_cast<void>(open_blob(descriptor.digest));
   auto content = read_file(path, largest_small_blob);
   if (content.size() != descriptor.size || Digest::of(content) != descriptor.digest) {
@@ -111,7 +114,7 @@ void OciLayout::tag(const Descriptor& manifest, const std::string& tag,
     return entry.tag == tag || (entry.tag.empty() && entry.manifest.digest == manifest.digest);
   });
   entries.push_back({.manifest = manifest, .tag = tag});
-  write_file(folder_ / "index.json", to_text(entries), 0644);
+  write_file(folder_ / "index.json", to_text(entries), 0600);
 }
 
 void OciLayout::untag(const IndexEntry& gone, const FileLock::Waiting& waiting) const {
@@ -120,12 +123,12 @@ void OciLayout::untag(const IndexEntry& gone, const FileLock::Waiting& waiting) 
   std::erase_if(entries, [&](const IndexEntry& entry) {
     return entry.tag == gone.tag && entry.manifest.digest == gone.manifest.digest;
   });
-  write_file(folder_ / "index.json", to_text(entries), 0644);
+  write_file(folder_ / "index.json", to_text(entries), 0600);
 }
 
 void write_single_index(const std::filesystem::path& folder, const IndexEntry& entry) {
-  write_file(folder / "oci-layout", layout_text, 0644);
-  write_file(folder / "index.json", to_text(std::vector{entry}), 0644);
+  write_file(folder / "oci-layout", layout_text, 0600);
+  write_file(folder / "index.json", to_text(std::vector{entry}), 0600);
 }
 
 }  // namespace sarde

@@ -76,6 +76,9 @@ class OciLayout {
   std::filesystem::path folder_;
 };
 
+/// Throws Error (the job's fault) if it is said to be larger than any config, domain or vm config: 8 MiB.
+void check_small_blob(const Descriptor& descriptor);
+
 /// A layout with one manifest in it and no blobs of its own, in a path without a colon: skopeo's `oci:`
 /// cannot name a folder whose path has one, and a registry's port puts one there. Blobs go to and from a
 /// shared folder beside.

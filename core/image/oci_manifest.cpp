@@ -71,6 +71,10 @@ std::uint64_t chunk_number(const std::string& type) {
 
 Manifest parse_manifest(std::string_view text, const std::string& what) {
   return reading(text, what, [&](const json& value) {
+    const auto type = value.value("mediaType", "");
+    if (type.starts_with("application/vnd.docker."))
+      throw Error("read " + what + ": it is of docker's own kind, " + quote(type) +
+                  ", which a VM image cannot have; push it as OCI");
     if (!value.contains("layers"))
       throw Error("read " + what + ": it lists no layers; is it an index of several platforms?");
     Manifest manifest{.config = descriptor_in(value.at("config")), .layers = {}};
@@ -82,6 +86,31 @@ Manifest parse_manifest(std::string_view text, const std::string& what) {
 bool is_index(std::string_view text) {
   return reading(text, "the registry's answer",
                  [](const json& value) { return value.contains("manifests") && !value.contains("layers"); });
+}
+
+PlatformManifest choose_platform(std::string_view index_text, const std::string& architecture,
+                                 const std::string& what) {
+  const auto all = reading(index_text, what, [](const json& value) {
+    std::vector<PlatformManifest> found;
+    for (const auto& entry : value.at("manifests")) {
+      const auto platform = entry.value("platform", json::object());
+      found.push_back({.manifest = descriptor_in(entry),
+                       .os = platform.value("os", ""),
+                       .architecture = platform.value("architecture", "")});
+    }
+    return found;
+  });
+  const PlatformManifest* unsaid = nullptr;
+  std::vector<std::string> listed;
+  for (const auto& one : all) {
+    if (one.os == "linux" && one.architecture == architecture) return one;
+    if (one.os.empty() && one.architecture.empty() && unsaid == nullptr) unsaid = &one;
+    constexpr std::size_t enough = 20;
+    if (listed.size() < enough) listed.push_back(quote(one.os + "/" + one.architecture));
+  }
+  if (unsaid != nullptr) return *unsaid;
+  throw Error(Blame::job, "read " + what + ": it is an index without an image for linux/" + architecture +
+                              "; it has " + (listed.empty() ? "none at all" : join(listed, ", ")));
 }
 
 ImageConfig parse_image_config(std::string_view text, const std::string& what) {

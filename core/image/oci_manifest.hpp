@@ -63,6 +63,18 @@ Manifest parse_manifest(std::string_view text, const std::string& what);
 /// Is it a list of manifests, one for each platform, rather than a manifest?
 bool is_index(std::string_view text);
 
+/// One platform's manifest in an index (OCI image specification, image-index.md).
+struct PlatformManifest {
+  Descriptor manifest;
+  std::string os;            ///< as Go calls it; empty: unsaid
+  std::string architecture;  ///< as Go calls it; empty: unsaid
+};
+
+/// Of an index the manifest for this platform, or one that says none. Throws Error (the job's fault) that lists
+/// what there is, where it has neither.
+PlatformManifest choose_platform(std::string_view index_text, const std::string& architecture,
+                                 const std::string& what);
+
 ImageConfig parse_image_config(std::string_view text, const std::string& what);
 std::vector<IndexEntry> parse_index(std::string_view text, const std::string& what);
 

@@ -27,11 +27,11 @@ struct RegistryAccess {
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
 };
 
-/// What a registry says of an image before any of it is brought.
+/// What a registry says of an image before any of it is brought. From then on it is asked for by this digest:
+/// a tag may move in between.
 struct AnnouncedImage {
-  Digest digest;  ///< of the manifest
-  std::optional<Manifest>
-      manifest;  ///< none if it is an index of several platforms, of which one is chosen later
+  Digest digest;  ///< of the manifest; of several platforms' the one for this host
+  Manifest manifest;
 };
 
 /// Where images come from and go to. Every call blocks until done or the deadline it was made with, and
@@ -44,19 +44,21 @@ class Registry {
   Registry& operator=(const Registry&) = delete;
   virtual ~Registry() = default;
 
-  /// Asks for the manifest. Throws Error also if it is no VM's.
+  /// Asks for the manifest; of an index of several platforms the one for Linux on this host's processor.
+  /// Throws Error also if it is no VM's, or there is none for this host.
   virtual AnnouncedImage announce(const ImageReference& from, const RegistryAccess& access) = 0;
 
-  /// Brings the blobs that the layout lacks, each of which appears there whole, and returns the manifest's
-  /// descriptor; the caller gives it its tag. `known` is what the layout has under that name: if it is the
+  /// Brings the blobs that the layout lacks, each of which appears there whole, and returns the announced
+  /// manifest's descriptor; the caller gives it its tag. What sends more than the manifest says is stopped, the
+  /// job's fault. `known` is what the layout has under that name: if it is the
   /// one announced and all of it is there, nothing is brought. May be called in another thread than the rest.
   virtual Descriptor fetch(const ImageReference& from, const AnnouncedImage& announced, const OciLayout& into,
                            const std::optional<Descriptor>& known, const RegistryAccess& access) = 0;
 
   /// As fetch(), but of disks' blobs there will only be empty files of the right size: for looking at what an
   /// image consists of. `into` is to be thrown away afterwards.
-  virtual Descriptor fetch_description(const ImageReference& from, const OciLayout& into,
-                                       const RegistryAccess& access) = 0;
+  virtual Descriptor fetch_description(const ImageReference& from, const AnnouncedImage& announced,
+                                       const OciLayout& into, const RegistryAccess& access) = 0;
 
   /// Sends the manifest and the blobs that the registry lacks.
   virtual void push(const OciLayout& from, const Descriptor& manifest, const ImageReference& to,

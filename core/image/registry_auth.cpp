@@ -1,5 +1,7 @@
 #include "core/image/registry_auth.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/text.hpp"
@@ -11,9 +13,11 @@ bool is_for(const std::string& key, const ImageReference& reference) {
   const auto scheme = key.find("://");
   auto name = scheme == std::string::npos ? key : key.substr(scheme + 3);
   if (scheme != std::string::npos) name = split(name, '/').front();  // https://index.docker.io/v1/
-  if (name == "index.docker.io") name = "docker.io";
-  const auto& of_image = reference.repository();
-  return !name.empty() && (of_image == name || of_image.starts_with(name + "/"));
+  const auto host = split(name, '/').front();
+  name = canonical_host(host) + name.substr(host.size());
+  return std::ranges::any_of(reference.names(), [&](const std::string& of_image) {
+    return !name.empty() && (of_image == name || of_image.starts_with(name + "/"));
+  });
 }
 
 void write_registry_auth(const std::filesystem::path& file, const std::string& registry, const Secret& auth) {

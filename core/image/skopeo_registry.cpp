@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sys/utsname.h>
 
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
@@ -73,41 +74,72 @@ const Meaning* meaning_of(const std::string& cause) {
   return found == meanings.end() ? nullptr : found;
 }
 
-/// Bytes that have arrived: new blobs, and what skopeo holds in temporary files.
+/// What comes into a layout, held against what the manifest says will come.
 class Arrivals {
  public:
-  Arrivals(const OciLayout& into, std::filesystem::path incoming, const std::optional<Manifest>& manifest)
+  Arrivals(const OciLayout& into, std::filesystem::path incoming, const Manifest& manifest)
       : into_(into), incoming_(std::move(incoming)) {
-    if (!manifest) return;
-    for (const auto& layer : manifest->layers) {
+    auto blobs = manifest.layers;
+    blobs.push_back(manifest.config);
+    for (const auto& blob : blobs) {
       std::error_code error;
-      if (std::filesystem::exists(into_.blob(layer.digest), error)) continue;
-      total_ += layer.size;
-      missing_.push_back(layer);
+      if (std::filesystem::exists(into_.blob(blob.digest), error)) continue;
+      total_ += blob.size;
+      largest_ = std::max(largest_, blob.size);
+      missing_.push_back(blob);
     }
   }
 
   [[nodiscard]] std::uint64_t total() const { return total_; }
 
   [[nodiscard]] std::uint64_t done() const {
-    std::uint64_t bytes = 0;
+    auto bytes = sizes_under_way().total;
     std::error_code error;
     for (const auto& blob : missing_) {
       if (std::filesystem::exists(into_.blob(blob.digest), error)) bytes += blob.size;
     }
-    for (const auto& file : std::filesystem::directory_iterator(incoming_, error)) {
-      const auto size = file.file_size(error);
-      if (!error && file.path().filename().string().starts_with("oci-put-blob")) bytes += size;
-    }
-    return total_ == 0 ? bytes : std::min(bytes, total_);
+    return std::min(bytes, total_);
+  }
+
+  /// Throws Error (the job's fault) once more is under way than was announced.
+  void check() const {
+    const auto now = sizes_under_way();
+    if (now.largest > largest_ || now.total > total_)
+      throw Error(Blame::job, "the registry sends more than the image's manifest says: " + size_text(now.total) +
+                                  " of " + size_text(total_));
   }
 
  private:
+  struct Sizes {
+    std::uint64_t total = 0;
+    std::uint64_t largest = 0;
+  };
+
+  /// Of the files in which skopeo collects blobs.
+  [[nodiscard]] Sizes sizes_under_way() const {
+    Sizes sizes;
+    for (const auto& file : folder_entries(incoming_)) {
+      std::error_code error;
+      const auto size = std::filesystem::file_size(file, error);
+      if (error || !file.filename().string().starts_with("oci-put-blob")) continue;
+      sizes.total += size;
+      sizes.largest = std::max<std::uint64_t>(sizes.largest, size);
+    }
+    return sizes;
+  }
+
   const OciLayout& into_;
   std::filesystem::path incoming_;
   std::vector<Descriptor> missing_;
   std::uint64_t total_ = 0;
+  std::uint64_t largest_ = 0;
 };
+
+/// This host's, as Go calls it.
+std::string host_architecture() {
+  utsname name{};
+  return ::uname(&name) == 0 ? go_architecture(name.machine) : "amd64";
+}
 
 std::vector<std::string> joined(std::vector<std::string> words, const std::vector<std::string>& more) {
   words.insert(words.end(), more.begin(), more.end());
@@ -132,37 +164,37 @@ class SkopeoRegistry final : public Registry {
         cancellation_(cancellation) {}
 
   AnnouncedImage announce(const ImageReference& from, const RegistryAccess& access) override {
-    auto arguments = joined({"inspect", "--raw"}, tls("--tls-verify", from.registry()));
-    add_authfile(arguments, access);
-    arguments.push_back("docker://" + from.transport_text());
-    const auto text = run("fetch " + quote(from.text()), arguments, "", {});
-    AnnouncedImage announced{.digest = Digest::of(text), .manifest = std::nullopt};
-    if (!is_index(text)) {
-      announced.manifest = parse_manifest(text, "the manifest of " + quote(from.text()));
-      static_cast<void>(vm_layers(*announced.manifest, "the manifest of " + quote(from.text())));
+    const auto what = "the manifest of " + quote(from.text());
+    auto text = raw_manifest(from, access);
+    if (is_index(text)) {
+      const auto chosen = choose_platform(text, host_architecture(), what);
+      text = raw_manifest(from.with_digest(chosen.manifest.digest), access);
+      if (is_index(text)) throw Error(Blame::job, "read " + what + ": it is an index of indexes");
     }
+    AnnouncedImage announced{.digest = Digest::of(text), .manifest = parse_manifest(text, what)};
+    static_cast<void>(vm_layers(announced.manifest, what));
     return announced;
   }
 
   Descriptor fetch(const ImageReference& from, const AnnouncedImage& announced, const OciLayout& into,
                    const std::optional<Descriptor>& known, const RegistryAccess& access) override {
     // Under a policy of its own the signatures are looked at each time.
-    const bool same = known && known->digest == announced.digest && announced.manifest;
-    if (same && settings_.signature_policy.empty() && into.holds(*announced.manifest)) return *known;
-    return bring(from, into, announced.manifest, access);
+    const bool same = known && known->digest == announced.digest;
+    if (same && settings_.signature_policy.empty() && into.holds(announced.manifest)) return *known;
+    return bring(from, announced, into, access);
   }
 
-  Descriptor fetch_description(const ImageReference& from, const OciLayout& into,
-                               const RegistryAccess& access) override {
-    const auto announced = announce(from, access);
+  Descriptor fetch_description(const ImageReference& from, const AnnouncedImage& announced,
+                               const OciLayout& into, const RegistryAccess& access) override {
     into.create();
-    if (announced.manifest) {
-      // skopeo brings no blob that is there, and looks at no more than its name and size.
-      for (const auto& disk : vm_layers(*announced.manifest, from.text()).disks) {
-        for (const auto& chunk : disk.chunks) make_sparse_file(into.blob(chunk.digest), chunk.size);
+    // skopeo brings no blob that is there, and looks at no more than its name and size.
+    for (const auto& disk : vm_layers(announced.manifest, from.text()).disks) {
+      for (const auto& chunk : disk.chunks) {
+        cancellation_.check();
+        make_sparse_file(into.blob(chunk.digest), chunk.size);
       }
     }
-    return bring(from, into, announced.manifest, access);
+    return bring(from, announced, into, access);
   }
 
   void push(const OciLayout& from, const Descriptor& manifest, const ImageReference& to,
@@ -174,7 +206,7 @@ class SkopeoRegistry final : public Registry {
     write_single_index(folder.path(), {.manifest = manifest, .tag = "image"});
     copy("push to " + quote(to.text()),
          joined({"--src-shared-blob-dir", (from.folder() / "blobs").string()},
-                tls("--dest-tls-verify", to.registry())),
+                tls("--dest-tls-verify", to.asked_registry())),
          "oci:" + folder.path().string() + ":image", "docker://" + to.transport_text(), access,
          [&](const RunningProgram& skopeo) {
            if (access.progress) access.progress(std::min(bytes_read_by(skopeo.pid), total), total);
@@ -224,8 +256,11 @@ class SkopeoRegistry final : public Registry {
   /// `option`=false for registries that may be spoken to so; else skopeo's own files decide
   /// (containers-registries.conf(5)).
   [[nodiscard]] std::vector<std::string> tls(const std::string& option, const std::string& registry) const {
-    const auto listed = std::ranges::find(settings_.insecure_registries, registry);
-    if (!settings_.insecure && listed == settings_.insecure_registries.end()) return {};
+    const bool is_listed =
+        std::ranges::any_of(settings_.insecure_registries, [&](const std::string& listed) {
+          return canonical_host(listed) == canonical_host(registry);
+        });
+    if (!settings_.insecure && !is_listed) return {};
     return {option + "=false"};
   }
 
@@ -243,25 +278,44 @@ class SkopeoRegistry final : public Registry {
       throw Error(Blame::job, parent.string() +
                                   ": skopeo cannot use a folder with a colon in its path; "
                                   "choose another ocidir");
-    make_folders(parent, 0755);
+    make_folders(parent, 0700);
     return TempFolder::in(parent, ".sarde-" + what + "-", 0700);
   }
 
-  Descriptor bring(const ImageReference& from, const OciLayout& into, const std::optional<Manifest>& manifest,
+  /// As the registry has it.
+  std::string raw_manifest(const ImageReference& from, const RegistryAccess& access) {
+    auto arguments = joined({"inspect", "--raw"}, tls("--tls-verify", from.asked_registry()));
+    add_authfile(arguments, access);
+    arguments.push_back("docker://" + from.transport_text());
+    auto text = run("fetch " + quote(from.text()), arguments, "", {});
+    if (from.digest() && Digest::of(text) != *from.digest())
+      throw Error("fetch " + quote(from.text()) + ": the registry answers with another manifest, " +
+                  Digest::of(text).text());
+    return text;
+  }
+
+  /// What was announced, whatever the tag stands for by now.
+  Descriptor bring(const ImageReference& named, const AnnouncedImage& announced, const OciLayout& into,
                    const RegistryAccess& access) {
     into.create();
+    const auto from = named.with_digest(announced.digest);
+    const auto doing = "fetch " + quote(named.text());
     const auto folder = temporary_folder("fetch");
-    const Arrivals arrivals(into, folder.path(), manifest);
+    const Arrivals arrivals(into, folder.path(), announced.manifest);
     // Signatures have been looked at by then; a layout cannot keep them.
-    copy("fetch " + quote(from.text()),
-         joined({"--remove-signatures", "--dest-shared-blob-dir", (into.folder() / "blobs").string()},
-                tls("--src-tls-verify", from.registry())),
+    copy(doing,
+         joined({"--remove-signatures", "--preserve-digests", "--dest-shared-blob-dir",
+                 (into.folder() / "blobs").string()},
+                tls("--src-tls-verify", from.asked_registry())),
          "docker://" + from.transport_text(), "oci:" + folder.path().string() + ":image", access,
          [&](const RunningProgram& /*skopeo*/) {
+           arrivals.check();
            if (access.progress) access.progress(arrivals.done(), arrivals.total());
          });
     const auto fetched = OciLayout(folder.path()).find("image");
-    if (!fetched) throw Error("fetch " + quote(from.text()) + ": skopeo left no manifest behind");
+    if (!fetched) throw Error(doing + ": skopeo left no manifest behind");
+    if (fetched->manifest.digest != announced.digest)
+      throw Error(doing + ": skopeo brought another manifest, " + fetched->manifest.digest.text());
     return fetched->manifest;
   }
 
@@ -293,7 +347,7 @@ class SkopeoRegistry final : public Registry {
                                   .cancellation = cancellation_,
                                   .deadline = clock_.now() + settings_.timeout,
                                   .heartbeat = heartbeat,
-                                  .heartbeat_every = std::chrono::milliseconds(200)});
+                                  .heartbeat_every = std::chrono::milliseconds(100)});
     });
     if (result.signal != 0)
       throw Error(doing + ": skopeo was killed by signal " + std::to_string(result.signal));

@@ -35,14 +35,15 @@ std::vector<std::string> UnpackedMarker::names() const {
 }
 
 void write_unpacked_marker(const std::filesystem::path& folder, const UnpackedMarker& marker) {
-  json value{{"config", marker.config_digest}, {"disks", json::array()}};
+  json value{{"config", marker.config_digest}, {"manifest", marker.manifest_digest}, {"disks", json::array()}};
   for (const auto& disk : marker.disks) {
     json entry{{"name", disk.name}, {"look", look_of(folder / disk.name)}, {"layers", json::array()}};
+    if (disk.stretches.length != 0) entry["stretches"] = disk.stretches.text();
     for (const auto& span : disk.spans)
       entry["layers"].push_back({{"digest", span.layer.text()}, {"at", span.at}, {"length", span.length}});
     value["disks"].push_back(std::move(entry));
   }
-  write_file(folder / marker_name, value.dump(2), 0644);
+  write_file(folder / marker_name, value.dump(2), 0600);
 }
 
 std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
@@ -52,7 +53,9 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
   if (!text) return std::nullopt;
   try {
     const auto value = parse_json(*text, path.string());
-    UnpackedMarker marker{.config_digest = value.at("config").get<std::string>(), .disks = {}};
+    UnpackedMarker marker{.config_digest = value.at("config").get<std::string>(),
+                          .manifest_digest = value.value("manifest", ""),
+                          .disks = {}};
     auto state = DisksState::untouched;
     for (const auto& disk : value.at("disks")) {
       marker.disks.push_back({.name = disk.at("name").get<std::string>()});
@@ -63,6 +66,7 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
                                              .at = span.at("at").get<std::uint64_t>(),
                                              .length = span.at("length").get<std::uint64_t>()});
       }
+      marker.disks.back().stretches = DiskStretches::parse(disk.value("stretches", ""));
       if (look_of(folder / marker.disks.back().name) != disk.at("look").get<std::string>())
         state = DisksState::changed;
     }
@@ -70,6 +74,15 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
   } catch (const json::exception& error) {
     throw Error("read " + path.string() + ": " + quote(error.what()));
   }
+}
+
+std::vector<std::string> changed_disks(const std::filesystem::path& folder, const UnpackedMarker& marker,
+                                       StretchCheck check, Cancellation& cancellation) {
+  std::vector<std::string> changed;
+  for (const auto& disk : marker.disks) {
+    if (!stretches_agree(folder / disk.name, disk.stretches, check, cancellation)) changed.push_back(disk.name);
+  }
+  return changed;
 }
 
 }  // namespace sarde

@@ -23,13 +23,13 @@ constexpr auto expectation_name = "vm-started";
 
 FileLock JobFolder::create(const std::optional<JobOwner>& owner) const {
   const auto jobsdir = path_.parent_path();
-  make_folders(jobsdir, 0711);
-  auto incoming = TempFolder::in(jobsdir, ".new-", 0711);
+  make_folders(jobsdir, 0700);
+  auto incoming = TempFolder::in(jobsdir, ".new-", 0700);
   auto lock = FileLock::try_for(incoming.path() / lock_name);
   if (!lock) throw Error("lock " + incoming.path().string() + ": somebody else has");
   if (owner) {
     const auto text = owner->runner.text() + "\n" + owner->response_file.string() + "\n";
-    write_file(incoming.path() / owner_name, text, 0644);
+    write_file(incoming.path() / owner_name, text, 0600);
   }
   incoming.rename_to(path_);
   return std::move(*lock);
@@ -64,7 +64,7 @@ bool JobFolder::expects_vm() const {
 }
 
 void JobFolder::note_image(const std::string& config_digest) const {
-  write_file(path_ / image_name, config_digest, 0644);
+  write_file(path_ / image_name, config_digest, 0600);
 }
 
 std::optional<std::string> JobFolder::image() const {
@@ -78,7 +78,9 @@ void JobFolder::write(const JobRecord& record) const {
                    {"username", record.username},
                    {"password", record.password.reveal()},
                    {"identity_file", record.identity_file},
-                   {"shell", record.shell}};
+                   {"shell", record.shell},
+                   {"disk_limit", record.disk_limit},
+                   {"room", record.room}};
   write_file(path_ / record_name, value.dump(2), 0600);
 }
 
@@ -94,7 +96,9 @@ std::optional<JobRecord> JobFolder::read() const {
                      .username = value.at("username").get<std::string>(),
                      .password = Secret(value.at("password").get<std::string>()),
                      .identity_file = value.at("identity_file").get<std::string>(),
-                     .shell = value.at("shell").get<std::string>()};
+                     .shell = value.at("shell").get<std::string>(),
+                     .disk_limit = value.value("disk_limit", UINT64_MAX),
+                     .room = value.value("room", std::uint64_t{0})};
   } catch (const json::exception& error) {
     throw Error("read " + path.string() + ": " + quote(error.what()));
   }

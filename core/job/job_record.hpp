@@ -20,6 +20,8 @@ struct JobRecord {
   Secret password;
   std::string identity_file;  ///< a path, or empty
   std::string shell;
+  std::uint64_t disk_limit = UINT64_MAX;  ///< bytes that the job may write to its disks
+  std::uint64_t room = 0;                 ///< bytes that were free where the disks are, when the VM started
 };
 
 /// Whose job it is: the runner's process, and the file that it keeps for the job until `cleanup` has run.
@@ -28,8 +30,8 @@ struct JobOwner {
   std::filesystem::path response_file;  ///< JOB_RESPONSE_FILE, as the runner sees it
 };
 
-/// The folder of one job, `<jobsdir>/<VM name>`: its record (mode 0600), overlays, console log. QEMU may run
-/// as another user and must get through it to its own files: so the folder has mode 0711.
+/// The folder of one job, `<jobsdir>/<VM name>`: its record, overlays, console log. Open to our own account only,
+/// until QEMU's may enter (QemuAccess).
 class JobFolder {
  public:
   explicit JobFolder(std::filesystem::path path) : path_(std::move(path)) {}

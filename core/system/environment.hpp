@@ -3,6 +3,8 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace sarde {
 
@@ -43,6 +45,15 @@ class Environment {
   }
 
   [[nodiscard]] const Variables& all() const { return values_; }
+
+  /// What a program that we start needs to find its way on this host, and no job's variables: those of the
+  /// account, of proxies and certificates, of libvirt and of the registries' tools.
+  [[nodiscard]] Environment for_helpers() const;
+
+  /// As run_program() takes it.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> list() const {
+    return {values_.begin(), values_.end()};
+  }
 
  private:
   Variables values_;

@@ -10,7 +10,7 @@
 namespace sarde {
 
 std::optional<FileLock> FileLock::try_for(const std::filesystem::path& path) {
-  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) throw Error("open lock file " + path.string() + ": " + errno_text(errno));
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return FileLock(std::move(fd));
   if (errno != EWOULDBLOCK && errno != EINTR) throw Error("lock " + path.string() + ": " + errno_text(errno));

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <system_error>
 
 #include "core/foundation/c_handle.hpp"
@@ -169,17 +170,57 @@ void set_modified_now(const fs::path& path) noexcept {
   static_cast<void>(::utimensat(AT_FDCWD, path.c_str(), nullptr, 0));
 }
 
+std::uint64_t free_space(const fs::path& folder) noexcept {
+  struct statvfs room {};
+
+  if (::statvfs(folder.c_str(), &room) != 0) return 0;
+  return std::uint64_t{room.f_bavail} * room.f_frsize;
+}
+
 void make_sparse_file(const fs::path& path, std::uint64_t size) {
-  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) fail("make", path);
 }
 
+namespace {
+
+/// The folder `name` in `parent` (a path's root, or "." at the start), made if it is missing.
+UniqueFd open_or_make(const UniqueFd& parent, const fs::path& name, mode_t mode, const fs::path& whole) {
+  constexpr int as_folder = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  UniqueFd there(::openat(parent.get(), name.c_str(), as_folder));
+  if (there || errno != ENOENT) {
+    // One that may be passed through, but not read, is no obstacle.
+    if (!there) there.reset(::openat(parent.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!there) fail("make folder", whole);
+    return there;
+  }
+  const bool is_made = ::mkdirat(parent.get(), name.c_str(), 0700) == 0;
+  if (!is_made && errno != EEXIST) fail("make folder", whole);
+  UniqueFd made(::openat(parent.get(), name.c_str(), as_folder | O_NOFOLLOW));
+  if (!made) fail("make folder", whole);
+  if (is_made && ::fchmod(made.get(), mode) != 0) fail("set the mode of folder", whole);
+  return made;
+}
+
+}  // namespace
+
 void make_folders(const fs::path& path, mode_t mode) {
-  std::error_code ignored;
-  if (path.empty() || fs::is_directory(path, ignored)) return;
-  make_folders(path.parent_path(), mode);
-  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) fail("make folder", path);
-  if (::chmod(path.c_str(), mode) != 0) fail("set the mode of folder", path);
+  constexpr mode_t above = 0711;
+  if (path.empty()) return;
+  UniqueFd at(::open(path.is_absolute() ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!at) fail("make folder", path);
+  std::vector<fs::path> parts;
+  for (const auto& part : path.relative_path())
+    if (!part.empty()) parts.push_back(part);
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    at = open_or_make(at, parts[i], i + 1 == parts.size() ? mode : above, path);
+}
+
+void set_mode(const fs::path& path, mode_t mode, std::optional<gid_t> group) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) fail("open", path);
+  if (group && ::fchown(fd.get(), static_cast<uid_t>(-1), *group) != 0) fail("set the group of", path);
+  if (::fchmod(fd.get(), mode) != 0) fail("set the mode of", path);
 }
 
 void remove_if_there(const fs::path& path) {

@@ -53,12 +53,19 @@ std::chrono::seconds age_of(const std::filesystem::path& path);
 /// Sets the time of the last change to now; nothing happens if there is no such file, or it is another's.
 void set_modified_now(const std::filesystem::path& path) noexcept;
 
+/// Bytes that are free for us on the file system of this folder; 0 if that cannot be told.
+std::uint64_t free_space(const std::filesystem::path& folder) noexcept;
+
 /// Makes a file of that size which takes no room.
 void make_sparse_file(const std::filesystem::path& path, std::uint64_t size);
 
-/// Makes the folder and what is missing above it; `mode` is for those that it makes (exactly, whatever the
-/// umask).
+/// Makes the folder, with exactly this mode, and what is missing above it, with 0711. Those that are there stay
+/// as they are, whatever they link to.
 void make_folders(const std::filesystem::path& path, mode_t mode);
+
+/// Sets the mode of a file or folder of ours and, if one is given, its group. Throws Error; a link is not followed
+/// but refused.
+void set_mode(const std::filesystem::path& path, mode_t mode, std::optional<gid_t> group = std::nullopt);
 
 /// Removes a file or a folder with all in it. Fine if there is none. Throws Error if something stays.
 void remove_if_there(const std::filesystem::path& path);

@@ -6,10 +6,10 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <sys/types.h>
 #include <vector>
 
 #include "core/system/clock.hpp"
+#include "core/vm/qemu_account.hpp"
 
 namespace sarde {
 
@@ -22,6 +22,7 @@ struct JobDomain {
   std::string uuid = {};
   std::optional<Moment> expires = {};
   std::filesystem::path folder = {};  ///< the job's; empty: unsaid
+  bool is_transient = false;          ///< no definition of it is kept, as of no job's VM
 };
 
 /// The files that a domain's definition names.
@@ -42,12 +43,6 @@ struct DiskCopy {
 /// not be thawed again.
 enum class GuestFileSystems { frozen, running, still_frozen };
 
-/// Who QEMU runs as.
-struct QemuAccount {
-  uid_t uid = 0;
-  gid_t gid = 0;
-};
-
 /// The machine virtualisation of one libvirt connection, in our own words. Calls block until libvirt has
 /// answered; they throw Error, the host's fault, when it cannot be asked or refuses.
 class Hypervisor {
@@ -57,7 +52,8 @@ class Hypervisor {
   Hypervisor& operator=(const Hypervisor&) = delete;
   virtual ~Hypervisor() = default;
 
-  /// Starts a transient domain; it is gone when it stops. Returns its UUID.
+  /// Starts a transient domain; it is gone when it stops. Returns its UUID. What libvirt says of the domain
+  /// itself (that it is no valid one, or asks for what this host's QEMU does not have) is the job's fault.
   virtual std::string start(const std::string& domain_xml) = 0;
 
   virtual DomainState state(const std::string& name) = 0;
@@ -66,7 +62,9 @@ class Hypervisor {
   virtual void destroy(const std::string& name) = 0;
 
   /// Addresses of the domain's first interface, IPv4 before IPv6, without link-local ones: from DHCP leases,
-  /// else the guest agent, else the host's ARP table. Empty while none is known.
+  /// else the guest agent, else the host's ARP table. What the agent says is the guest's word: of that only the
+  /// IPv4 addresses count at which this host's neighbour table has the VM's own MAC address. Empty while none is
+  /// known.
   virtual std::vector<std::string> addresses(const std::string& name) = 0;
 
   /// Forwards a free port of 127.0.0.1 to `guest_port` of a domain on QEMU's user-mode network; returns the
@@ -78,7 +76,7 @@ class Hypervisor {
   /// The domain's definition with its secrets, as the next start would use it.
   virtual std::string definition(const std::string& name) = 0;
 
-  /// Makes a domain known without starting it. Returns its UUID.
+  /// Makes a domain known without starting it. Returns its UUID. Faults as with start().
   virtual std::string define(const std::string& domain_xml) = 0;
 
   /// The UUID of a domain, nothing if it is gone.
@@ -99,12 +97,30 @@ class Hypervisor {
       const std::string& name, const std::vector<DiskCopy>& copies,
       const std::function<void(std::uint64_t done, std::uint64_t total)>& progress) = 0;
 
+  /// Bytes that a running domain's disks take on this host beside what they rest on; nothing if it is gone, or
+  /// that cannot be told.
+  virtual std::optional<std::uint64_t> written_bytes(const std::string& name) = 0;
+
   /// Does libvirt offer KVM for guests of this architecture (libvirt's name)?
   virtual bool offers_kvm(const std::string& architecture) = 0;
 
-  /// Who must be able to connect to a socket that a domain is to have its network from; nothing if QEMU
-  /// cannot do that (before 7.2), or runs elsewhere.
-  virtual std::optional<QemuAccount> account_for_sockets() = 0;
+  /// Who QEMU runs as; nothing if it runs on another machine.
+  virtual std::optional<QemuAccount> qemu_account() = 0;
+
+  /// Can QEMU have a network from a stream socket (since 7.2)?
+  virtual bool has_stream_network() = 0;
+
+  /// Does this network of libvirt's give its guests IPv4 addresses by a DHCP server of libvirt's own?
+  virtual bool network_gives_addresses(const std::string& network) = 0;
+
+  /// Does libvirt have a network filter of this name (formatnwfilter.html)?
+  virtual bool has_network_filter(const std::string& name) = 0;
+
+  /// Makes or replaces a network filter.
+  virtual void define_network_filter(const std::string& filter_xml) = 0;
+
+  /// Changes a device of a running domain, given as its element.
+  virtual void update_device(const std::string& name, const std::string& device_xml) = 0;
 
   /// Does it run on this machine, so that its files are ours?
   virtual bool is_local() = 0;

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <cerrno>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 
@@ -26,6 +28,21 @@ constexpr auto pid_name = "passt.pid";
 constexpr auto log_name = "passt.log";
 constexpr std::size_t longest_socket_path = 107;  // unix(7)
 constexpr uid_t nobody = 65534;
+
+/// Gives the socket that passt has made to QEMU. passt's account may write to the folder: what it put there in
+/// place of its socket is not followed.
+void give_socket(const fs::path& socket, const QemuAccount& qemu) {
+  const UniqueFd fd(::open(socket.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+
+  struct stat status {};
+
+  if (!fd || ::fstat(fd.get(), &status) != 0)
+    throw Error("give " + socket.string() + " to QEMU: " + errno_text(errno));
+  if (!S_ISSOCK(status.st_mode) || status.st_nlink != 1)
+    throw Error("give " + socket.string() + " to QEMU: it is no socket of passt's");
+  if (::fchownat(fd.get(), "", qemu.uid, qemu.gid, AT_EMPTY_PATH) != 0)
+    throw Error("give " + socket.string() + " to QEMU: " + errno_text(errno));
+}
 
 /// A port of 127.0.0.1 that is free now. Somebody else may be quicker to take it: passt tells.
 std::uint16_t free_port() {
@@ -57,7 +74,7 @@ std::vector<std::string> resolver_options() {
 
 /// Its process, if that is one which was started with this socket.
 std::optional<pid_t> process_of(const fs::path& folder) {
-  const auto pid = parse_number(trimmed(read_file_if_there(folder / pid_name).value_or("")));
+  const auto pid = parse_number(trimmed(read_file_if_there(folder / pid_name, 64).value_or("")));
   if (!pid || *pid <= 1 || *pid > 0x7fffffff) return std::nullopt;
   const auto command = read_proc_file("/proc/" + std::to_string(*pid) + "/cmdline").value_or("");
   const auto words = split(command, '\0');
@@ -73,11 +90,10 @@ PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, 
   if (socket.string().size() > longest_socket_path)
     throw Error("the path of its socket is too long: " + socket.string());
   const bool is_root = ::geteuid() == 0;
-  make_folders(plan.folder, is_root ? 0771 : 0711);
-  // Started by root passt first gives up root's rights, then becomes nobody: either makes files in there.
-  if (is_root && ::chown(plan.folder.c_str(), nobody, ::getegid()) != 0)
-    throw Error("give " + plan.folder.string() + " to passt: " + errno_text(errno));
-  const auto& variables = environment.all();
+  make_folders(plan.folder, 0700);
+  // Started by root passt first gives up root's rights, then becomes nobody, in the group that may enter the
+  // job's folder: either makes files in there.
+  if (is_root) set_mode(plan.folder, 0770, plan.group);
   constexpr int most_tries = 5;
   for (int tries = 1;; ++tries) {
     const auto port = free_port();
@@ -86,14 +102,14 @@ PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, 
                  (plan.folder / pid_name).string(), "--log-file", (plan.folder / log_name).string(),
                  "--tcp-ports", "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port),
                  "--udp-ports", "none"},
-        .environment = {variables.begin(), variables.end()}};
+        .environment = {{"PATH", environment.non_empty("PATH").value_or("/usr/bin:/bin")}}};
+    if (is_root) passt.argv.insert(passt.argv.end(), {"--runas", std::to_string(nobody) + ":" + std::to_string(plan.group)});
     for (const auto& option : resolver_options()) passt.argv.push_back(option);
     constexpr std::chrono::seconds enough(10);
     const auto result =
         run_program(passt, {.clock = clock, .cancellation = cancellation, .deadline = clock.now() + enough});
     if (result.succeeded()) {
-      if (is_root && ::chown(socket.c_str(), plan.qemu.uid, plan.qemu.gid) != 0)
-        throw Error("give " + socket.string() + " to QEMU: " + errno_text(errno));
+      if (is_root) give_socket(socket, plan.qemu);
       return {.socket = socket, .port = port};
     }
     const auto why = printable_tail(result.errors, 1);

@@ -5,7 +5,7 @@
 
 #include "core/system/clock.hpp"
 #include "core/system/environment.hpp"
-#include "core/vm/hypervisor.hpp"
+#include "core/vm/qemu_account.hpp"
 
 namespace sarde {
 
@@ -17,6 +17,7 @@ struct PasstPlan {
       folder;  ///< for the socket, the log and the number of the process; made if it is not there
   std::uint16_t guest_port = 22;
   QemuAccount qemu;
+  gid_t group = 0;  ///< of the job's folder: passt, started by root, runs in it
 };
 
 struct PasstNetwork {

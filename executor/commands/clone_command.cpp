@@ -2,8 +2,11 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/image/disk_chain.hpp"
 #include "core/image/disk_overlay.hpp"
 #include "core/system/files.hpp"
+#include "core/vm/domain/definition.hpp"
+#include "executor/commands/definitions.hpp"
 #include "executor/commands/transfer_commands.hpp"
 #include "executor/stages/thin_copies.hpp"
 
@@ -15,7 +18,8 @@ namespace {
 
 struct Copies {
   std::string xml;
-  std::map<std::string, DiskFile> files;  ///< by the disk's file in the XML
+  DiskFiles files;                       ///< by the disk's file in the XML
+  std::optional<UnpackedImage> image = {};  ///< whose disks these are copies of
 };
 
 ObtainedImage obtain(const CommandParts& parts, const std::string& source) {
@@ -23,21 +27,27 @@ ObtainedImage obtain(const CommandParts& parts, const std::string& source) {
   if (!parts.images.has(reference)) {
     parts.reporter.say("There is neither a VM nor an image " + quote(source) + " here: fetching " +
                        reference.text());
-    return fetch_and_unpack_image(parts, source, ObtainRequest::Use::clone);
+    return fetch_and_unpack_image(parts, source, DiskSharing::many);
   }
   auto image = parts.images.load(reference);
   parts.images.mark_used(image);
-  auto unpacked = parts.images.unpack(image, ImageStore::folder_for_clones(image.base_name()),
-                                      parts.progress("unpacking"));
+  auto unpacked = parts.images.unpack_shared(image, parts.progress("unpacking"));
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 
 Copies copies_of_image(const CommandParts& parts, const std::string& source, const fs::path& folder) {
   const auto [image, unpacked] = obtain(parts, source);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
-  return {.xml = image.domain_xml, .files = make_thin_copies(domain, unpacked, [&](const std::string& disk) {
-                                     return folder / disk;
-                                   })};
+  auto files = make_thin_copies(domain, unpacked, [&](const std::string& disk) { return folder / disk; });
+  return {.xml = image.domain_xml, .files = std::move(files), .image = unpacked};
+}
+
+/// The file, and what it rests on, all of which the copy only reads.
+std::vector<BackingFile> backing_of(const fs::path& file, const std::string& format) {
+  std::vector<BackingFile> chain;
+  for (const auto& one : image_files({{.path = file, .format = format}}))
+    chain.insert(chain.begin(), {.path = one.path, .format = one.format});
+  return chain;
 }
 
 Copies copies_of_vm(const CommandParts& parts, const std::string& source, const fs::path& folder) {
@@ -50,16 +60,21 @@ Copies copies_of_vm(const CommandParts& parts, const std::string& source, const 
   for (const auto& disk : parse_domain(copies.xml, "the definition of VM '" + source + "'").disks) {
     const fs::path base = disk.file;
     if (disk.read_only || disk.device == "cdrom") {
-      copies.files[disk.file] = {.path = base, .format = disk.format.empty() ? "raw" : disk.format};
+      copies.files[disk.file] = {.path = base,
+                                 .format = disk.format.empty() ? "raw" : disk.format,
+                                 .backing = {},
+                                 .ownership = DiskOwnership::shared};
       continue;
     }
     if (disk.format != "qcow2" && disk.format != "raw")
       throw Error(Blame::job, "clone VM " + quote(source) + ": " + base.string() + " has the format " +
                                   quote(disk.format) + "; qcow2 and raw are supported");
     // Two disks may have one name in different folders: the target's device name tells them apart.
+    if (!is_bare_file_name(disk.target))
+      throw Error(Blame::job, "clone VM " + quote(source) + ": it has a disk at the target " + quote(disk.target));
     const auto copy = folder / (disk.target + "-" + base.filename().string());
     create_overlay({.base = base, .base_format = disk.format, .overlay = copy});
-    copies.files[disk.file] = {.path = copy, .format = "qcow2"};
+    copies.files[disk.file] = {.path = copy, .format = "qcow2", .backing = backing_of(base, disk.format)};
   }
   if (copies.files.empty())
     throw Error(Blame::job, "clone VM " + quote(source) + ": it has no disk in a file");
@@ -82,21 +97,23 @@ std::string clone_vm(const CommandParts& parts, const std::string& source, const
   if (fs::exists(folder, ignored))
     throw Error(Blame::job,
                 "clone: " + folder.string() + " is there already; remove it, or choose another name");
-  make_folders(vmdir, 0755);
-  auto incoming = TempFolder::in(vmdir, ".incoming-", 0755);
+  make_folders(vmdir, 0700);
+  auto incoming = TempFolder::in(vmdir, ".incoming-", 0700);
   auto copies = hypervisor.uuid(source) ? copies_of_vm(parts, source, incoming.path())
                                         : copies_of_image(parts, source, incoming.path());
   for (auto& [disk, file] : copies.files) {
     if (file.path.parent_path() == incoming.path()) file.path = folder / file.path.filename();
   }
-  const auto xml = domain_to_define(copies.xml, target, copies.files);
+  const auto xml = copies.image ? definition_of_image(parts, copies.xml, target, copies.files)
+                                : domain_of_copy(copies.xml, target, copies.files);
   incoming.rename_to(folder);
   try {
+    let_qemu_use(parts, folder, copies.image ? &*copies.image : nullptr);
     const auto uuid = within("clone " + quote(source), [&] { return hypervisor.define(xml); });
     parts.reporter.say("Defined VM " + target + ", whose disks in " + folder.string() + " are thin copies" +
                        parts.since(start));
     return parts.settings.call.print_uuid ? uuid : target;
-  } catch (const Error&) {
+  } catch (...) {
     remove_if_there(folder);
     throw;
   }

@@ -12,7 +12,8 @@
 #include "core/image/disk_chain.hpp"
 #include "core/image/qcow2_header.hpp"
 #include "core/system/files.hpp"
-#include "core/vm/domain_xml.hpp"
+#include "core/vm/domain/definition.hpp"
+#include "core/vm/domain/domain_reading.hpp"
 
 namespace sarde {
 
@@ -32,7 +33,7 @@ std::string read_named_file(const fs::path& file) {
 /// What is to be exported: a definition, and the files that hold its disks.
 struct Source {
   std::string xml;
-  ImageDomain domain;
+  DomainSummary domain;
   std::map<std::string, fs::path> files;  ///< by the disk's file as the definition has it
   std::optional<TempFolder> copies;       ///< of a running VM's disks
 };
@@ -47,14 +48,22 @@ Source source_in_file(const fs::path& file) {
 
 /// Puts copies in place of the disks that the running VM writes to.
 void copy_disks(const CommandParts& parts, const std::string& vm, Source& source) {
-  make_folders(parts.images.ocidir(), 0755);
-  source.copies = TempFolder::in(parts.images.ocidir(), ".sarde-live-", 0711);
+  // QEMU writes them: they are where it may go.
+  const auto& vmdir = parts.images.vmdir();
+  make_folders(vmdir, 0700);
+  source.copies = TempFolder::in(vmdir, ".incoming-live-", 0700);
+  const QemuAccess access(parts.hypervisor().qemu_account());
+  access.enter(vmdir);
+  access.enter(source.copies->path());
   std::vector<DiskCopy> copies;
   for (const auto& disk : source.domain.disks) {
     if (disk.read_only || disk.device == "cdrom") continue;
     // A folder each, for two disks may have one name.
     const auto folder = source.copies->path() / disk.target;
-    make_folders(folder, 0711);
+    if (!is_bare_file_name(disk.target))
+      throw Error(Blame::job, "export: the VM has a disk at the target " + quote(disk.target));
+    make_folders(folder, 0700);
+    access.enter(folder);
     const auto copy = folder / fs::path(disk.file).filename();
     copies.push_back({.device = disk.target, .format = disk.format, .file = copy});
     source.files[disk.file] = copy;
@@ -182,7 +191,7 @@ class Exporter {
  private:
   /// Of a running VM's disk: its place is nobody's business.
   [[nodiscard]] bool is_copy(const ChainFile& file) const {
-    return file.path.string().starts_with(parts_.images.ocidir().string());
+    return file.path.string().starts_with((parts_.images.vmdir() / ".incoming-live-").string());
   }
 
   static std::map<std::string, std::string> names_in(const std::vector<ChainFile>& files,

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/image_removal.hpp"
 #include "executor/stages/leftovers.hpp"
@@ -18,7 +19,7 @@ std::string collect_garbage(const CommandParts& parts) {
     for (const auto& leftover : find_leftovers(parts.hypervisor(), jobsdir, parts.clock)) {
       parts.cancellation.check();
       attempt("remove " + leftover.name, [&] {
-        if (is_real) remove_leftover(leftover, parts.hypervisor(), jobsdir);
+        if (is_real) remove_leftover(leftover, parts.hypervisor(), jobsdir, parts.clock);
         parts.reporter.say(verb + leftover.name + ": " + leftover.why);
         names.push_back(leftover.name);
       });
@@ -34,7 +35,7 @@ std::string collect_garbage(const CommandParts& parts) {
                        size_text(files.bytes));
   attempt.finish();
   if (!parts.settings.call.json) return join(names, "\n");
-  return nlohmann::ordered_json{{"jobs", names}, {"files", files.files}, {"bytes", files.bytes}}.dump(2);
+  return json_text(nlohmann::ordered_json{{"jobs", names}, {"files", files.files}, {"bytes", files.bytes}});
 }
 
 }  // namespace sarde

@@ -49,13 +49,9 @@ ImageUsers::ImageUsers(const CommandParts& parts, const std::vector<UnpackedFold
     }
   }
   for (const auto& jobsdir : parts.jobsdirs) {
-    std::error_code error;
-    for (const auto& job : fs::directory_iterator(jobsdir, error)) {
-      if (const auto digest = JobFolder(job.path()).image())
-        users_.emplace(*digest, job.path().filename().string());
+    for (const auto& job : folder_entries(jobsdir)) {
+      if (const auto digest = JobFolder(job).image()) users_.emplace(*digest, job.filename().string());
     }
-    if (error && error != std::errc::no_such_file_or_directory)
-      throw Error("look which jobs run, in " + jobsdir.string() + ": " + error.message());
   }
 }
 

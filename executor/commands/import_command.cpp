@@ -5,7 +5,9 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/vm/domain_xml.hpp"
+#include "core/vm/domain/definition.hpp"
+#include "core/vm/domain/domain_reading.hpp"
+#include "executor/commands/definitions.hpp"
 #include "executor/commands/transfer_commands.hpp"
 #include "executor/stages/thin_copies.hpp"
 
@@ -35,6 +37,15 @@ std::optional<std::string> existing(const CommandParts& parts, const std::string
   return uuid;
 }
 
+/// The VM's own disks libvirt gives to QEMU when it starts; what they rest on stays ours.
+void let_qemu_read_backing_files(const CommandParts& parts, const UnpackedImage& unpacked, const DiskFiles& files) {
+  let_qemu_use(parts, unpacked.folder, nullptr);
+  const QemuAccess access(parts.hypervisor().qemu_account());
+  for (const auto& [disk, file] : files) {
+    for (const auto& below : file.backing) access.read(below.path);
+  }
+}
+
 /// Defines the VM; what stdout gets.
 std::string define(const CommandParts& parts, const StoredImage& image, const UnpackedImage& unpacked,
                    const std::string& name, TimePoint start) {
@@ -47,12 +58,12 @@ std::string define(const CommandParts& parts, const StoredImage& image, const Un
   if (!uuid) {
     auto& hypervisor = parts.hypervisor();
     uuid = within("import " + quote(image.reference.text()), [&] {
-      std::map<std::string, DiskFile> files;
-      for (const auto& disk : parse_domain(image.domain_xml, "the image's domain").disks) {
-        files[disk.file] = {.path = unpacked.folder / disk.file,
-                            .format = checked_disk_format(unpacked, disk)};
-      }
-      return hypervisor.define(domain_to_define(image.domain_xml, name, files));
+      DiskFiles files;
+      for (const auto& disk : parse_domain(image.domain_xml, "the image's domain").disks)
+        files[disk.file] = file_of_image(unpacked, disk);
+      auto xml = definition_of_image(parts, image.domain_xml, name, files);
+      let_qemu_read_backing_files(parts, unpacked, files);
+      return hypervisor.define(xml);
     });
     parts.reporter.say("Defined VM " + name);
   }
@@ -78,7 +89,7 @@ bool is_imported(const CommandParts& parts, const std::string& container) {
                            [](const auto& domain) { return Digest::parse(domain.first).has_value(); }))
     return false;
   const auto announced = parts.registry.announce(source_of(parts, ImageReference::parse(container)), {});
-  return announced.manifest && domains.contains(announced.manifest->config.digest.text());
+  return domains.contains(announced.manifest.config.digest.text());
 }
 
 }  // namespace
@@ -104,7 +115,7 @@ std::string pull_image(const CommandParts& parts, const std::string& container) 
     static_cast<void>(fetch_image(parts, container));
     return import_image(parts, container);
   }
-  const auto [image, unpacked] = fetch_and_unpack_image(parts, container, ObtainRequest::Use::base_vm);
+  const auto [image, unpacked] = fetch_and_unpack_image(parts, container, DiskSharing::one_vm);
   return define(parts, image, unpacked, name.empty() ? image.base_name() : name, start);
 }
 

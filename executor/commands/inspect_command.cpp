@@ -8,7 +8,7 @@
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/qcow2_header.hpp"
-#include "core/vm/domain_xml.hpp"
+#include "core/vm/domain/domain_reading.hpp"
 
 namespace sarde {
 
@@ -120,7 +120,7 @@ std::string size_or_unknown(const ordered_json& value) {
 
 /// Foreign text: without quotes if it is harmless.
 std::string shown(const ordered_json& value) {
-  const auto text = value.is_string() ? value.get<std::string>() : value.dump();
+  const auto text = value.is_string() ? value.get<std::string>() : json_text(value);
   const auto quoted = quote(text);
   return quoted == "'" + text + "'" ? text : quoted;
 }
@@ -163,19 +163,19 @@ std::string as_text(const ordered_json& facts) {
 std::string config_of_image(const CommandParts& parts, const std::string& container) {
   const auto image = load(parts, container);
   if (image.vm_config_text.empty()) return "";
-  return ordered_json::parse(image.vm_config_text).dump(2);
+  return json_text(ordered_json::parse(image.vm_config_text));
 }
 
 std::string inspect_image(const CommandParts& parts, const std::string& container) {
   const auto& call = parts.settings.call;
   const auto answer = [&](const StoredImage& image, bool is_local) {
     const auto facts = facts_of(parts, image, is_local);
-    return call.json ? facts.dump(2) : as_text(facts);
+    return call.json ? json_text(facts) : as_text(facts);
   };
   const bool is_local = call.raw || (!call.remote && parts.images.has(ImageReference::parse(container)));
   if (is_local) return answer(load(parts, container), true);
   const auto reference = ImageReference::parse(container);
-  make_folders(parts.images.ocidir(), 0755);
+  make_folders(parts.images.ocidir(), 0700);
   const auto folder = TempFolder::in(parts.images.ocidir(), ".sarde-inspect-", 0700);
   return answer(parts.images.fetch_description(reference, OciLayout(folder.path()), parts.registry, {}),
                 false);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
@@ -40,7 +41,7 @@ std::string as_json(const std::vector<CatalogEntry>& entries, const States& stat
                     {"id", entry.config_digest.text()},
                     {"state", state == states.end() ? ordered_json() : ordered_json(state->second)}});
   }
-  return list.dump(2);
+  return json_text(list);
 }
 
 std::string shortened(const Digest& digest) {

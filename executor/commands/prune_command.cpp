@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "executor/commands/image_users.hpp"
 
@@ -45,7 +46,7 @@ class Outcome {
                         std::to_string(names_.size()) + " image(s), " + std::to_string(removed_.files) +
                         " file(s) or folder(s), " + size_text(removed_.bytes));
     if (!parts_.settings.call.json) return join(names_, "\n");
-    return ordered_json{{"images", names_}, {"files", removed_.files}, {"bytes", removed_.bytes}}.dump(2);
+    return json_text(ordered_json{{"images", names_}, {"files", removed_.files}, {"bytes", removed_.bytes}});
   }
 
  private:

@@ -5,11 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/reflink.hpp"
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
-#include "core/vm/domain_xml.hpp"
+#include "core/vm/domain/libvirt_answers.hpp"
 
 namespace sarde {
 
@@ -85,7 +86,7 @@ class Tester {
   }
 
   static std::string folder_facts(const std::filesystem::path& folder) {
-    make_folders(folder, 0755);
+    make_folders(folder, 0700);
     const auto probe = TempFolder::in(folder, ".sarde-selftest-", 0700);
 
     struct statvfs room {};
@@ -114,7 +115,7 @@ SelftestAnswer self_test(const CommandParts& parts) {
     list.push_back({{"what", finding.what}, {"ok", finding.is_well}, {"detail", finding.detail}});
     lines.push_back((finding.is_well ? "ok      " : "FAILED  ") + finding.what + ": " + finding.detail);
   }
-  answer.text = parts.settings.call.json ? list.dump(2) : join(lines, "\n");
+  answer.text = parts.settings.call.json ? json_text(list) : join(lines, "\n");
   return answer;
 }
 

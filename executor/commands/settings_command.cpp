@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/sardinecake_ini.hpp"
+#include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
@@ -40,7 +41,7 @@ std::string as_json_text(const OptionValues& values, const std::map<std::string,
       list.back()["command"] = command;
     }
   }
-  return list.dump(2);
+  return json_text(list);
 }
 
 /// One line of TOML, with where it comes from.

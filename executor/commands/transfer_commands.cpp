@@ -23,14 +23,14 @@ ImageReference source_of(const CommandParts& parts, const ImageReference& refere
 }
 
 ObtainedImage fetch_and_unpack_image(const CommandParts& parts, const std::string& container,
-                                     ObtainRequest::Use use) {
+                                     DiskSharing sharing) {
   const auto reference = ImageReference::parse(container);
   const auto start = parts.clock.now();
   auto obtained =
       parts.images.obtain({.reference = reference,
                            .source = source_of(parts, reference),
                            .folder = parts.settings.call.name,
-                           .use = use,
+                           .sharing = sharing,
                            .progress =
                                [&](const std::string& doing, std::uint64_t done, std::uint64_t total) {
                                  parts.reporter.progress({.doing = doing, .done = done, .total = total});

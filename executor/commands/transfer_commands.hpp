@@ -14,7 +14,7 @@ StoredImage fetch_image(const CommandParts& parts, const std::string& container)
 
 /// Fetches and unpacks at once, to the folder that --name says, else to the one that fits the use.
 ObtainedImage fetch_and_unpack_image(const CommandParts& parts, const std::string& container,
-                                     ObtainRequest::Use use);
+                                     DiskSharing sharing);
 
 /// `push [--target REF] CONTAINER`: from the cache to the registry (under the name `target`, if given).
 void push_image(const CommandParts& parts, const std::string& container);

@@ -10,7 +10,7 @@ namespace sarde {
 void Attempts::operator()(const std::string& what, const std::function<void()>& step) {
   try {
     step();
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     failures_.push_back(what + ": " + error.what());
   }
 }
@@ -21,7 +21,7 @@ void Attempts::finish() const {
 
 bool JobResources::are_there() const {
   std::error_code ignored;
-  return std::filesystem::exists(folder_.path(), ignored);
+  return std::filesystem::exists(std::filesystem::symlink_status(folder_.path(), ignored));
 }
 
 void JobResources::take_down() const {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "core/foundation/error.hpp"
+#include "core/system/files.hpp"
 #include "core/vm/vm_name.hpp"
 #include "executor/stages/job_resources.hpp"
 
@@ -25,13 +26,24 @@ bool has_thrown_away(const JobOwner& owner) {
   return is_gone && life_of(owner.runner) == ProcessLife::lives;
 }
 
-/// By the VM's own metadata; empty: somebody may need it.
+/// By the VM's own metadata; empty: somebody may need it. Metadata alone prove nothing, for anybody who defines a
+/// VM can write them: it must have a name of ours, say the folder that this jobsdir would have for it, and be one of
+/// which libvirt keeps no definition.
 std::string why_left(const JobDomain& vm, const fs::path& jobsdir, const Moment& now) {
-  if (vm.expires && vm.expires->is_before(now)) return "its time is over";
-  // A job's folder is made before its VM and removed after it. Folders that are elsewhere are another's.
+  const bool is_ours = VmName::parse(vm.name) && vm.folder == jobsdir / vm.name && vm.is_transient;
   std::error_code error;
-  const bool is_ours = vm.folder.parent_path() == jobsdir && fs::is_directory(jobsdir, error);
-  return is_ours && !fs::exists(vm.folder, error) && !error ? "its folder is gone" : "";
+  if (!is_ours || !fs::is_directory(jobsdir, error)) return "";
+  // A job's folder is made before its VM and removed after it.
+  if (!fs::exists(vm.folder, error)) return error ? "" : "its folder is gone";
+  return vm.expires && vm.expires->is_before(now) ? "its time is over" : "";
+}
+
+/// The same, asked anew.
+std::string why_left_now(const std::string& name, Hypervisor& hypervisor, const fs::path& jobsdir,
+                         const Moment& now) {
+  for (const auto& vm : hypervisor.list_jobs())
+    if (vm.name == name) return why_left(vm, jobsdir, now);
+  return "";
 }
 
 /// Why nobody needs the folder any more; empty: somebody may. The caller holds its lock.
@@ -65,32 +77,33 @@ std::vector<Leftover> find_leftovers(Hypervisor& hypervisor, const fs::path& job
     if (const auto why = why_left(vm, jobsdir, now); !why.empty())
       found[vm.name] = {.name = vm.name, .why = why, .is_vm = true};
   }
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(jobsdir, error)) {
-    const auto name = entry.path().filename().string();
+  for (const auto& path : folder_entries(jobsdir)) {
+    const auto name = path.filename().string();
     if (!VmName::parse(name)) continue;
-    const JobFolder folder(entry.path());
+    const JobFolder folder(path);
     const auto lock = lock_of(folder);
     const auto why = lock ? why_left(folder, name, hypervisor) : "";
     if (!why.empty()) found.try_emplace(name, Leftover{.name = name, .why = why});
   }
-  if (error && error != std::errc::no_such_file_or_directory)
-    throw Error("look for what jobs left in " + jobsdir.string() + ": " + error.message());
   std::vector<Leftover> leftovers;
   for (const auto& [name, leftover] : found) leftovers.push_back(leftover);
   return leftovers;
 }
 
-void remove_leftover(const Leftover& leftover, Hypervisor& hypervisor, const fs::path& jobsdir) {
+void remove_leftover(const Leftover& leftover, Hypervisor& hypervisor, const fs::path& jobsdir,
+                     const Clock& clock) {
+  const auto name = VmName::parse(leftover.name);
+  if (!name) return;
   const JobFolder folder(jobsdir / leftover.name);
   std::error_code ignored;
   const auto lock = lock_of(folder);
   if (!lock && fs::exists(folder.path(), ignored)) return;
   // Under the lock all is looked at again: the job's next try may have taken the name meanwhile.
-  if (lock && !leftover.is_vm && why_left(folder, leftover.name, hypervisor).empty()) return;
+  const auto why = leftover.is_vm ? why_left_now(leftover.name, hypervisor, jobsdir, clock.moment())
+                                  : why_left(folder, leftover.name, hypervisor);
+  if (why.empty()) return;
   if (leftover.is_vm) hypervisor.destroy(leftover.name);
-  if (const auto name = VmName::parse(leftover.name))
-    JobResources(*name, folder, [&]() -> Hypervisor& { return hypervisor; }).take_down();
+  JobResources(*name, folder, [&]() -> Hypervisor& { return hypervisor; }).take_down();
 }
 
 }  // namespace sarde

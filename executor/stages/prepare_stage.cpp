@@ -8,7 +8,11 @@
 #include "core/image/registry_auth.hpp"
 #include "core/job/job_environment.hpp"
 #include "core/system/files.hpp"
-#include "core/vm/domain_policy.hpp"
+#include "core/vm/domain/domain_policy.hpp"
+#include "core/vm/domain/image_domain.hpp"
+#include "core/vm/domain/libvirt_answers.hpp"
+#include "core/vm/qemu_account.hpp"
+#include "core/vm/traffic_filter.hpp"
 #include "executor/stages/leftovers.hpp"
 #include "executor/stages/thin_copies.hpp"
 
@@ -36,13 +40,18 @@ void PrepareStage::run(const Job& job) {
     parts_.reporter.warn("WARNING: this executor starts no services; the job's 'services:' are ignored");
   try {
     bring_up(job);
-  } catch (const Error&) {
-    try {
-      resources_.take_down();
-    } catch (const Error& error) {
-      parts_.reporter.warn(std::string("WARNING: ") + error.what());
-    }
+  } catch (...) {
+    roll_back();
     throw;
+  }
+}
+
+/// Whatever ended it: also what the standard library throws.
+void PrepareStage::roll_back() noexcept {
+  try {
+    resources_.take_down();
+  } catch (const std::exception& error) {
+    parts_.reporter.warn(std::string("WARNING: ") + error.what());
   }
 }
 
@@ -55,9 +64,10 @@ void PrepareStage::bring_up(const Job& job) {
   refuse_what_reaches_for_the_host(image);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   auto network = choose_network(domain);
-  start_vm(image, domain, make_overlays(domain, disks), job, network);
+  auto plan = make_overlays(domain, disks);
+  start_vm(image, domain, disks, plan, job, network);
   try {
-    log_in(reach(image, network));
+    log_in(reach(image, network, plan));
   } catch (const Cancelled&) {
     throw;
   } catch (const Error&) {
@@ -84,7 +94,7 @@ void PrepareStage::discard_leftovers() {
     for (const auto& leftover : find_leftovers(parts_.hypervisor(), jobsdir, parts_.clock)) {
       if (leftover.name == resources_.name().text()) continue;
       parts_.reporter.say("Removing what another job left, " + leftover.name + ": " + leftover.why);
-      remove_leftover(leftover, parts_.hypervisor(), jobsdir);
+      remove_leftover(leftover, parts_.hypervisor(), jobsdir, parts_.clock);
     }
   } catch (const Cancelled&) {
     throw;
@@ -176,7 +186,7 @@ PrepareStage::ChosenAccess PrepareStage::choose_access(const ImageReference& ref
   const auto& authfile = resources_.folder().authfile();
   for (const auto* login : {login_for(reference, docker.logins), login_for(reference, job.logins)}) {
     if (login == nullptr) continue;
-    write_registry_auth(authfile, reference.registry(), login->auth);
+    write_registry_auth(authfile, reference.asked_registry(), login->auth);
     const RegistryAccess access{.authfile = authfile};
     try {
       return {.access = access, .announced = parts_.registry.announce(reference, access)};
@@ -195,10 +205,10 @@ ObtainedImage PrepareStage::from_cache(const ImageReference& reference, const st
   check_access(image, policy, job);
   parts_.images.mark_used(image);
   resources_.folder().note_image(image.config_digest.text());
-  auto unpacked = parts_.images.unpack(
-      image, parts_.images.folder_for_jobs(image.base_name()), [&](std::uint64_t done, std::uint64_t total) {
-        parts_.reporter.progress({.doing = "unpacking", .done = done, .total = total});
-      });
+  parts_.reporter.say("It is " + image.manifest.digest.text());
+  auto unpacked = parts_.images.unpack_shared(image, [&](std::uint64_t done, std::uint64_t total) {
+    parts_.reporter.progress({.doing = "unpacking", .done = done, .total = total});
+  });
   say_unpacked(unpacked, start);
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
@@ -232,7 +242,7 @@ void PrepareStage::say_unpacked(const UnpackedImage& unpacked, TimePoint start) 
   }
 }
 
-JobDomainPlan PrepareStage::make_overlays(const ImageDomain& domain, const UnpackedImage& disks) {
+JobDomainPlan PrepareStage::make_overlays(const DomainSummary& domain, const UnpackedImage& disks) {
   const auto start = parts_.clock.now();
   JobDomainPlan plan{.name = resources_.name()};
   plan.disk_files = make_thin_copies(
@@ -241,7 +251,7 @@ JobDomainPlan PrepareStage::make_overlays(const ImageDomain& domain, const Unpac
   return plan;
 }
 
-PrepareStage::Network PrepareStage::choose_network(const ImageDomain& domain) const {
+PrepareStage::Network PrepareStage::choose_network(const DomainSummary& domain) const {
   auto name = parts_.settings.network;
   // libvirt's own network has ports that can be isolated, and firewall rules; an image does not choose.
   if (name.empty()) name = parts_.settings.connect.find("/session") != std::string::npos ? "user" : "default";
@@ -256,9 +266,13 @@ std::optional<PasstNetwork> PrepareStage::open_user_network(std::uint16_t guest_
   const auto& wanted = parts_.settings.network;
   if (wanted == "slirp") return std::nullopt;
   try {
-    const auto account = parts_.hypervisor().account_for_sockets();
-    if (!account) throw Error("QEMU is older than 7.2, or on another machine");
-    return start_passt({.folder = resources_.folder().network(), .guest_port = guest_port, .qemu = *account},
+    auto& hypervisor = parts_.hypervisor();
+    const auto account = hypervisor.qemu_account();
+    if (!account || !hypervisor.has_stream_network()) throw Error("QEMU is older than 7.2, or on another machine");
+    return start_passt({.folder = resources_.folder().network(),
+                        .guest_port = guest_port,
+                        .qemu = *account,
+                        .group = QemuAccess(account).group()},
                        parts_.environment, parts_.clock, parts_.cancellation);
   } catch (const Cancelled&) {
     throw;
@@ -283,9 +297,69 @@ VirtType PrepareStage::choose_virt_type(const std::string& architecture) {
   return chosen;
 }
 
-void PrepareStage::start_vm(const StoredImage& image, const ImageDomain& domain, JobDomainPlan plan,
-                            const Job& job, Network& network) {
-  const auto start = parts_.clock.now();
+/// On a bridge the VM is held to its own addresses, as far as libvirt has filters for that.
+std::optional<TrafficFilter> PrepareStage::choose_filter(const StoredImage& image, const Network& network) {
+  if (network.is_user) return std::nullopt;
+  auto& hypervisor = parts_.hypervisor();
+  try {
+    const auto name =
+        network.mode == NetworkMode::named ? network.name : image_network_name(image.domain_xml);
+    return filter_without_address(hypervisor, !name.empty() && hypervisor.network_gives_addresses(name));
+  } catch (const Cancelled&) {
+    throw;
+  } catch (const Error& error) {
+    warn_of_no_filter(error.what());
+    return std::nullopt;
+  }
+}
+
+void PrepareStage::warn_of_no_filter(const std::string& why) {
+  parts_.reporter.warn(
+      "WARNING: another VM on this network could answer in the job's VM's place, for libvirt cannot filter its "
+      "traffic: " +
+      why);
+}
+
+/// Starts it, without the filter if that is what libvirt cannot do.
+void PrepareStage::start(const StoredImage& image, JobDomainPlan& plan) {
+  const auto built = build_job_domain(image.domain_xml, plan);
+  if (!built.left_out.empty())
+    parts_.reporter.detail("Left out of the image's domain: " + join(built.left_out, ", "));
+  auto& hypervisor = parts_.hypervisor();
+  within("VM '" + resources_.name().text() + "'", [&] {
+    try {
+      hypervisor.start(built.xml);
+    } catch (const Cancelled&) {
+      throw;
+    } catch (const Error& error) {
+      if (!plan.filter || error.blame() == Blame::job) throw;
+      plan.filter.reset();
+      hypervisor.start(build_job_domain(image.domain_xml, plan).xml);
+      warn_of_no_filter(error.what());
+    }
+  });
+}
+
+/// What QEMU needs of this job's and of its image's files it may read from now on, and nobody else.
+void PrepareStage::let_qemu_in(const UnpackedImage& disks, const JobDomainPlan& plan) {
+  const QemuAccess access(parts_.hypervisor().qemu_account());
+  const auto& folder = resources_.folder().path();
+  for (const auto& path : {parts_.images.vmdir(), disks.folder, folder.parent_path(), folder}) access.enter(path);
+  for (const auto& disk : disks.disks) access.read(disks.folder / disk);
+  for (const auto& [disk, file] : plan.disk_files)
+    if (file.path.parent_path() == folder) access.own(file.path);
+}
+
+/// Half of what a guest may write is not to be the last that the host has.
+std::uint64_t PrepareStage::disk_limit(std::uint64_t room) const {
+  constexpr std::uint64_t reserve_part = 20;
+  const auto limit = parts_.settings.max_job_disk == 0 ? UINT64_MAX : parts_.settings.max_job_disk;
+  return std::min(limit, room - room / reserve_part);
+}
+
+void PrepareStage::start_vm(const StoredImage& image, const DomainSummary& domain, const UnpackedImage& disks,
+                            JobDomainPlan& plan, const Job& job, Network& network) {
+  const auto begun = parts_.clock.now();
   plan.job_id = job.id;
   plan.title = "GitLab job " + job.id + (job.project.empty() ? "" : " of " + job.project) + ", image " +
                image.reference.text();
@@ -305,26 +379,41 @@ void PrepareStage::start_vm(const StoredImage& image, const ImageDomain& domain,
   plan.virt_type = choose_virt_type(domain.architecture);
   if (network.is_user) network.passt = open_user_network(guest_port_of(image));
   if (network.passt) plan.user_network_socket = network.passt->socket;
-  const auto built = build_job_domain(image.domain_xml, plan);
-  if (!built.left_out.empty())
-    parts_.reporter.detail("Left out of the image's domain: " + join(built.left_out, ", "));
+  plan.filter = choose_filter(image, network);
   auto& hypervisor = parts_.hypervisor();
+  let_qemu_in(disks, plan);
   resources_.folder().expect_vm();
-  within("VM '" + resources_.name().text() + "'", [&] { return hypervisor.start(built.xml); });
+  start(image, plan);
   // QEMU holds the overlays open; without a name they go when it ends, however it ends.
   if (hypervisor.is_local()) {
     for (const auto& [disk, file] : plan.disk_files) {
       if (file.path.parent_path() == resources_.folder().path()) remove_if_there(file.path);
     }
   }
-  step("Started VM " + resources_.name().text(), start);
+  step("Started VM " + resources_.name().text(), begun);
 }
 
 std::uint16_t PrepareStage::guest_port_of(const StoredImage& image) const {
   return parts_.settings.ssh_port != 0 ? parts_.settings.ssh_port : image.vm_config.ssh_port.value_or(22);
 }
 
-JobRecord PrepareStage::reach(const StoredImage& image, const Network& network) {
+/// Throws Error, the job's fault, for what nobody can log in with.
+void PrepareStage::check_login(const JobRecord& record) {
+  constexpr std::size_t longest_name = 256;
+  constexpr std::size_t longest_password = 4096;
+  const auto& name = record.username;
+  if (name.empty())
+    throw Error(Blame::job,
+                "log into the VM: nobody is named to log in as; say it in the image's vm config, or as 'username' in the "
+                "configuration's section for this image");
+  if (name.size() > longest_name || printable_line(name, longest_name) != name)
+    throw Error(Blame::job, "log into the VM: " + quote(name) + " cannot be a user's name");
+  if (record.password.reveal().size() > longest_password)
+    throw Error(Blame::job, "log into the VM: the password of " + quote(name) + " is longer than " +
+                                size_text(longest_password));
+}
+
+JobRecord PrepareStage::reach(const StoredImage& image, const Network& network, JobDomainPlan& plan) {
   const auto start = parts_.clock.now();
   const auto& settings = parts_.settings;
   const auto& embedded = image.vm_config;
@@ -339,6 +428,9 @@ JobRecord PrepareStage::reach(const StoredImage& image, const Network& network) 
       embedded.username.value_or(settings.login.username.value_or("")));
   record.password = settings.image_login.password.value_or(
       embedded.password.value_or(settings.login.password.value_or(Secret())));
+  check_login(record);
+  record.room = free_space(resources_.folder().path());
+  record.disk_limit = disk_limit(record.room);
   // The widespread password that equals its user's name is no secret, and hiding it would hide the name
   // everywhere.
   if (record.password.reveal() != record.username) parts_.reporter.mask(record.password.reveal());
@@ -353,10 +445,26 @@ JobRecord PrepareStage::reach(const StoredImage& image, const Network& network) 
                                              .cancellation = parts_.cancellation,
                                              .reporter = parts_.reporter});
     record.address = wait.for_address(settings.address_timeout);
+    hold_to_address(image, plan, record.address);
   }
   step("The VM's SSH server is expected at " + record.address + " port " + std::to_string(record.port),
        start);
   return record;
+}
+
+/// From now on the VM may use this address, and no other.
+void PrepareStage::hold_to_address(const StoredImage& image, JobDomainPlan& plan, const std::string& address) {
+  if (!plan.filter || address.find(':') != std::string::npos) return;
+  auto& hypervisor = parts_.hypervisor();
+  try {
+    plan.filter = filter_with_address(hypervisor, address);
+    hypervisor.update_device(resources_.name().text(), job_interface(image.domain_xml, plan));
+  } catch (const Cancelled&) {
+    throw;
+  } catch (const Error& error) {
+    // A VM that may do nothing but ask for an address is of no use.
+    throw Error(std::string("hold the VM to its address ") + address + ": " + error.what());
+  }
 }
 
 void PrepareStage::log_in(JobRecord record) {
@@ -388,9 +496,14 @@ void PrepareStage::run_prepare_script(GuestShell& shell) {
   const auto start = parts_.clock.now();
   const auto& path = parts_.settings.prepare_script;
   const auto outcome = within("run the prepare-script " + path.string() + " in the VM", [&] {
-    const GuestScript script{.content = read_file(path), .shell = parts_.settings.shell};
+    const GuestScript script{.content = read_file(path),
+                             .shell = parts_.settings.shell,
+                             .deadline = start + parts_.settings.prepare_script_timeout};
     return shell.run_script(script, parts_.cancellation);
   });
+  if (std::holds_alternative<ScriptTimedOut>(outcome))
+    throw Error("run the prepare-script " + path.string() + " in the VM: it did not end within " +
+                duration_text(parts_.settings.prepare_script_timeout) + " (prepare-script-timeout)");
   if (std::holds_alternative<ScriptStopped>(outcome)) parts_.cancellation.check();
   const auto* exited = std::get_if<ScriptExited>(&outcome);
   if (exited == nullptr || exited->code != 0) {

@@ -7,7 +7,8 @@
 #include "core/image/image_store.hpp"
 #include "core/job/job.hpp"
 #include "core/system/environment.hpp"
-#include "core/vm/domain_xml.hpp"
+#include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/domain/job_domain.hpp"
 #include "core/vm/passt.hpp"
 #include "executor/stages/boot_wait.hpp"
 #include "executor/stages/job_resources.hpp"
@@ -51,6 +52,7 @@ class PrepareStage {
   };
 
   void discard_leftovers();
+  void roll_back() noexcept;
   void bring_up(const Job& job);
   ObtainedImage obtain_image(const Job& job);
   ObtainedImage from_cache(const ImageReference& reference, const std::string& policy, const Job& job);
@@ -60,14 +62,21 @@ class PrepareStage {
   void refuse_what_reaches_for_the_host(const StoredImage& image) const;
   void say_unpacked(const UnpackedImage& unpacked, TimePoint start);
   [[nodiscard]] std::string pull_policy(const Job& job) const;
-  JobDomainPlan make_overlays(const ImageDomain& domain, const UnpackedImage& disks);
-  void start_vm(const StoredImage& image, const ImageDomain& domain, JobDomainPlan plan, const Job& job,
-                Network& network);
-  [[nodiscard]] Network choose_network(const ImageDomain& domain) const;
+  JobDomainPlan make_overlays(const DomainSummary& domain, const UnpackedImage& disks);
+  void start_vm(const StoredImage& image, const DomainSummary& domain, const UnpackedImage& disks,
+                JobDomainPlan& plan, const Job& job, Network& network);
+  void start(const StoredImage& image, JobDomainPlan& plan);
+  void let_qemu_in(const UnpackedImage& disks, const JobDomainPlan& plan);
+  [[nodiscard]] std::uint64_t disk_limit(std::uint64_t room) const;
+  [[nodiscard]] std::optional<TrafficFilter> choose_filter(const StoredImage& image, const Network& network);
+  void warn_of_no_filter(const std::string& why);
+  void hold_to_address(const StoredImage& image, JobDomainPlan& plan, const std::string& address);
+  static void check_login(const JobRecord& record);
+  [[nodiscard]] Network choose_network(const DomainSummary& domain) const;
   std::optional<PasstNetwork> open_user_network(std::uint16_t guest_port);
   [[nodiscard]] std::uint16_t guest_port_of(const StoredImage& image) const;
   [[nodiscard]] VirtType choose_virt_type(const std::string& architecture);
-  JobRecord reach(const StoredImage& image, const Network& network);
+  JobRecord reach(const StoredImage& image, const Network& network, JobDomainPlan& plan);
   void log_in(JobRecord record);
   void run_prepare_script(GuestShell& shell);
   void show_console();

@@ -28,9 +28,12 @@ class RunStage {
 
  private:
   std::unique_ptr<GuestShell> connect(const JobRecord& record);
+  void watch_disks(const JobRecord& record);
+  [[nodiscard]] bool vm_is_gone() noexcept;
 
   Parts parts_;
   JobResources resources_;
+  TimePoint next_look_{};  ///< at what the VM has written
 };
 
 }  // namespace sarde

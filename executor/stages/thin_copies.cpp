@@ -26,19 +26,36 @@ std::string checked_disk_format(const UnpackedImage& image, const DomainDisk& di
   return said;
 }
 
-std::map<std::string, DiskFile> make_thin_copies(
-    const ImageDomain& domain, const UnpackedImage& image,
+DiskFile file_of_image(const UnpackedImage& image, const DomainDisk& disk) {
+  DiskFile file{.path = image.folder / disk.file, .format = checked_disk_format(image, disk)};
+  auto below = file.path;
+  auto format = file.format;
+  // The chain was checked when the image was unpacked: its files are the image's own, and it ends.
+  while (format == "qcow2" && file.backing.size() < image.disks.size()) {
+    const auto header = read_qcow2_header(below);
+    if (!header || !header->backing_file) break;
+    below = image.folder / *header->backing_file;
+    format = header->backing_format.value_or("raw");
+    file.backing.push_back({.path = below, .format = format});
+  }
+  return file;
+}
+
+DiskFiles make_thin_copies(
+    const DomainSummary& domain, const UnpackedImage& image,
     const std::function<std::filesystem::path(const std::string& disk)>& copy_of) {
-  std::map<std::string, DiskFile> files;
+  DiskFiles files;
   for (const auto& disk : domain.disks) {
-    const auto format = checked_disk_format(image, disk);
-    const auto base = image.folder / disk.file;
+    auto base = file_of_image(image, disk);
     if (disk.read_only || disk.device == "cdrom") {
-      files[disk.file] = {.path = base, .format = format};
+      base.ownership = DiskOwnership::shared;
+      files[disk.file] = std::move(base);
       continue;
     }
-    files[disk.file] = {.path = copy_of(disk.file), .format = "qcow2"};
-    create_overlay({.base = base, .base_format = format, .overlay = files[disk.file].path});
+    DiskFile copy{.path = copy_of(disk.file), .format = "qcow2", .backing = {{.path = base.path, .format = base.format}}};
+    create_overlay({.base = base.path, .base_format = base.format, .overlay = copy.path});
+    copy.backing.insert(copy.backing.end(), base.backing.begin(), base.backing.end());
+    files[disk.file] = std::move(copy);
   }
   if (files.empty()) throw Error(Blame::job, "the image's domain has no disk");
   return files;

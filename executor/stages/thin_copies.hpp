@@ -7,7 +7,8 @@
 
 #include "core/image/image_store.hpp"
 #include "core/system/environment.hpp"
-#include "core/vm/domain_xml.hpp"
+#include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/disk_file.hpp"
 
 namespace sarde {
 
@@ -15,10 +16,13 @@ namespace sarde {
 /// fault) if the image does not hold the disk, or its header says otherwise.
 std::string checked_disk_format(const UnpackedImage& image, const DomainDisk& disk);
 
+/// The image's file of a disk, and what that rests on.
+DiskFile file_of_image(const UnpackedImage& image, const DomainDisk& disk);
+
 /// Files for a VM on an image's disks: a thin copy of each that it may write to, the others as they are. By
 /// the image's name of the disk. `copy_of` says where a disk's copy goes. Throws Error.
-std::map<std::string, DiskFile> make_thin_copies(
-    const ImageDomain& domain, const UnpackedImage& image,
+DiskFiles make_thin_copies(
+    const DomainSummary& domain, const UnpackedImage& image,
     const std::function<std::filesystem::path(const std::string& disk)>& copy_of);
 
 }  // namespace sarde

@@ -12,8 +12,11 @@
 #include "core/image/oci_manifest.hpp"
 #include "core/image/vm_config.hpp"
 #include "core/job/job_environment.hpp"
-#include "core/vm/domain_policy.hpp"
-#include "core/vm/domain_xml.hpp"
+#include "core/vm/domain/domain_policy.hpp"
+#include "core/vm/domain/definition.hpp"
+#include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/domain/job_domain.hpp"
+#include "core/vm/domain/libvirt_answers.hpp"
 #include "core/vm/vm_name.hpp"
 #include "tests/fuzz/file_targets.hpp"
 

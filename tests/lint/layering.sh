@@ -38,12 +38,12 @@ while IFS=: read -r header allowed; do
     [[ $file =~ ^($allowed)$ ]] || breach "$file includes <$header"
   done < <(grep -rlE "^ *#include <$header" core config executor)
 done <<'RULES'
-libvirt/:core/vm/libvirt_.*\.cpp
+libvirt/:core/vm/libvirt/.*\.cpp
 libssh/:core/guest/(ssh_.*|script_channel\.[ch]pp)
 toml\+\+/:config/settings_file\.cpp
 CLI/:executor/cli\.cpp
 nlohmann/json\.hpp:.*\.cpp
-pugixml:core/vm/domain_(xml|policy)\.cpp
+pugixml:core/vm/domain/.*\.[ch]pp
 RULES
 
 while read -r hit; do breach "$hit: getenv outside of main"; done < <(grep -rnE '\b(secure_)?getenv *\(' core config executor)

@@ -16,6 +16,10 @@ class FakeHypervisor final : public Hypervisor {
   std::set<std::string> defined;
   std::vector<DomainFiles> files;
   std::vector<std::string> known_addresses;
+  std::set<std::string> filters;
+  std::vector<std::string> updates;
+  std::vector<JobDomain> jobs;
+  std::optional<std::uint64_t> written;
   bool refuses_to_destroy = false;
 
   std::string start(const std::string& domain_xml) override {
@@ -38,7 +42,7 @@ class FakeHypervisor final : public Hypervisor {
     return guest_port;
   }
 
-  std::vector<JobDomain> list_jobs() override { return {}; }
+  std::vector<JobDomain> list_jobs() override { return jobs; }
 
   std::string definition(const std::string& name) override { return name; }
 
@@ -65,7 +69,21 @@ class FakeHypervisor final : public Hypervisor {
 
   bool offers_kvm(const std::string& /*architecture*/) override { return false; }
 
-  std::optional<QemuAccount> account_for_sockets() override { return std::nullopt; }
+  std::optional<std::uint64_t> written_bytes(const std::string& /*name*/) override { return written; }
+
+  std::optional<QemuAccount> qemu_account() override { return std::nullopt; }
+
+  bool has_stream_network() override { return false; }
+
+  bool network_gives_addresses(const std::string& /*network*/) override { return false; }
+
+  bool has_network_filter(const std::string& name) override { return filters.contains(name); }
+
+  void define_network_filter(const std::string& filter_xml) override { filters.insert(filter_xml); }
+
+  void update_device(const std::string& /*name*/, const std::string& device_xml) override {
+    updates.push_back(device_xml);
+  }
 
   bool is_local() override { return true; }
 };

@@ -31,8 +31,9 @@
 #include "core/image/qcow2_header.hpp"
 #include "core/system/file_lock.hpp"
 #include "core/system/files.hpp"
-#include "core/vm/domain_xml.hpp"
-#include "core/vm/hypervisor_loader.hpp"
+#include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/domain/libvirt_answers.hpp"
+#include "core/vm/libvirt/hypervisor_loader.hpp"
 
 namespace sarde {
 
@@ -173,6 +174,7 @@ class StandinHypervisor final : public Hypervisor {
       jobs.push_back(job_in_metadata(element));
       jobs.back().name = name;
       jobs.back().uuid = uuid(name).value_or("");
+      jobs.back().is_transient = running && !fs::exists(definition_file(name));
     }
     return jobs;
   }
@@ -237,8 +239,20 @@ class StandinHypervisor final : public Hypervisor {
 
   bool offers_kvm(const std::string& /*architecture*/) override { return false; }
 
+  std::optional<std::uint64_t> written_bytes(const std::string& /*name*/) override { return 0; }
+
+  std::optional<QemuAccount> qemu_account() override { return std::nullopt; }
+
   /// No passt: its guests' SSH server is on the host's loopback already.
-  std::optional<QemuAccount> account_for_sockets() override { return std::nullopt; }
+  bool has_stream_network() override { return false; }
+
+  bool network_gives_addresses(const std::string& /*network*/) override { return false; }
+
+  bool has_network_filter(const std::string& /*name*/) override { return false; }
+
+  void define_network_filter(const std::string& /*filter_xml*/) override {}
+
+  void update_device(const std::string& /*name*/, const std::string& /*device_xml*/) override {}
 
   bool is_local() override { return true; }
 

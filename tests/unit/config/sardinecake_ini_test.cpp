@@ -31,7 +31,7 @@ TEST_CASE("sardinecake's ini: the executor's sections are images, DEFAULT counts
       IniKind::executor);
   CHECK(read_it.notes.empty());
   const SettingsSources sources{
-      .file = read_it.file, .command = "prepare", .image = "reg.example.org/sardines/debian12"};
+      .file = read_it.file, .command = "prepare", .image = {"reg.example.org/sardines/debian12"}};
   const auto settings = resolve_settings(sources, Environment(), true);
   CHECK(settings.jobsdir == "/clones");
   CHECK(settings.boot_timeout == std::chrono::seconds(60));

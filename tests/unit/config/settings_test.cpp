@@ -40,7 +40,7 @@ network = "glob"
   const Environment without;
   const auto resolve = [&](const OptionValues& line, const Environment& environment,
                            const std::string& command, const std::string& image) {
-    return resolve_settings({.file = file, .command = command, .command_line = line, .image = image},
+    return resolve_settings({.file = file, .command = command, .command_line = line, .image = {image}},
                             environment, true)
         .network;
   };
@@ -56,7 +56,7 @@ network = "glob"
 TEST_CASE("settings: an image's login is apart from the others', for the image's own comes in between") {
   const auto file = file_with("username = \"top\"\n[images.\"a/*\"]\npassword = \"pw\"\n");
   const auto settings =
-      resolve_settings({.file = file, .command = "prepare", .image = "a/b"}, Environment(), true);
+      resolve_settings({.file = file, .command = "prepare", .image = {"a/b"}}, Environment(), true);
   CHECK_FALSE(settings.image_login.username);
   CHECK(settings.image_login.password->reveal() == "pw");
   CHECK(settings.login.username == "top");
@@ -67,12 +67,12 @@ TEST_CASE("settings: an exact image beats a glob, and the longest glob wins") {
   const auto file =
       file_with("[images.\"a/*\"]\nvcpus = 1\n[images.\"a/b*\"]\nvcpus = 2\n[images.\"a/bc\"]\nvcpus = 3\n");
   const auto vcpus = [&](const std::string& image) {
-    return resolve_settings({.file = file, .command = "prepare", .image = image}, Environment(), true).vcpus;
+    return resolve_settings({.file = file, .command = "prepare", .image = {image}}, Environment(), true).vcpus;
   };
   CHECK(vcpus("a/x") == 1);
   CHECK(vcpus("a/bx") == 2);
   CHECK(vcpus("a/bc") == 3);
-  CHECK(vcpus("c") == 0);
+  CHECK_FALSE(vcpus("c"));
 }
 
 TEST_CASE("settings: defaults differ for root and others") {

@@ -199,11 +199,23 @@ TEST_CASE("image store: what another program unpacked is checked before it is us
 
 TEST_CASE("image store: jobs do not start from disks that somebody has written to") {
   Bench bench;
-  bench.add({{"d.raw", "content"}});
+  const std::string content(3U << 20U, 'c');
+  bench.add({{"d.raw", content}});
   const auto image = bench.store.load(bench.reference);
-  CHECK(bench.store.folder_for_jobs(image.base_name()) == image.base_name());
-  const auto unpacked = bench.unpack();
-  CHECK(bench.store.folder_for_jobs(image.base_name()) == image.base_name());
-  write_file(unpacked.folder / "d.raw", "changed by a VM", 0644);
-  CHECK(bench.store.folder_for_jobs(image.base_name()) != image.base_name());
+  const auto first = bench.store.unpack_shared(image, {});
+  CHECK(first.folder.filename() == image.manifest.digest.text());
+  CHECK(std::filesystem::status(first.folder / "d.raw").permissions() == std::filesystem::perms::owner_read);
+  CHECK(bench.store.unpack_shared(image, {}).was_there);
+  SUBCASE("and has changed its size and time") { write_file(first.folder / "d.raw", "changed by a VM", 0400); }
+  SUBCASE("and has hidden it") {
+    const auto time = std::filesystem::last_write_time(first.folder / "d.raw");
+    auto changed = content;
+    changed.front() = 'x';
+    write_file(first.folder / "d.raw", changed, 0400);
+    std::filesystem::last_write_time(first.folder / "d.raw", time);
+  }
+  SUBCASE("and has taken the marker away") { remove_if_there(first.folder / ".sarde-image.json"); }
+  const auto again = bench.store.unpack_shared(image, {});
+  CHECK_FALSE(again.was_there);
+  CHECK(read_file(again.folder / "d.raw") == content);
 }

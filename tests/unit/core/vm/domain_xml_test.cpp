@@ -1,4 +1,7 @@
-#include "core/vm/domain_xml.hpp"
+#include "core/vm/domain/definition.hpp"
+#include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/domain/job_domain.hpp"
+#include "core/vm/domain/libvirt_answers.hpp"
 
 #include <algorithm>
 
@@ -149,7 +152,7 @@ TEST_CASE("domain xml: an exported definition names nothing of its host") {
 
 TEST_CASE("domain xml: one to be defined has its name and its files, and nobody's identity") {
   const auto xml =
-      domain_to_define(image_xml, "vm1", {{disk_of_image, {.path = "/vms/vm1/d", .format = "raw"}}});
+      domain_to_define(image_xml, "vm1", {{disk_of_image, {.path = "/vms/vm1/d", .format = "raw"}}}).xml;
   CHECK(has(xml, "<name>vm1</name>"));
   CHECK(has(xml, "<source file=\"/vms/vm1/d\""));
   CHECK(has(xml, "type=\"raw\""));

@@ -1,4 +1,4 @@
-#include "core/vm/hypervisor_loader.hpp"
+#include "core/vm/libvirt/hypervisor_loader.hpp"
 
 #include <dlfcn.h>
 

@@ -12,8 +12,11 @@
 #include "core/foundation/c_handle.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/vm/domain_xml.hpp"
-#include "core/vm/hypervisor_loader.hpp"
+#include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/domain/libvirt_answers.hpp"
+#include "core/vm/libvirt/hypervisor_loader.hpp"
+#include "core/vm/neighbours.hpp"
+#include "core/vm/vm_name.hpp"
 
 namespace sarde {
 
@@ -23,6 +26,8 @@ using Connection = CHandle<virConnect, virConnectClose>;
 using Domain = CHandle<virDomain, virDomainFree>;
 using Pool = CHandle<virStoragePool, virStoragePoolFree>;
 using Volume = CHandle<virStorageVol, virStorageVolFree>;
+using Network = CHandle<virNetwork, virNetworkFree>;
+using Filter = CHandle<virNWFilter, virNWFilterFree>;
 using CText = CHandle<char, free>;
 
 std::string last_error_text() {
@@ -34,6 +39,19 @@ std::string last_error_text() {
 /// call after the one that failed.
 [[noreturn]] void fail_libvirt(const std::string& doing) {
   throw Error(doing + ": " + last_error_text());
+}
+
+/// libvirt's answers to a domain that is wrong in itself, or asks for what this host's QEMU does not have. Domains
+/// come from images, so these are a job's fault: trying again would not help.
+constexpr std::array about_the_domain{VIR_ERR_XML_ERROR,          VIR_ERR_XML_DETAIL, VIR_ERR_XML_INVALID_SCHEMA,
+                                      VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_OS_TYPE,    VIR_ERR_NO_OS,
+                                      VIR_ERR_INVALID_ARG};
+
+[[noreturn]] void fail_with_domain(const std::string& doing) {
+  const virError* error = virGetLastError();
+  const bool is_about_it =
+      error != nullptr && std::ranges::find(about_the_domain, error->code) != about_the_domain.end();
+  throw Error(is_about_it ? Blame::job : Blame::host, doing + ": " + last_error_text());
 }
 
 bool last_error_is(int code) {
@@ -132,7 +150,7 @@ class LibvirtHypervisor final : public Hypervisor {
 
   std::string start(const std::string& domain_xml) override {
     const Domain domain(virDomainCreateXML(connection_.get(), domain_xml.c_str(), 0));
-    if (!domain) fail_libvirt("start the VM");
+    if (!domain) fail_with_domain("start the VM");
     return uuid_of(domain);
   }
 
@@ -162,6 +180,12 @@ class LibvirtHypervisor final : public Hypervisor {
          {VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
           VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP}) {
       auto found = Interfaces(domain.get(), source).usable_addresses();
+      if (source == VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT) {
+        const auto vm = VmName::parse(name);
+        std::erase_if(found, [&](const std::string& address) {
+          return !vm || !is_neighbour(address, vm->mac_address());
+        });
+      }
       if (!found.empty()) return found;
     }
     return {};
@@ -188,6 +212,7 @@ class LibvirtHypervisor final : public Hypervisor {
       jobs.push_back(job_in_metadata(metadata.get()));
       jobs.back().name = virDomainGetName(domain.get());
       jobs.back().uuid = uuid_of(domain);
+      jobs.back().is_transient = virDomainIsPersistent(domain.get()) == 0;
     }
     return jobs;
   }
@@ -203,7 +228,7 @@ class LibvirtHypervisor final : public Hypervisor {
 
   std::string define(const std::string& domain_xml) override {
     const Domain domain(virDomainDefineXML(connection_.get(), domain_xml.c_str()));
-    if (!domain) fail_libvirt("define the VM");
+    if (!domain) fail_with_domain("define the VM");
     return uuid_of(domain);
   }
 
@@ -264,32 +289,84 @@ class LibvirtHypervisor final : public Hypervisor {
     const bool begun = virDomainBackupBegin(domain.get(), order.c_str(), nullptr, 0) == 0;
     const std::string why = begun ? "" : last_error_text();
     const bool thawed = !frozen || thaw(domain);
-    if (!begun) throw Error(doing + ": " + why);
+    if (!begun)
+      throw Error(doing + ": " + why +
+                  (thawed ? ""
+                          : "; and the guest's file systems are still frozen: 'virsh domfsthaw " + name +
+                                "' thaws them"));
     try {
       while (copying(domain, doing, progress)) std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    } catch (...) {
+    } catch (const Cancelled&) {
       virDomainAbortJob(domain.get());
       throw;
+    } catch (const Error& error) {
+      virDomainAbortJob(domain.get());
+      if (thawed) throw;
+      throw Error(error.blame(), std::string(error.what()) +
+                                     "; and the guest's file systems are still frozen: 'virsh domfsthaw " + name +
+                                     "' thaws them");
     }
     if (!thawed) return GuestFileSystems::still_frozen;
     return frozen ? GuestFileSystems::frozen : GuestFileSystems::running;
   }
 
+  std::optional<std::uint64_t> written_bytes(const std::string& name) override {
+    const auto domain = look_up(name);
+    if (!domain) return std::nullopt;
+    char* answer = nullptr;
+    constexpr auto order = R"({"execute":"query-named-block-nodes","arguments":{"flat":true}})";
+    if (virDomainQemuMonitorCommand(domain.get(), order, &answer, 0) != 0) return std::nullopt;
+    return written_in_block_nodes(CText(answer).get());
+  }
+
   bool offers_kvm(const std::string& architecture) override {
     const CText capabilities(
         virConnectGetDomainCapabilities(connection_.get(), nullptr, architecture.c_str(), nullptr, "kvm", 0));
-    return capabilities != nullptr;
+    if (capabilities) return true;
+    // "It has none" and "it could not be asked" look alike but for this.
+    const std::string why = last_error_text();
+    if (virConnectIsAlive(connection_.get()) == 1) return false;
+    throw Error("ask libvirt at " + uri_ + " whether it has KVM: " + why);
   }
 
-  std::optional<QemuAccount> account_for_sockets() override {
-    constexpr unsigned long stream_since = 7'002'000;
-    unsigned long version = 0;
-    if (virConnectGetVersion(connection_.get(), &version) != 0) fail_libvirt("ask for QEMU's version");
-    if (version < stream_since || !is_local()) return std::nullopt;
+  std::optional<QemuAccount> qemu_account() override {
+    if (!is_local()) return std::nullopt;
     const auto capabilities =
         taken(virConnectGetCapabilities(connection_.get()), "ask libvirt for its capabilities");
     return account_in_capabilities(capabilities)
         .value_or(QemuAccount{.uid = ::geteuid(), .gid = ::getegid()});
+  }
+
+  bool has_stream_network() override {
+    constexpr unsigned long stream_since = 7'002'000;
+    unsigned long version = 0;
+    if (virConnectGetVersion(connection_.get(), &version) != 0) fail_libvirt("ask for QEMU's version");
+    return version >= stream_since;
+  }
+
+  bool network_gives_addresses(const std::string& name) override {
+    const Network network(virNetworkLookupByName(connection_.get(), name.c_str()));
+    const auto doing = "read the definition of libvirt's network '" + name + "'";
+    if (!network) fail_libvirt(doing);
+    return has_ipv4_dhcp(taken(virNetworkGetXMLDesc(network.get(), 0), doing));
+  }
+
+  bool has_network_filter(const std::string& name) override {
+    const Filter filter(virNWFilterLookupByName(connection_.get(), name.c_str()));
+    return filter != nullptr;
+  }
+
+  void define_network_filter(const std::string& filter_xml) override {
+    const Filter filter(virNWFilterDefineXML(connection_.get(), filter_xml.c_str()));
+    if (!filter) fail_libvirt("define a network filter");
+  }
+
+  void update_device(const std::string& name, const std::string& device_xml) override {
+    const auto domain = look_up(name);
+    const auto doing = "change a device of VM '" + name + "'";
+    if (!domain) throw Error(doing + ": it is gone");
+    if (virDomainUpdateDeviceFlags(domain.get(), device_xml.c_str(), VIR_DOMAIN_AFFECT_LIVE) != 0)
+      fail_libvirt(doing);
   }
 
   bool is_local() override {

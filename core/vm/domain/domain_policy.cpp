@@ -1,11 +1,12 @@
-#include "core/vm/domain_policy.hpp"
+#include "core/vm/domain/domain_policy.hpp"
 
 #include <algorithm>
 #include <array>
-#include <pugixml.hpp>
+#include <set>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/vm/domain/xml_text.hpp"
 
 namespace sarde {
 
@@ -21,10 +22,6 @@ bool is_one_of(std::string_view text, const std::array<std::string_view, Count>&
 template <std::size_t Count>
 bool begins_with_one_of(std::string_view text, const std::array<std::string_view, Count>& beginnings) {
   return std::ranges::any_of(beginnings, [&](std::string_view start) { return text.starts_with(start); });
-}
-
-std::string attribute(const xml_node& node, const char* name) {
-  return node.attribute(name).as_string();
 }
 
 /// Where distributions keep QEMU; an image's own choice of it is dropped.
@@ -48,11 +45,8 @@ class Judge {
   explicit Judge(const std::vector<std::string>& allowed) : allowed_(allowed) {}
 
   std::vector<DomainElement> judge(const pugi::xml_document& document) {
-    for (const auto& node : document.children()) {
-      if (node.type() == pugi::node_doctype) refuse("!DOCTYPE", "is no part of a domain");
-    }
     const auto domain = document.document_element();
-    everywhere(domain, "");
+    everywhere(domain);
     boot(domain);
     for (const auto& device : domain.child("devices").children()) {
       if (device.type() != pugi::node_element) continue;
@@ -65,24 +59,22 @@ class Judge {
 
  private:
   void refuse(const std::string& path, const std::string& why) {
-    const bool known =
-        std::ranges::any_of(refused_, [&](const DomainElement& one) { return one.path == path; });
-    if (!known) refused_.push_back({path, why});
+    constexpr std::size_t enough = 20;  // for a message
+    if (refused_.size() < enough && known_.insert(path).second) refused_.push_back({path, why});
   }
 
-  /// What may stand anywhere.
-  void everywhere(const xml_node& node, const std::string& path) {
+  /// What may stand anywhere. The depth of the tree is bounded: parse_domain_text().
+  void everywhere(const xml_node& node) {
     for (const auto& child : node.children()) {
       if (child.type() != pugi::node_element) continue;
-      const std::string name = child.name();
-      const auto here = path + name;
+      const std::string_view name = child.name();
       if (name == "metadata") continue;  // dropped whole
-      if (name.find(':') != std::string::npos)
-        refuse(here, "would hand something to the hypervisor that libvirt does not check");
+      if (name.find(':') != std::string_view::npos)
+        refuse(path_of(child), "would hand something to the hypervisor that libvirt does not check");
       if (name == "seclabel" && attribute(child, "type") == "static")
-        refuse(here, "would choose the VM's security label");
-      if (name == "dataStore") refuse(here, "would keep the disk's data elsewhere");
-      everywhere(child, here + "/");
+        refuse(path_of(child), "would choose the VM's security label");
+      if (name == "dataStore") refuse(path_of(child), "would keep the disk's data elsewhere");
+      everywhere(child);
     }
   }
 
@@ -189,6 +181,7 @@ class Judge {
 
   const std::vector<std::string>& allowed_;
   std::vector<DomainElement> refused_;
+  std::set<std::string> known_;  ///< their paths
 };
 
 }  // namespace
@@ -196,10 +189,7 @@ class Judge {
 std::vector<DomainElement> elements_to_refuse(std::string_view image_xml,
                                               const std::vector<std::string>& allowed) {
   pugi::xml_document document;
-  const auto result =
-      document.load_buffer(image_xml.data(), image_xml.size(), pugi::parse_default | pugi::parse_doctype);
-  if (!result)
-    throw Error(Blame::job, std::string("the image's domain is not valid XML: ") + result.description());
+  parse_domain_text(document, image_xml, "the image's domain");
   return Judge(allowed).judge(document);
 }
 

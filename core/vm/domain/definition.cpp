@@ -1,0 +1,224 @@
+#include "core/vm/domain/definition.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/vm/domain/carried.hpp"
+#include "core/vm/domain/disk_files.hpp"
+#include "core/vm/domain/disk_reading.hpp"
+#include "core/vm/domain/image_domain.hpp"
+#include "core/vm/domain/vocabulary.hpp"
+#include "core/vm/domain/xml_text.hpp"
+
+namespace sarde {
+
+using pugi::xml_document;
+using pugi::xml_node;
+
+namespace {
+
+const DiskFile& file_for(const std::string& disk, const DiskFiles& files) {
+  const auto found = files.find(disk);
+  if (found == files.end())
+    throw Error(Blame::job,
+                "the domain has a disk " + quote(disk) + ", which the image does not hold");
+  return found->second;
+}
+
+class DefinitionBuilder {
+ public:
+  DefinitionBuilder(const xml_node& image, const ImageDomainValues& values, const DiskFiles& files)
+      : image_(image), values_(values), files_(files) {}
+
+  BuiltDomain build(const std::string& name) {
+    const auto type = attribute(image_, "type", "qemu");
+    if (!passes(type, "kvm|qemu"))
+      throw Error(Blame::job, "the image's domain is for the hypervisor " + quote(type) +
+                                  "; images hold VMs for QEMU and KVM");
+    domain_ = add(document_, "domain", {{"type", type}});
+    add(domain_, "name", {}, name);
+    add(domain_, "memory", {{"unit", "KiB"}}, std::to_string(values_.memory_kib));
+    add(domain_, "vcpu", {}, std::to_string(values_.vcpus));
+    machine();
+    auto devices = add(domain_, "devices");
+    for (const auto& disk : values_.disks) add_disk(devices, disk);
+    add_empty_drives(devices);
+    for (std::size_t i = 0; i < values_.scsi_controllers.size(); ++i)
+      add(devices, "controller",
+          {{"type", "scsi"}, {"index", std::to_string(i)}, {"model", values_.scsi_controllers[i]}});
+    auto left_out = copy_carried(image_, domain_);
+    processor_model(left_out);
+    for (const auto* seen : {"name", "memory", "vcpu", "os", "uuid", "currentMemory", "devices/emulator"})
+      left_out.erase(seen);
+    if (!has_other_disks()) left_out.erase("devices/disk");
+    return {.xml = xml_text(document_), .left_out = {left_out.begin(), left_out.end()}};
+  }
+
+ private:
+  void machine() {
+    auto os = add(domain_, "os");
+    if (values_.uefi) os.append_attribute("firmware").set_value("efi");
+    auto type = add(os, "type", {{"arch", values_.architecture}}, "hvm");
+    if (!values_.machine.empty()) type.append_attribute("machine").set_value(values_.machine.c_str());
+    const bool disks_have_order =
+        std::ranges::any_of(values_.disks, [](const ImageDisk& disk) { return disk.boot_order != 0; });
+    if (disks_have_order) return;
+    std::set<std::string> devices;
+    for (const auto& boot : image_.child("os").children("boot")) {
+      const auto device = attribute(boot, "dev");
+      if (passes(device, "hd|cdrom|network|fd") && devices.insert(device).second)
+        add(os, "boot", {{"dev", device}});
+    }
+  }
+
+  void add_disk(xml_node devices, const ImageDisk& disk) {
+    const auto& file = file_for(disk.file, files_);
+    auto node = add(devices, "disk", {{"type", "file"}, {"device", disk.is_cdrom ? "cdrom" : "disk"}});
+    add(node, "driver", {{"name", "qemu"}, {"type", file.format}});
+    write_disk_source(node, file);
+    add(node, "target", {{"dev", disk.target}, {"bus", disk.bus}});
+    if (disk.boot_order != 0) add(node, "boot", {{"order", std::to_string(disk.boot_order)}});
+    if (disk.read_only || disk.is_cdrom) add(node, "readonly");
+  }
+
+  /// CD drives without a CD.
+  void add_empty_drives(xml_node devices) {
+    std::set<std::string> taken;
+    for (const auto& disk : values_.disks) taken.insert(disk.target);
+    constexpr std::size_t most = 4;
+    std::size_t drives = 0;
+    for (const auto& disk : image_.child("devices").children("disk")) {
+      if (!is_empty_drive(disk) || ++drives > most) continue;
+      const auto bus = disk_bus(attribute(disk.child("target"), "bus"), attribute(disk.child("target"), "dev"));
+      std::size_t index = 0;
+      constexpr std::size_t letters = 26;
+      while (index < letters && !taken.insert(disk_target(bus, index)).second) ++index;
+      if (index == letters) continue;
+      auto node = add(devices, "disk", {{"type", "file"}, {"device", "cdrom"}});
+      add(node, "target", {{"dev", disk_target(bus, index)}, {"bus", bus}});
+      add(node, "readonly");
+    }
+  }
+
+  static bool is_empty_drive(const xml_node& disk) {
+    const auto source = disk.child("source");
+    return attribute(disk, "device") == "cdrom" && source.attributes().empty() && !source.first_child();
+  }
+
+  /// Are there disks that are neither files of the image nor empty drives?
+  [[nodiscard]] bool has_other_disks() const {
+    const auto in_files = file_disks(image_);
+    const auto others = image_.child("devices").children("disk");
+    return std::ranges::any_of(others, [&](const xml_node& disk) {
+      return !is_empty_drive(disk) && std::ranges::find(in_files, disk) == in_files.end();
+    });
+  }
+
+  /// A processor of a model that nobody knows is the default one.
+  void processor_model(std::set<std::string>& left_out) {
+    auto cpu = domain_.child("cpu");
+    if (attribute(cpu, "mode") != "custom") {
+      left_out.erase("cpu/model");
+    } else if (values_.cpu_model.empty()) {
+      domain_.remove_child(cpu);
+    } else {
+      left_out.erase("cpu/model");
+      cpu.prepend_child("model").text().set(values_.cpu_model.c_str());
+      cpu.child("model").append_attribute("fallback").set_value("allow");
+    }
+  }
+
+  xml_node image_;
+  const ImageDomainValues& values_;
+  const DiskFiles& files_;
+  xml_document document_;
+  xml_node domain_;
+};
+
+/// The namespace that an element is in.
+std::string namespace_of(const xml_node& node) {
+  const std::string name = node.name();
+  const auto colon = name.find(':');
+  const auto key = colon == std::string::npos ? std::string("xmlns") : "xmlns:" + name.substr(0, colon);
+  for (auto at = node; at; at = at.parent())
+    if (const auto declared = at.attribute(key.c_str())) return declared.value();
+  return "";
+}
+
+void remove_our_metadata(xml_node domain) {
+  auto metadata = domain.child("metadata");
+  for (auto child = metadata.first_child(); child;) {
+    const auto next = child.next_sibling();
+    if (namespace_of(child) == job_metadata_uri) metadata.remove_child(child);
+    child = next;
+  }
+}
+
+/// Without what belongs to one VM only.
+void remove_identity(xml_node domain) {
+  domain.remove_child("uuid");
+  remove_our_metadata(domain);
+  auto devices = domain.child("devices");
+  for (auto interface : devices.children("interface")) interface.remove_child("mac");
+  for (auto disk : devices.children("disk")) {
+    while (disk.remove_child("backingStore")) {
+    }
+    auto source = disk.child("source");
+    while (source.remove_child("seclabel")) {
+    }
+  }
+}
+
+}  // namespace
+
+BuiltDomain domain_to_define(std::string_view image_xml, const std::string& name, const DiskFiles& files) {
+  const auto values = read_image_domain(image_xml);
+  xml_document document;
+  parse_domain_text(document, image_xml, "the image's domain");
+  return DefinitionBuilder(document.document_element(), values, files).build(name);
+}
+
+std::string domain_of_copy(std::string_view xml, const std::string& name, const DiskFiles& files) {
+  xml_document document;
+  parse_domain_text(document, xml, "the VM's definition");
+  auto domain = document.document_element();
+  remove_identity(domain);
+  domain.child("os").remove_child("nvram");
+  if (!domain.child("name")) domain.prepend_child("name");
+  domain.child("name").text().set(name.c_str());
+  for (auto disk : file_disks(domain)) {
+    const auto& file = file_for(attribute(disk.child("source"), "file"), files);
+    disk.remove_child("source");
+    write_disk_source(disk, file);
+    auto driver = disk.child("driver") ? disk.child("driver") : disk.prepend_child("driver");
+    if (!driver.attribute("name")) driver.append_attribute("name").set_value("qemu");
+    auto type = driver.attribute("type") ? driver.attribute("type") : driver.append_attribute("type");
+    type.set_value(file.format.c_str());
+  }
+  return xml_text(document);
+}
+
+std::string domain_for_export(std::string_view xml, const std::map<std::string, std::string>& names) {
+  xml_document document;
+  parse_domain_text(document, xml, "the VM's definition");
+  auto domain = document.document_element();
+  remove_identity(domain);
+  while (domain.remove_child("seclabel")) {
+  }
+  auto devices = domain.child("devices");
+  for (auto graphics : devices.children("graphics")) graphics.remove_attribute("passwd");
+  for (auto watchdog = devices.child("watchdog"); watchdog;) {
+    const auto next = watchdog.next_sibling("watchdog");
+    if (attribute(watchdog, "model") == "itco") devices.remove_child(watchdog);
+    watchdog = next;
+  }
+  for (auto disk : file_disks(domain)) {
+    auto file = disk.child("source").attribute("file");
+    file.set_value(names.at(file.as_string()).c_str());
+  }
+  return xml_text(document);
+}
+
+}  // namespace sarde

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/vm/hypervisor.hpp"
+
+namespace sarde {
+
+// Domain XML (libvirt, formatdomain.html) as it is written: a VM's own definition, or an image's before its
+// values are checked (read_image_domain()). Nothing read here goes to libvirt.
+
+/// A file disk of a domain.
+struct DomainDisk {
+  std::string file;    ///< path, or bare name in an image
+  std::string format;  ///< qcow2, raw, …: the driver's type; empty where it is unsaid
+  std::string device;  ///< disk or cdrom
+  std::string target;  ///< what the domain calls it: vda
+  bool read_only = false;
+};
+
+/// What a domain's definition says about the VM, as far as others need to know it.
+struct DomainSummary {
+  std::string name;
+  std::string architecture;  ///< libvirt's name: x86_64
+  std::vector<DomainDisk> disks;
+  bool has_user_network = false;  ///< its first interface is QEMU's user-mode network
+};
+
+/// Throws Error (the job's fault) naming `what` when the text is no domain, or too odd to run.
+DomainSummary parse_domain(std::string_view xml, const std::string& what);
+
+/// Files and devices that a domain's definition names: disks with their backing chains.
+std::vector<std::filesystem::path> files_of_domain(std::string_view xml);
+
+/// The files that a domain writes to while it runs.
+std::vector<std::filesystem::path> written_files_of_domain(std::string_view xml);
+
+/// Disks that are none in a file of this machine, each as people call it: "vdb (disk of type block)".
+std::vector<std::string> disks_not_in_files(std::string_view xml);
+
+/// A disk that is a volume of a storage pool.
+struct VolumeName {
+  std::string pool;
+  std::string volume;
+};
+
+std::vector<VolumeName> volumes_of_domain(std::string_view xml);
+
+/// The targets (vda) of all disks.
+std::vector<std::string> disk_targets(std::string_view xml);
+
+/// libvirt's order to copy disks of a running domain (formatbackup.html); `all_targets`: every disk it has.
+std::string backup_order(const std::vector<DiskCopy>& copies, const std::vector<std::string>& all_targets);
+
+}  // namespace sarde

@@ -1,0 +1,234 @@
+#include "core/vm/domain/job_domain.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/vm/domain/disk_files.hpp"
+#include "core/vm/domain/image_domain.hpp"
+#include "core/vm/domain/vocabulary.hpp"
+#include "core/vm/domain/xml_text.hpp"
+
+namespace sarde {
+
+using pugi::xml_document;
+using pugi::xml_node;
+
+namespace {
+
+constexpr std::size_t longest_title = 200;
+
+class JobDomainBuilder {
+ public:
+  JobDomainBuilder(const ImageDomainValues& image, const JobDomainPlan& plan) : image_(image), plan_(plan) {}
+
+  std::string build_interface() {
+    add_interface(document_);
+    return xml_text(document_);
+  }
+
+  /// `allowed`: devices to take as the image has them.
+  std::string build(const std::vector<xml_node>& allowed) {
+    domain_ = add(document_, "domain", {{"type", plan_.virt_type == VirtType::kvm ? "kvm" : "qemu"}});
+    add(domain_, "name", {}, plan_.name.text());
+    add(domain_, "title", {}, printable_line(printable_tail(plan_.title, 1), longest_title));
+    add(add(domain_, "metadata"), "sarde:job",
+        {{"xmlns:sarde", job_metadata_uri},
+         {"id", plan_.job_id},
+         {"expires", std::to_string(plan_.expires.unix_seconds)},
+         {"boot", plan_.expires.boot},
+         {"expires-uptime", std::to_string(plan_.expires.uptime)},
+         {"folder", plan_.folder.string()}});
+    size_and_processor();
+    firmware_and_machine();
+    for (const auto* event : {"on_poweroff", "on_crash"}) add(domain_, event, {}, "destroy");
+    devices_ = add(domain_, "devices");
+    devices(allowed);
+    if (user_network_from_socket_) connect_to_socket();
+    return xml_text(document_);
+  }
+
+ private:
+  /// libvirt 9 knows no network card on a stream socket. So QEMU is told of the socket, and the card, which
+  /// is libvirt's in all else (alias net0: the only one), to take it in place of QEMU's built-in network.
+  void connect_to_socket() {
+    domain_.append_attribute("xmlns:qemu").set_value("http://libvirt.org/schemas/domain/qemu/1.0");
+    std::string path;
+    for (const char c : plan_.user_network_socket.string()) path += c == ',' ? ",," : std::string(1, c);
+    auto command_line = add(domain_, "qemu:commandline");
+    for (const auto& word :
+         {std::string("-netdev"), "stream,id=passt0,server=off,addr.type=unix,addr.path=" + path})
+      add(command_line, "qemu:arg", {{"value", word}});
+    auto device = add(add(domain_, "qemu:override"), "qemu:device", {{"alias", "net0"}});
+    add(add(device, "qemu:frontend"), "qemu:property",
+        {{"name", "netdev"}, {"type", "string"}, {"value", "passt0"}});
+  }
+
+  void size_and_processor() {
+    const auto kib = plan_.memory_mib ? *plan_.memory_mib * 1024 : image_.memory_kib;
+    if (plan_.max_memory_mib && kib > *plan_.max_memory_mib * 1024)
+      throw Error(Blame::job, "the VM would have " + size_text(kib * 1024) +
+                                  " of memory, more than max-memory, " +
+                                  size_text(*plan_.max_memory_mib << 20U));
+    add(domain_, "memory", {{"unit", "KiB"}}, std::to_string(kib));
+    const auto vcpus = plan_.vcpus.value_or(image_.vcpus);
+    if (plan_.max_vcpus && vcpus > *plan_.max_vcpus)
+      throw Error(Blame::job, "the VM would have " + std::to_string(vcpus) +
+                                  " processors, more than max-vcpus, " + std::to_string(*plan_.max_vcpus));
+    add(domain_, "vcpu", {}, std::to_string(vcpus));
+    processor();
+    add(domain_, "clock", {{"offset", image_.clock_offset}});
+  }
+
+  /// A job's VM never moves to another host, so it may have all of this one's processor; unless its image was
+  /// made for one model, which the nearest that this host has stands for. Emulation has what it has.
+  void processor() {
+    if (plan_.virt_type != VirtType::kvm || image_.cpu_model.empty()) {
+      add(domain_, "cpu", {{"mode", plan_.virt_type == VirtType::kvm ? "host-passthrough" : "maximum"}});
+      return;
+    }
+    auto cpu = add(domain_, "cpu", {{"mode", "custom"}, {"match", "exact"}, {"check", "none"}});
+    add(cpu, "model", {{"fallback", "allow"}}, image_.cpu_model);
+  }
+
+  void firmware_and_machine() {
+    auto os = add(domain_, "os");
+    if (image_.uefi) os.append_attribute("firmware").set_value("efi");
+    auto type = add(os, "type", {{"arch", image_.architecture}}, "hvm");
+    if (!image_.machine.empty()) type.append_attribute("machine").set_value(image_.machine.c_str());
+    if (image_.uefi) add(os, "nvram", {}, plan_.nvram.string());
+    const bool disks_have_order =
+        std::ranges::any_of(image_.disks, [](const ImageDisk& disk) { return disk.boot_order != 0; });
+    if (!disks_have_order) add(os, "boot", {{"dev", "hd"}});
+    auto features = add(domain_, "features");
+    for (const auto& feature : image_.features) add(features, feature.c_str());
+  }
+
+  void devices(const std::vector<xml_node>& allowed) {
+    for (const auto& disk : image_.disks) add_disk(disk);
+    for (std::size_t i = 0; i < image_.scsi_controllers.size(); ++i)
+      add(devices_, "controller",
+          {{"type", "scsi"}, {"index", std::to_string(i)}, {"model", image_.scsi_controllers[i]}});
+    for (const auto& device : allowed) {
+      auto own = devices_.append_copy(device);
+      // Where it is in the guest is for libvirt to say, which places the others anew.
+      for (const auto* name : {"address", "alias"}) own.remove_child(name);
+    }
+    add_interface(devices_);
+    auto serial = add(devices_, "serial", {{"type", "pty"}});
+    add(serial, "log", {{"file", plan_.console_log.string()}, {"append", "off"}});
+    auto console = add(devices_, "console", {{"type", "pty"}});
+    add(console, "target", {{"type", "serial"}, {"port", "0"}});
+    auto rng = add(devices_, "rng", {{"model", "virtio"}});
+    add(rng, "backend", {{"model", "random"}}, "/dev/urandom");
+    // Some systems' boot loaders want a screen; nobody can look at it.
+    if (!image_.video.empty()) add(add(devices_, "video"), "model", {{"type", image_.video}});
+  }
+
+  void add_disk(const ImageDisk& disk) {
+    const auto file = plan_.disk_files.find(disk.file);
+    if (file == plan_.disk_files.end())
+      throw Error(Blame::job,
+                  "the image's domain has a disk " + quote(disk.file) + ", which the image does not hold");
+    auto node = add(devices_, "disk", {{"type", "file"}, {"device", disk.is_cdrom ? "cdrom" : "disk"}});
+    // `unsafe`: what a job's VM wrote is thrown away anyhow, so its flushes need not reach the disk.
+    add(node, "driver",
+        {{"name", "qemu"}, {"type", file->second.format}, {"cache", "unsafe"}, {"discard", "unmap"}});
+    write_disk_source(node, file->second);
+    add(node, "target", {{"dev", disk.target}, {"bus", disk.bus}});
+    if (disk.boot_order != 0) add(node, "boot", {{"order", std::to_string(disk.boot_order)}});
+    if (disk.read_only || disk.is_cdrom) add(node, "readonly");
+  }
+
+  void add_interface(xml_node parent) {
+    auto type = image_.interface.type;
+    if (plan_.network == NetworkMode::user) type = "user";
+    if (plan_.network == NetworkMode::named) type = "network";
+    user_network_from_socket_ = type == "user" && !plan_.user_network_socket.empty();
+    auto node = add(parent, "interface", {{"type", type}});
+    add(node, "mac", {{"address", plan_.name.mac_address()}});
+    if (plan_.network == NetworkMode::named) {
+      add(node, "source", {{"network", plan_.network_name}});
+    } else if (type == "network" || type == "bridge") {
+      add(node, "source", {{type.c_str(), source_of_image(type)}});
+    } else if (type != "user") {
+      throw Error(Blame::job, "the image's network interface is of type " + quote(type) +
+                                  "; set 'network' to a libvirt network's name or to 'user'");
+    }
+    if (type != "user") restrict_to_own_traffic(node);
+    if (type != "user" && parent == devices_) add_agent_channel();
+    add(node, "model", {{"type", image_.interface.model}});
+    add(node, "rom", {{"enabled", "no"}});  // no second spent on a network boot
+  }
+
+  /// Ports that are isolated reach the bridge's own machine and the world, but not each other: one job's VM
+  /// not another's. The filter lets it send under its own addresses only.
+  void restrict_to_own_traffic(xml_node node) {
+    add(node, "port", {{"isolated", "yes"}});
+    if (plan_.filter) {
+      auto filter = add(node, "filterref", {{"filter", plan_.filter->name}});
+      for (const auto& [name, value] : plan_.filter->parameters)
+        add(filter, "parameter", {{"name", name}, {"value", value}});
+    }
+  }
+
+  /// The agent tells the address where no DHCP server of libvirt's does. Not on QEMU's own network, whose
+  /// address is known: the channel's socket path is near the system's limit of 107 bytes in a user's home.
+  void add_agent_channel() {
+    auto agent = add(devices_, "channel", {{"type", "unix"}});
+    add(agent, "target", {{"type", "virtio"}, {"name", "org.qemu.guest_agent.0"}});
+  }
+
+  /// The administrator has said that the image chooses (network = "image").
+  [[nodiscard]] std::string source_of_image(const std::string& type) const {
+    const auto& name = image_.interface.source;
+    constexpr std::size_t longest_interface_name = 15;  // netdevice(7): IFNAMSIZ
+    if (!passes(name, "@") || (type == "bridge" && name.size() > longest_interface_name))
+      throw Error(Blame::job, "the image's domain has " + quote(name) + " as its " + type);
+    return name;
+  }
+
+  const ImageDomainValues& image_;
+  const JobDomainPlan& plan_;
+  xml_document document_;
+  xml_node domain_;
+  xml_node devices_;
+  bool user_network_from_socket_ = false;
+};
+
+/// Is it made anew, whatever the image has?
+bool is_built(std::string_view name) {
+  static const std::set<std::string_view> built{"disk",  "interface",  "serial",  "console", "rng",
+                                                "video", "controller", "channel", "emulator"};
+  return built.contains(name);
+}
+
+}  // namespace
+
+BuiltDomain build_job_domain(std::string_view image_xml, const JobDomainPlan& plan) {
+  const auto values = read_image_domain(image_xml);
+  xml_document document;
+  parse_domain_text(document, image_xml, "the image's domain");
+  const std::set<std::string> allowed_names(plan.allowed_devices.begin(), plan.allowed_devices.end());
+  std::vector<xml_node> allowed;
+  std::vector<std::string> left_out;
+  std::set<std::string> seen;
+  for (const auto& device : document.document_element().child("devices").children()) {
+    const std::string name = device.name();
+    if (device.type() != pugi::node_element || is_built(name)) continue;
+    if (allowed_names.contains(name)) {
+      allowed.push_back(device);
+    } else if (seen.insert(name).second) {
+      left_out.push_back(name);
+    }
+  }
+  return {.xml = JobDomainBuilder(values, plan).build(allowed), .left_out = std::move(left_out)};
+}
+
+std::string job_interface(std::string_view image_xml, const JobDomainPlan& plan) {
+  const auto values = read_image_domain(image_xml);
+  return JobDomainBuilder(values, plan).build_interface();
+}
+
+}  // namespace sarde

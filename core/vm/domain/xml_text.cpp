@@ -1,0 +1,85 @@
+#include "core/vm/domain/xml_text.hpp"
+
+#include <algorithm>
+#include <sstream>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+
+namespace sarde {
+
+using pugi::xml_document;
+using pugi::xml_node;
+
+namespace {
+
+constexpr std::size_t largest_domain = 1U << 20U;
+constexpr int deepest = 64;
+constexpr std::size_t most_elements = 10'000;
+constexpr std::size_t longest_name = 128;
+
+/// Walks the tree once, without recursion.
+std::string what_is_out_of_bounds(const xml_document& document) {
+  int depth = 0;
+  std::size_t elements = 0;
+  for (auto node = document.first_child(); node;) {
+    if (node.type() == pugi::node_doctype) return "it has a <!DOCTYPE>, which is no part of a domain";
+    if (++elements > most_elements) return "it has more than " + std::to_string(most_elements) + " elements";
+    if (std::string_view(node.name()).size() > longest_name) return "it has an element with an endless name";
+    if (node.first_child()) {
+      node = node.first_child();
+      if (++depth > deepest) return "it is nested too deeply";
+      continue;
+    }
+    while (node && !node.next_sibling()) {
+      node = node.parent();
+      --depth;
+    }
+    node = node.next_sibling();
+  }
+  return "";
+}
+
+}  // namespace
+
+void parse_domain_text(xml_document& document, std::string_view text, const std::string& what) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error(Blame::job, "read " + what + ": " + why);
+  };
+  if (text.size() > largest_domain)
+    refuse("its " + size_text(text.size()) + " are too much for a domain's definition");
+  const auto result =
+      document.load_buffer(text.data(), text.size(),
+                           pugi::parse_default | pugi::parse_ws_pcdata_single | pugi::parse_doctype);
+  if (!result) refuse(std::string("it is not valid XML: ") + result.description());
+  if (const auto why = what_is_out_of_bounds(document); !why.empty()) refuse(why);
+  if (std::string_view(document.document_element().name()) != "domain") refuse("it is no libvirt domain");
+}
+
+std::string xml_text(const xml_document& document) {
+  std::ostringstream text;
+  document.save(text, "  ", pugi::format_default | pugi::format_no_declaration);
+  return text.str();
+}
+
+std::string attribute(const xml_node& node, const char* name, const std::string& otherwise) {
+  return node.attribute(name).as_string(otherwise.c_str());
+}
+
+std::string path_of(const xml_node& node) {
+  std::vector<std::string> names;
+  for (auto at = node; at.parent() && at.parent().type() == pugi::node_element; at = at.parent())
+    names.emplace_back(at.name());
+  std::ranges::reverse(names);
+  return join(names, "/");
+}
+
+xml_node add(xml_node parent, const char* name,
+             const std::vector<std::pair<const char*, std::string>>& attributes, const std::string& text) {
+  auto node = parent.append_child(name);
+  for (const auto& [key, value] : attributes) node.append_attribute(key).set_value(value.c_str());
+  if (!text.empty()) node.text().set(text.c_str());
+  return node;
+}
+
+}  // namespace sarde

@@ -1,0 +1,59 @@
+#include "core/vm/traffic_filter.hpp"
+
+#include "core/vm/hypervisor.hpp"
+
+namespace sarde {
+
+namespace {
+
+constexpr auto of_libvirt = "clean-traffic";
+
+// $MAC is the network card's, $IP a parameter. Rules of lower priority come first.
+
+/// Own MAC address only, whatever the protocol.
+constexpr auto mac_filter = R"(<filter name='sarde-executor-mac' chain='root'>
+<rule action='drop' direction='out' priority='-900'><mac match='no' srcmacaddr='$MAC'/></rule>
+<rule action='drop' direction='out' priority='-800'><arp match='no' arpsrcmacaddr='$MAC'/></rule>
+</filter>)";
+
+/// Nothing but a question for an address, and its answer.
+constexpr auto dhcp_filter = R"(<filter name='sarde-executor-dhcp' chain='root'>
+<rule action='drop' direction='out' priority='-900'><mac match='no' srcmacaddr='$MAC'/></rule>
+<rule action='accept' direction='out' priority='-700'><ip srcipaddr='0.0.0.0' dstipaddr='255.255.255.255' protocol='udp' srcportstart='68' dstportstart='67'/></rule>
+<rule action='accept' direction='in' priority='-700'><ip protocol='udp' srcportstart='67' dstportstart='68'/></rule>
+<rule action='drop' direction='inout' priority='1000'/>
+</filter>)";
+
+/// Own MAC address and this IPv4 address only; DHCP goes on.
+constexpr auto address_filter = R"(<filter name='sarde-executor-address' chain='root'>
+<rule action='drop' direction='out' priority='-900'><mac match='no' srcmacaddr='$MAC'/></rule>
+<rule action='accept' direction='out' priority='-700'><ip srcipaddr='0.0.0.0' dstipaddr='255.255.255.255' protocol='udp' srcportstart='68' dstportstart='67'/></rule>
+<rule action='drop' direction='out' priority='-600'><arp match='no' arpsrcmacaddr='$MAC'/></rule>
+<rule action='drop' direction='out' priority='-590'><arp match='no' arpsrcipaddr='$IP'/></rule>
+<rule action='accept' direction='out' priority='-580'><arp arpsrcipaddr='$IP' arpsrcmacaddr='$MAC'/></rule>
+<rule action='accept' direction='in' priority='-580'><arp/></rule>
+<rule action='accept' direction='out' priority='-500'><ip srcipaddr='$IP'/></rule>
+<rule action='accept' direction='in' priority='-500'><ip/></rule>
+<rule action='drop' direction='inout' priority='1000'/>
+</filter>)";
+
+}  // namespace
+
+TrafficFilter filter_without_address(Hypervisor& hypervisor, bool libvirt_gives_addresses) {
+  if (!libvirt_gives_addresses) {
+    hypervisor.define_network_filter(mac_filter);
+    return {.name = "sarde-executor-mac"};
+  }
+  if (hypervisor.has_network_filter(of_libvirt))
+    return {.name = of_libvirt, .parameters = {{"CTRL_IP_LEARNING", "dhcp"}}};
+  hypervisor.define_network_filter(dhcp_filter);
+  return {.name = "sarde-executor-dhcp"};
+}
+
+TrafficFilter filter_with_address(Hypervisor& hypervisor, const std::string& address) {
+  const bool has_libvirts = hypervisor.has_network_filter(of_libvirt);
+  if (!has_libvirts) hypervisor.define_network_filter(address_filter);
+  return {.name = has_libvirts ? of_libvirt : "sarde-executor-address", .parameters = {{"IP", address}}};
+}
+
+}  // namespace sarde
