@@ -126,6 +126,7 @@ bool ImageStore::is_private(const StoredImage& image) const {
 }
 
 FileLock ImageStore::lock_blobs(const OciLayout& layout) const {
+  make_folders(settings_.ocidir, 0700);
   layout.create();
   return FileLock::wait_for(blobs_lock(layout), waiting("blobs of " + layout.folder().string()));
 }

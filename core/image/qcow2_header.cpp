@@ -1,6 +1,8 @@
 #include "core/image/qcow2_header.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <array>
 #include <span>
 #include <unistd.h>
 
@@ -49,16 +51,21 @@ class Fields {
 struct Extensions {
   std::optional<std::string> backing_format;
   std::uint64_t end = 0;  ///< where something else may begin
+  bool is_odd = false;    ///< one is longer than there is room, or a format's name than QEMU takes
 };
 
 /// From `at` up to `limit`, where the backing file's name begins, as QEMU reads them.
 Extensions extensions_in(const Fields& fields, std::uint64_t at, std::uint64_t limit) {
   Extensions found;
+  constexpr std::size_t longest_format = 15;
   while (at < limit) {
     const auto type = fields.number(at, 4);
     const auto length = static_cast<std::size_t>(fields.number(at + 4, 4));
     if (type == extension_end) break;
-    if (type == extension_backing_format) found.backing_format = fields.text(at + 8, length);
+    const bool is_format = type == extension_backing_format;
+    found.is_odd = found.is_odd || length > limit - std::min(limit, at + 8) || (is_format && length > longest_format);
+    if (found.is_odd) break;
+    if (is_format) found.backing_format = fields.text(at + 8, length);
     at += 8 + (length + 7) / 8 * 8;
   }
   found.end = at + 8;
@@ -83,45 +90,163 @@ void put_number(Bytes& bytes, std::size_t at, std::size_t size, std::uint64_t va
 
 }  // namespace
 
+namespace {
+
+/// What QEMU (block/qcow2.c, qcow2_do_open) would not open is refused before it is asked to: so it is known whose
+/// fault it is.
+class HeaderReader {
+ public:
+  HeaderReader(const Fields& fields, std::string name) : fields_(fields), name_(std::move(name)) {}
+
+  Qcow2Header read() {
+    check_version();
+    check_sizes();
+    check_features();
+    check_tables();
+    Qcow2Header header;
+    header.virtual_size = fields_.number(24, 8);
+    header.external_data = (incompatible_features() & incompatible_external_data) != 0;
+    header.snapshots = fields_.number(60, 4);
+    header.snapshots_at = fields_.number(64, 8);
+    read_backing(header);
+    return header;
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& why) const {
+    throw Error(Blame::job, "read the qcow2 header of " + name_ + ": " + why);
+  }
+
+  [[nodiscard]] std::uint64_t version() const { return fields_.number(4, 4); }
+
+  [[nodiscard]] std::uint64_t cluster_size() const { return std::uint64_t{1} << fields_.number(20, 4); }
+
+  [[nodiscard]] std::uint64_t incompatible_features() const {
+    return version() == 3 ? fields_.number(72, 8) : 0;
+  }
+
+  void check_version() const {
+    if (version() < 2 || version() > 3) refuse("version " + std::to_string(version()) + " is not known");
+  }
+
+  void check_sizes() const {
+    const auto cluster_bits = fields_.number(20, 4);
+    if (cluster_bits < 9 || cluster_bits > 21)
+      refuse("clusters of 2^" + std::to_string(cluster_bits) + " bytes are none that QEMU knows");
+    constexpr std::uint64_t shortest_version_3 = 104;
+    if (version() == 3 && header_length(fields_) < shortest_version_3) refuse("it is too short");
+    if (header_length(fields_) > cluster_size()) refuse("it is longer than a cluster");
+    if (fields_.number(32, 4) != 0) refuse("it is encrypted");
+    constexpr std::uint64_t largest_refcount_order = 6;
+    if (version() == 3 && fields_.number(96, 4) > largest_refcount_order)
+      refuse("reference counts of 2^" + std::to_string(fields_.number(96, 4)) + " bits are none that QEMU knows");
+  }
+
+  void check_features() const {
+    constexpr std::uint64_t corrupt = 2;
+    constexpr std::uint64_t compression_type = 8;
+    constexpr std::uint64_t known = 1 | corrupt | incompatible_external_data | compression_type | 16;
+    const auto features = incompatible_features();
+    if ((features & ~known) != 0) refuse("it has features that are not known here (" + hex(features & ~known) + ")");
+    if ((features & corrupt) != 0) refuse("it is marked as corrupt (qemu-img check -r all may repair it)");
+    // The byte behind the fixed fields: 0 deflate, 1 zstd; the bit says that it is not 0.
+    const auto type = version() == 3 && header_length(fields_) > 104 ? fields_.number(104, 1) : 0;
+    if (type > 1 || (type != 0) != ((features & compression_type) != 0))
+      refuse("its compression type, " + std::to_string(type) + ", is not known");
+  }
+
+  void check_tables() const {
+    constexpr std::uint64_t largest_l1 = 4U << 20U;  // entries: QEMU's own limit of 32 MiB
+    const auto l1_entries = fields_.number(36, 4);
+    if (l1_entries > largest_l1) refuse("its L1 table is too large");
+    const bool has_extended_l2 = (incompatible_features() & 16) != 0;
+    const auto l2_entries = cluster_size() / (has_extended_l2 ? 16 : 8);
+    const auto behind_l1_entry = cluster_size() * l2_entries;
+    const auto size = fields_.number(24, 8);
+    if (size / behind_l1_entry + (size % behind_l1_entry != 0 ? 1 : 0) > l1_entries)
+      refuse("its L1 table is too small for the disk");
+    check_offset(fields_.number(40, 8), "the L1 table");
+    constexpr std::uint64_t largest_refcount_table = 8U << 20U;  // bytes: QEMU's own limit
+    const auto refcount_clusters = fields_.number(56, 4);
+    if (refcount_clusters == 0) refuse("it has no reference counts");
+    if (refcount_clusters > largest_refcount_table / cluster_size()) refuse("its table of reference counts is too large");
+    check_offset(fields_.number(48, 8), "the table of reference counts");
+    constexpr std::uint64_t most_snapshots = 65536;
+    const auto snapshots = fields_.number(60, 4);
+    if (snapshots > most_snapshots) refuse("it has too many snapshots");
+    check_offset(fields_.number(64, 8), "the list of snapshots");
+  }
+
+  /// Tables begin with a cluster, and end within what a file can have.
+  void check_offset(std::uint64_t offset, const std::string& what) const {
+    constexpr std::uint64_t farthest = std::uint64_t{1} << 62U;
+    if (offset % cluster_size() != 0 || offset > farthest) refuse(what + " begins where none can, at " + hex(offset));
+  }
+
+  void read_backing(Qcow2Header& header) const {
+    const auto name_at = fields_.number(8, 8);
+    const auto name_size = static_cast<std::size_t>(fields_.number(16, 4));
+    const auto end = name_at != 0 ? name_at : cluster_size();
+    if (name_at > cluster_size()) refuse("the backing file's name lies behind the first cluster");
+    const auto extensions = extensions_in(fields_, header_length(fields_), end);
+    if (extensions.is_odd) refuse("an extension of it does not fit");
+    if (name_at == 0) return;
+    if (name_size > longest_name || name_size > cluster_size() - name_at) refuse("the backing file's name is too long");
+    // QEMU would read the header's own fields as a name; an export that gives the file another would
+    // overwrite them.
+    if (name_at < header_length(fields_)) refuse("the backing file's name lies within it");
+    header.backing_file = fields_.text(name_at, name_size);
+    header.backing_format = extensions.backing_format;
+  }
+
+  static std::string hex(std::uint64_t number) {
+    std::array<unsigned char, 8> bytes{};
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<unsigned char>(number >> (56 - 8 * i));
+    return "0x" + to_hex(bytes.data(), bytes.size());
+  }
+
+  const Fields& fields_;
+  std::string name_;
+};
+
+}  // namespace
+
 std::optional<Qcow2Header> parse_qcow2_header(std::span<const unsigned char> bytes, const std::string& name) {
   bytes = bytes.first(std::min(bytes.size(), largest_header));
   const Fields fields(bytes, name);
   if (bytes.size() < 8 || fields.text(0, 4) != "QFI\xfb") return std::nullopt;
-  const auto version = fields.number(4, 4);
-  if (version < 2 || version > 3)
-    throw Error(Blame::job, "read the qcow2 header of " + name + ": version " + std::to_string(version) +
-                                " is not known");
-  const auto absurd = [&](const std::string& what) {
-    return Error(Blame::job, "read the qcow2 header of " + name + ": " + what);
-  };
-  Qcow2Header header;
-  header.virtual_size = fields.number(24, 8);
-  const auto cluster_bits = fields.number(20, 4);
-  if (cluster_bits < 9 || cluster_bits > 21)
-    throw absurd("clusters of 2^" + std::to_string(cluster_bits) + " bytes are none that QEMU knows");
-  constexpr std::uint64_t largest_l1 = 4U << 20U;  // entries: QEMU's own limit of 32 MiB
-  if (fields.number(36, 4) > largest_l1) throw absurd("its L1 table is too large");
-  if (fields.number(32, 4) != 0) throw absurd("it is encrypted");
-  constexpr std::uint64_t most_snapshots = 65536;
-  if (fields.number(60, 4) > most_snapshots) throw absurd("it has too many snapshots");
-  constexpr std::uint64_t shortest_version_3 = 104;
-  if (version == 3 && header_length(fields) < shortest_version_3) throw absurd("it is too short");
-  if (version == 3) header.external_data = (fields.number(72, 8) & incompatible_external_data) != 0;
-  const auto name_size = static_cast<std::size_t>(fields.number(16, 4));
-  if (fields.number(8, 8) != 0) {
-    if (name_size > longest_name)
-      throw Error(Blame::job, "read the qcow2 header of " + name + ": the backing file's name is too long");
-    // QEMU would read the header's own fields as a name; an export that gives the file another would
-    // overwrite them.
-    if (fields.number(8, 8) < header_length(fields)) throw absurd("the backing file's name lies within it");
-    header.backing_file = fields.text(fields.number(8, 8), name_size);
-    header.backing_format = extensions_in(fields, header_length(fields), fields.number(8, 8)).backing_format;
-  }
-  return header;
+  return HeaderReader(fields, name).read();
 }
 
+namespace {
+
+/// Walks the list of internal snapshots as QEMU does (block/qcow2-snapshot.c).
+void check_snapshots(const std::filesystem::path& file, const Qcow2Header& header) {
+  constexpr std::size_t fixed = 40;
+  constexpr std::uint64_t most_extra = 1024;
+  constexpr std::uint64_t longest_list = 64U << 20U;
+  const auto fd = open_to_read(file);
+  const auto name = file.string();
+  auto at = header.snapshots_at;
+  for (std::uint64_t i = 0; i < header.snapshots; ++i) {
+    at = (at + 7) / 8 * 8;
+    Bytes entry(fixed);  // what is behind the end of the file reads as zeros
+    if (::pread(fd.get(), entry.data(), entry.size(), static_cast<off_t>(at)) < 0)
+      throw Error("read " + name + ": " + errno_text(errno));
+    const Fields fields(entry, name);
+    const auto extra = fields.number(36, 4);
+    at += fixed + extra + fields.number(12, 2) + fields.number(14, 2);
+    if (extra > most_extra || at - header.snapshots_at > longest_list)
+      throw Error(Blame::job, "read the qcow2 header of " + name + ": its list of snapshots is damaged");
+  }
+}
+
+}  // namespace
+
 std::optional<Qcow2Header> read_qcow2_header(const std::filesystem::path& file) {
-  return parse_qcow2_header(first_bytes(file), file.string());
+  auto header = parse_qcow2_header(first_bytes(file), file.string());
+  if (header && header->snapshots != 0) check_snapshots(file, *header);
+  return header;
 }
 
 std::vector<unsigned char> qcow2_head_with_backing(const std::filesystem::path& file,

@@ -16,6 +16,8 @@ struct Qcow2Header {
       backing_file;  ///< as written: relative to the file's own folder, absolute, or json:…
   std::optional<std::string> backing_format;  ///< unsaid in old files
   bool external_data = false;                 ///< its data is in another file
+  std::uint64_t snapshots = 0;                ///< internal ones
+  std::uint64_t snapshots_at = 0;             ///< bytes from the file's beginning
 };
 
 /// As the next function, from the file's first bytes (64 KiB are enough). `name` is for messages.

@@ -377,11 +377,11 @@ void PrepareStage::start_vm(const StoredImage& image, const DomainSummary& domai
   // Once without libvirt, which is not asked for anything on behalf of an image that is to be refused.
   static_cast<void>(build_job_domain(image.domain_xml, plan));
   plan.virt_type = choose_virt_type(domain.architecture);
+  let_qemu_in(disks, plan);
   if (network.is_user) network.passt = open_user_network(guest_port_of(image));
   if (network.passt) plan.user_network_socket = network.passt->socket;
   plan.filter = choose_filter(image, network);
   auto& hypervisor = parts_.hypervisor();
-  let_qemu_in(disks, plan);
   resources_.folder().expect_vm();
   start(image, plan);
   // QEMU holds the overlays open; without a name they go when it ends, however it ends.

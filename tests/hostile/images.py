@@ -15,7 +15,7 @@ VM_CONFIG = "application/vnd.sardinecake.vm.config.v1+json"
 DISK = "application/x-qemu-disk+gzip"
 
 
-def qcow2(size=1 << 20, backing=None, backing_format="qcow2", cluster_bits=16, version=3, incompatible=0, l1=1, crypt=0, snapshots=0, extra=b""):
+def qcow2(size=1 << 20, backing=None, backing_format="qcow2", cluster_bits=16, version=3, incompatible=0, l1=1, crypt=0, snapshots=0, extra=b"", refcounts=1, refcount_order=4, length=104):
     """A header alone: no attack needs more."""
     extensions = b""
     if backing is not None and backing_format:
@@ -23,8 +23,9 @@ def qcow2(size=1 << 20, backing=None, backing_format="qcow2", cluster_bits=16, v
         extensions += struct.pack(">II", 0xE2792ACA, len(text)) + text.ljust((len(text) + 7) // 8 * 8, b"\0")
     extensions += struct.pack(">II", 0, 0)
     name = (backing or "").encode("latin-1")
-    header = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", version, 104 + len(extensions) if name else 0, len(name), cluster_bits, size, crypt, l1, 0x30000, 0x10000, 1, snapshots, 0,
-                         incompatible, 0, 0, 4, 104)
+    cluster = 1 << min(cluster_bits, 21)
+    header = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", version, 104 + len(extensions) if name else 0, len(name), cluster_bits, size, crypt, l1, 3 * cluster, cluster,
+                         refcounts, snapshots, 0, incompatible, 0, 0, refcount_order, length)
     return (header + extensions + name + extra).ljust(0x40000, b"\0")
 
 
@@ -217,7 +218,7 @@ ATTACKS = {
     "raw data said to be qcow2": (Image(disks=[("disk.qcow2", b"\0" * 65536)]), "not in qcow2 format"),
     "qcow2 said to be raw": (with_disk(DISK_XML.replace("type='qcow2'", "type='raw'")), "not raw as the image says"),
     "a format that is neither": (with_disk(DISK_XML.replace("type='qcow2'", "type='vmdk'")), "has the format 'vmdk'"),
-    "a disk of an exabyte": (Image(disks=[("disk.qcow2", qcow2(size=1 << 60))]), "more than max-disk"),
+    "a disk of an exabyte": (Image(disks=[("disk.qcow2", qcow2(size=1 << 60, cluster_bits=21, l1=1 << 21))]), "more than max-disk"),
     "clusters of an absurd size": (Image(disks=[("disk.qcow2", qcow2(cluster_bits=63))]), "none that QEMU knows"),
     "a table of an absurd size": (Image(disks=[("disk.qcow2", qcow2(l1=0xFFFFFFFF))]), "L1 table is too large"),
     "a version nobody knows": (Image(disks=[("disk.qcow2", qcow2(version=9))]), "version 9 is not known"),

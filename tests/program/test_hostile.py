@@ -26,7 +26,8 @@ def test_an_attack_is_refused(place, tmp_path, attack):
     assert result.returncode == (2 if attack in HOSTS_FAULT else 1) and sentence in result.stderr, result.stderr[-1500:]
     assert "libvirt at" not in result.stderr
     assert not list((tmp_path / "jobs").iterdir())
-    assert not [path for path in (tmp_path / "vms").glob("*") if "for-clones" in path.name] if (tmp_path / "vms").exists() else True
+    unpacked = [path.name for path in (tmp_path / "vms").glob("*") if path.is_dir()] if (tmp_path / "vms").exists() else []
+    assert not [name for name in unpacked if name.startswith(".")], unpacked
     outside = {path.name for path in tmp_path.iterdir()} - {"oci", "vms", "jobs"}
     assert outside == set()
 

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import time
+from xml.etree import ElementTree
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_a_backing_chain_with_absolute_paths_and_equal_names_travels(place, tmp_
     name = place.run("import", "-n", "imported", "h.example/vms/chained:1", env=env).stdout.strip()
     folder = tmp_path / "vms" / name
     xml = subprocess.run(["virsh", "-c", "qemu:///session", "dumpxml", name], capture_output=True, text=True, check=True).stdout
-    tops = [line.split("'")[1] for line in xml.splitlines() if "<source file=" in line]
+    tops = [disk.find("source").get("file") for disk in ElementTree.fromstring(xml).iter("disk")]
     assert len(tops) == 2
     info = json.loads(qemu_img("info", "--backing-chain", "--output=json", tops[0]))
     assert len(info) == 3
@@ -338,7 +339,8 @@ def test_the_base_vm_does_not_write_under_clones(place, tmp_path, undefined):
     vm = place.run("import", "h.example/vms/g:1", env=env).stdout.strip()
     place.run("clone", "h.example/vms/g:1", "twin", env=env)
     below = json.loads(qemu_img("info", "--output=json", tmp_path / "vms/twin/disk.qcow2"))["full-backing-filename"]
-    assert pathlib.Path(below).parent.name == vm + "-for-clones"
+    (image,) = json.loads(place.run("list", "--json", env=env).stdout)
+    assert vm == image["id"] and pathlib.Path(below).parent.name == image["digest"]
     warned = place.run("clone", "twin", "twin-of-twin", env=env)
     assert "do not start that one again" in warned.stderr
 
@@ -376,7 +378,7 @@ def test_prune_removes_what_nobody_names_or_uses(place, tmp_path, undefined):
     images = {entry["name"].split("/")[-1]: entry for entry in json.loads(place.run("list", "--json", env=env).stdout)}
     for name in ("old", "used", "job"):
         age(tmp_path / f"oci/h.example/vms/{name}/blobs/sha256" / images[name]["digest"][7:], 40)
-    age(tmp_path / "vms" / (images["used"]["id"] + "-for-clones"), 40)
+    age(tmp_path / "vms" / images["used"]["digest"], 40)
     (tmp_path / "jobs/sarde-1-x").mkdir(parents=True)
     (tmp_path / "jobs/sarde-1-x/image").write_text(images["job"]["id"])
     stray = tmp_path / "oci/h.example/vms/new/blobs/sha256" / ("0" * 64)

@@ -32,8 +32,9 @@ std::string qcow2(const std::string& backing = "", const std::string& format = "
   const auto at = backing.empty() ? 0 : 104 + extension.size();
   auto header = "QFI\xfb" + big_endian(3, 4) + big_endian(at, 8) + big_endian(backing.size(), 4) +
                 big_endian(16, 4) + big_endian(1U << 30U, 8);
-  header += std::string(72 - header.size(), '\0') + big_endian(incompatible, 8) + std::string(20, '\0') +
-            big_endian(104, 4);
+  header += big_endian(0, 4) + big_endian(2, 4) + big_endian(3U << 16U, 8) + big_endian(1U << 16U, 8) +
+            big_endian(1, 4) + std::string(12, '\0') + big_endian(incompatible, 8) + std::string(16, '\0') +
+            big_endian(4, 4) + big_endian(104, 4);
   return header + extension + backing + std::string(200, 'x');
 }
 
@@ -107,8 +108,7 @@ TEST_CASE("image store: disks that reach outside of the image are refused, and n
       {"external data", qcow2("", "", 4), "external file"},
       {"header cut short", qcow2().substr(0, 60), "cut short"},
       {"backing name behind the end",
-       "QFI\xfb" + big_endian(3, 4) + big_endian(1U << 20U, 8) + big_endian(8, 4) + big_endian(16, 4) +
-           std::string(76, '\0') + big_endian(104, 4) + std::string(120, '\0'),
+       qcow2("base.qcow2").replace(8, 8, big_endian(40'000, 8)),
        "cut short"}};
   for (const auto& [name, content, message] : cases) {
     CAPTURE(name);

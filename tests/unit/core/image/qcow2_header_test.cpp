@@ -11,7 +11,7 @@ using sarde::testing::check_error;
 
 namespace {
 
-/// Version 3, clusters of 64 KiB; all else is 0.
+/// Version 3, clusters of 64 KiB, one for the table of reference counts; all else is 0.
 std::vector<unsigned char> header_of(unsigned char length, unsigned char name_at, unsigned char name_size) {
   std::vector<unsigned char> bytes(256);
   std::copy_n("QFI\xfb", 4, bytes.begin());
@@ -19,6 +19,8 @@ std::vector<unsigned char> header_of(unsigned char length, unsigned char name_at
   bytes[15] = name_at;
   bytes[19] = name_size;
   bytes[23] = 16;
+  bytes[59] = 1;
+  bytes[99] = 4;
   bytes[103] = length;
   return bytes;
 }
