@@ -149,9 +149,13 @@ void ImageStore::check_sizes(const AnnouncedImage& announced) const {
   small.push_back(layers.domain);
   small.push_back(announced.manifest.config);
   for (const auto& blob : small) check_small_blob(blob);
+  check_disk_sizes(layers.disks);
+}
+
+void ImageStore::check_disk_sizes(const std::vector<DiskLayers>& disks) const {
   std::uint64_t packed = 0;
   std::uint64_t declared = 0;
-  for (const auto& disk : layers.disks) {
+  for (const auto& disk : disks) {
     for (const auto& chunk : disk.chunks) packed = saturating_sum(packed, chunk.size);
     declared = saturating_sum(declared, declared_size(disk).value_or(0));
   }

@@ -140,6 +140,7 @@ class ImageStore {
   /// Says what of an announced image is larger than it may be. Throws Error (the job's fault), so before any of
   /// it is brought.
   void check_sizes(const AnnouncedImage& announced) const;
+  void check_disk_sizes(const std::vector<DiskLayers>& disks) const;
 
   /// Brings what describes the image from the registry into `layout`, which is to be thrown away; its disks'
   /// blobs are empty files there.

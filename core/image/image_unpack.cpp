@@ -65,6 +65,7 @@ UnpackedImage ImageStore::unpack_shared(const StoredImage& image, const DiskProg
 
 UnpackedImage ImageStore::unpack_to(const StoredImage& image, const UnpackPlace& place,
                                     const DiskProgress& progress) const {
+  check_disk_sizes(image.disks);
   make_folders(settings_.vmdir, 0700);
   const auto lock = lock_unpacked(place.name);
   const auto folder = settings_.vmdir / place.name;

@@ -136,6 +136,7 @@ std::optional<JobOwner> owner_of_job(const Environment& environment) {
 DockerAuth parse_docker_auth(const Secret& text) {
   const std::string what = "DOCKER_AUTH_CONFIG";
   DockerAuth result;
+  std::optional<std::string> odd_key;
   try {
     const auto config = parse_json(text.reveal(), what);
     result.names_helpers = !member(config, "credHelpers").empty() || !member(config, "credsStore").empty();
@@ -143,13 +144,17 @@ DockerAuth parse_docker_auth(const Secret& text) {
     if (!auths.is_object()) return result;
     for (const auto& [key, login] : auths.items()) {
       const auto auth = text_member(login, "auth");
+      if (!is_base64(auth)) odd_key = key;
       result.logins.push_back({.key = key, .auth = auth.empty() ? auth_of(login) : Secret(auth)});
     }
-    return result;
   } catch (const Error&) {
     throw Error(Blame::job,
                 "read " + what + ": it is not valid JSON; see GitLab's documentation on this variable");
   }
+  if (odd_key)
+    throw Error(Blame::job, "read " + what + ": the 'auth' of " + quote(*odd_key) +
+                                " is not base64 of USER:PASSWORD; 'printf USER:PASSWORD | base64' makes it");
+  return result;
 }
 
 RunnerExits runner_exits_in(const Environment& environment) {

@@ -35,6 +35,16 @@ FileLock JobFolder::create(const std::optional<JobOwner>& owner) const {
   return std::move(*lock);
 }
 
+void JobFolder::remove() const {
+  const auto aside = TempFolder::in(path_.parent_path(), ".new-removed-", 0700);
+  const auto target = aside.path() / path_.filename();
+  std::error_code error;
+  std::filesystem::rename(path_, target, error);
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw Error("remove " + path_.string() + ": " + errno_text(error.value()));
+  remove_if_there(target);
+}
+
 std::optional<JobOwner> JobFolder::owner() const {
   const auto text = read_file_if_there(path_ / owner_name).value_or("");
   const auto line_end = text.find('\n');

@@ -55,6 +55,10 @@ class JobFolder {
   /// killed.
   [[nodiscard]] FileLock create(const std::optional<JobOwner>& owner) const;
 
+  /// Takes the folder away with all in it: from others' sight at once, so that nobody who still looks at it makes
+  /// a file in it meanwhile. Fine if there is none. Throws Error.
+  void remove() const;
+
   /// Nothing where it is not known.
   [[nodiscard]] std::optional<JobOwner> owner() const;
 

@@ -36,7 +36,7 @@ void JobResources::take_down() const {
   }
   attempt("end the VM's network", [&] { stop_passt(folder_.network()); });
   // The folder names the VM that may still run: it stays until somebody has taken that down.
-  if (vm_is_gone) attempt("remove the job's files", [&] { remove_if_there(folder_.path()); });
+  if (vm_is_gone) attempt("remove the job's files", [&] { folder_.remove(); });
   attempt.finish();
 }
 

@@ -62,12 +62,15 @@ void PrepareStage::bring_up(const Job& job) {
   const auto [image, disks] = obtain_image(job);
   parts_.images.mark_used(image);
   refuse_what_reaches_for_the_host(image);
+  static_cast<void>(read_image_domain(image.domain_xml));  // refused now, if it is to be
+  auto record = login_into(image);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   auto network = choose_network(domain);
   auto plan = make_overlays(domain, disks);
   start_vm(image, domain, disks, plan, job, network);
   try {
-    log_in(reach(image, network, plan));
+    reach(record, image, network, plan);
+    log_in(std::move(record));
   } catch (const Cancelled&) {
     throw;
   } catch (const Error&) {
@@ -413,8 +416,7 @@ void PrepareStage::check_login(const JobRecord& record) {
                                 size_text(longest_password));
 }
 
-JobRecord PrepareStage::reach(const StoredImage& image, const Network& network, JobDomainPlan& plan) {
-  const auto start = parts_.clock.now();
+JobRecord PrepareStage::login_into(const StoredImage& image) {
   const auto& settings = parts_.settings;
   const auto& embedded = image.vm_config;
   JobRecord record{.address = "127.0.0.1",
@@ -429,11 +431,18 @@ JobRecord PrepareStage::reach(const StoredImage& image, const Network& network, 
   record.password = settings.image_login.password.value_or(
       embedded.password.value_or(settings.login.password.value_or(Secret())));
   check_login(record);
-  record.room = free_space(resources_.folder().path());
-  record.disk_limit = disk_limit(record.room);
   // The widespread password that equals its user's name is no secret, and hiding it would hide the name
   // everywhere.
   if (record.password.reveal() != record.username) parts_.reporter.mask(record.password.reveal());
+  return record;
+}
+
+/// Finds out where the VM's SSH server is.
+void PrepareStage::reach(JobRecord& record, const StoredImage& image, const Network& network,
+                         JobDomainPlan& plan) {
+  const auto start = parts_.clock.now();
+  record.room = free_space(resources_.folder().path());
+  record.disk_limit = disk_limit(record.room);
   auto& hypervisor = parts_.hypervisor();
   if (network.passt) {
     record.port = network.passt->port;
@@ -444,12 +453,11 @@ JobRecord PrepareStage::reach(const StoredImage& image, const Network& network, 
                                              .clock = parts_.clock,
                                              .cancellation = parts_.cancellation,
                                              .reporter = parts_.reporter});
-    record.address = wait.for_address(settings.address_timeout);
+    record.address = wait.for_address(parts_.settings.address_timeout);
     hold_to_address(image, plan, record.address);
   }
   step("The VM's SSH server is expected at " + record.address + " port " + std::to_string(record.port),
        start);
-  return record;
 }
 
 /// From now on the VM may use this address, and no other.

@@ -76,7 +76,8 @@ class PrepareStage {
   std::optional<PasstNetwork> open_user_network(std::uint16_t guest_port);
   [[nodiscard]] std::uint16_t guest_port_of(const StoredImage& image) const;
   [[nodiscard]] VirtType choose_virt_type(const std::string& architecture);
-  JobRecord reach(const StoredImage& image, const Network& network, JobDomainPlan& plan);
+  [[nodiscard]] JobRecord login_into(const StoredImage& image);
+  void reach(JobRecord& record, const StoredImage& image, const Network& network, JobDomainPlan& plan);
   void log_in(JobRecord record);
   void run_prepare_script(GuestShell& shell);
   void show_console();

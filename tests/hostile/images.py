@@ -122,6 +122,38 @@ def edited(**changes):
     return Image(edit_manifest=edit)
 
 
+def with_boot(order):
+    return with_disk(DISK_XML.replace("</disk>", f"<boot order='{order}'/></disk>"))
+
+
+def disks_with(*parts):
+    """A disk for each, with this in it."""
+    names = ["disk.qcow2", "b.qcow2"][:len(parts)]
+    disks = "".join(DISK_XML.replace("disk.qcow2", name).replace("vda", f"vd{i}").replace("</disk>", part + "</disk>") for i, (name, part) in enumerate(zip(names, parts)))
+    return Image(domain=xml(disk=disks).encode(), disks=[(name, qcow2()) for name in names])
+
+
+def many_disks(count, content=None):
+    disks = "".join(DISK_XML.replace("disk.qcow2", f"d{i}.qcow2").replace("vda", f"vd{i}x") for i in range(count))
+    return Image(domain=xml(disk=disks).encode(), disks=[(f"d{i}.qcow2", content or qcow2()) for i in range(count)])
+
+
+def machine(text):
+    return Image(domain=xml().replace("machine='q35'", f"machine='{text}'").encode())
+
+
+def nested(name, depth):
+    return (f"<{name}>" * depth + f"</{name}>" * depth).encode()
+
+
+def patched(at, form, *values, then=(0, b"")):
+    """A disk's header with other fields, and something elsewhere."""
+    data = bytearray(qcow2())
+    struct.pack_into(form, data, at, *values)
+    data[then[0]:then[0] + len(then[1])] = then[1]
+    return bytes(data)
+
+
 def flipped(blobs, layers):
     path = blobs / layers[1]["digest"][7:]
     data = bytearray(path.read_bytes())
@@ -268,6 +300,87 @@ ATTACKS = {
     "a config that lists too few disks": (Image(edit_config=lambda c: c["rootfs"]["diff_ids"].pop() and None), "diff_ids for"),
     "a login that is no text": (Image(vm_config={"users": [{"username": {"a": 1}}]}), "the vm config"),
     "a port that is none": (Image(vm_config={"services": [{"service": "ssh", "port": 99999}]}), "the vm config"),
+    # Numbers and names that libvirt and QEMU would take as they are.
+    "a boot order of four billion": (with_boot("4294967295"), "boot order '4294967295'"),
+    "a boot order beyond all numbers": (with_boot("99999999999999999999999"), "boot order"),
+    "a boot order of zero": (with_boot("0"), "boot order '0'"),
+    "a boot order below zero": (with_boot("-1"), "boot order '-1'"),
+    "a boot order that is a word": (with_boot("first"), "boot order 'first'"),
+    "two disks to boot from first": (disks_with("<boot order='1'/>", "<boot order='1'/>"), "two disks with the boot order 1"),
+    "two disks at one target": (Image(domain=xml(disk=DISK_XML + DISK_XML.replace("disk.qcow2", "b.qcow2")).encode(), disks=[("disk.qcow2", qcow2()), ("b.qcow2", qcow2())]), "two disks at one target"),
+    "one file as two disks": (with_disk(DISK_XML + DISK_XML.replace("vda", "vdb")), "two disks in one file"),
+    "more disks than letters": (many_disks(27), "more than 26 disks"),
+    "a crowd of SCSI controllers": (with_device("<controller type='scsi' index='0' model='virtio-scsi'/>" * 100), "more than 8 SCSI controllers"),
+    "no processor": (Image(domain=xml(vcpu="0").encode()), "asks for '0' processors"),
+    "processors below zero": (Image(domain=xml(vcpu="-1").encode()), "asks for '-1' processors"),
+    "processors past 32 bits": (Image(domain=xml(vcpu="4294967297").encode()), "processors"),
+    "processors in words": (Image(domain=xml(vcpu="many").encode()), "processors"),
+    "no memory": (Image(domain=xml(memory="0").encode()), "of memory"),
+    "memory below zero": (Image(domain=xml(memory="-256").encode()), "of memory"),
+    "memory past 64 bits": (Image(domain=xml(memory="99999999999999999999").encode()), "of memory"),
+    "memory that wraps to little": (Image(domain=xml(memory="17592186044417").encode()), "of memory"),
+    "memory in a unit of its own": (Image(domain=xml().replace("unit='MiB'", "unit='EiB'").encode()), "of memory"),
+    "an architecture that nobody has": (Image(domain=xml(arch="z80").encode()), "architecture 'z80'"),
+    "an empty architecture": (Image(domain=xml(arch="").encode()), "architecture ''"),
+    "a machine that nobody has": (machine("evil-1.0"), "machine type 'evil-1.0'"),
+    "a machine with a path": (machine("../../q35"), "machine type"),
+    "a machine with an option": (machine("q35,dump-guest-core=on"), "machine type"),
+    "a machine with a megabyte of name": (machine("m" * 900000), "machine type"),
+    "a whole host's memory, with nothing configured": (Image(domain=xml(memory="4194304").encode()), "more than max-memory"),
+    "five hundred processors, with nothing configured": (Image(domain=xml(vcpu="512").encode()), "more than max-vcpus"),
+    # Time and memory that grow faster than the input.
+    "sixty thousand elements in one another": (Image(domain=b"<domain>" + b"<a>" * 60000 + b"</a>" * 60000 + b"</domain>"), "nested too deeply"),
+    "twenty thousand kinds of devices": (with_device("".join(f"<d{i}/>" for i in range(20000))), "more than 10000 elements"),
+    "names of a hundred kilobytes, one in another": (Image(domain=b"<domain>" + nested("n" * 100000, 4) + b"</domain>"), "endless name"),
+    "names of two hundred bytes at depth": (Image(domain=b"<domain>" + nested("n" * 200, 60) + b"</domain>"), "endless name"),
+    "a domain of two megabytes": (Image(domain=xml(head="<title>" + "x" * (2 << 20) + "</title>").encode()), "too much for a domain"),
+    "a hundred thousand refusals": (with_device("<hostdev/>" * 9000), "<devices/hostdev>"),
+    "sixty namespaces deep": (Image(domain=xml(tail=nested("x:y", 60).decode()).encode()), "<x:y>"),
+    "ten thousand layers": (Image(edit_manifest=lambda m: m["layers"].extend([m["layers"][1]] * 10000)), "diff_ids for"),
+    "ten thousand chunks": (Image(edit_manifest=lambda m: m["layers"].extend(dict(m["layers"][1], mediaType=f"{DISK};chunk={i + 1}") for i in range(10000))), "unpacks to more"),
+    "a million empty members": (Image(disks=[(None, gzip.compress(b"", mtime=0) * 50000 + stream(qcow2()), qcow2())]), "no plain file name"),
+    "lists in lists in the config": (Image(edit_config=lambda c: b"[" * 200000), "levels deep"),
+    "a vm config of a hundred thousand users": (Image(vm_config={"users": [{"username": ""}] * 100000}), "nobody is named"),
+    # Text that would be acted upon where it is shown.
+    "an architecture that paints the terminal": (Image(domain=xml(arch="\x1b[31mred".replace("\x1b", "&#27;")).encode()), "architecture"),
+    "a machine that folds the job's log": (machine("section_start:1:x&#13;&#27;[0K"), "machine type"),
+    "a machine that turns the line around": (machine("\u202egnp.exe"), "machine type"),
+    "a media type with a second line": (edited(mediaType="application/x\r\nERROR: fine\x9b31m"), "has no place in a VM image"),
+    "an element with a right-to-left name": (with_device("<host\u202edev:x/>"), "devices/"),
+    "a disk named by a megabyte": (with_disk(DISK_XML.replace("disk.qcow2", "d" * 900000)), "does not hold"),
+    "a digest that hides what comes behind it": (edited(digest="sha256:\u200b" + "0" * 60), "is not a sha256 digest"),
+    "a port that rings the bell": (Image(vm_config={"services": [{"service": "ssh", "port": "\x07\x1b]0;x\x07"}]}), "the vm config"),
+    # Bytes before bounds.
+    "layers that are said to be exabytes": (edited(size=1 << 62), "more than max-image"),
+    "layers whose sizes add up to nothing": (Image(edit_manifest=lambda m: m["layers"].extend([dict(m["layers"][1], size=1 << 63)] * 2)), "diff_ids for"),
+    "a config that is said to be a gigabyte": (Image(edit_manifest=lambda m: m["config"].update(size=1 << 30)), "is too much for"),
+    "a vm config that is said to be a gigabyte": (Image(vm_config={}, edit_manifest=lambda m: m["layers"][1].update(size=1 << 30)), "is too much for"),
+    "a domain that is said to be a gigabyte": (Image(edit_manifest=lambda m: m["layers"][0].update(size=1 << 30)), "is too much for"),
+    "a disk that declares more than there may be": (Image(edit_manifest=lambda m: m["layers"][1].update(annotations={"sarde-executor.disk.size": str(1 << 62)})), "more than max-image"),
+    "many disks that are large together": (many_disks(3, qcow2(size=1 << 40, l1=1 << 11)), "more than max-disk"),
+    # Headers that QEMU would not open.
+    "counts of 512 bits": (Image(disks=[("disk.qcow2", qcow2(refcount_order=9))]), "reference counts of 2^9"),
+    "no reference counts": (Image(disks=[("disk.qcow2", qcow2(refcounts=0))]), "no reference counts"),
+    "reference counts without end": (Image(disks=[("disk.qcow2", qcow2(refcounts=1 << 20))]), "table of reference counts is too large"),
+    "a header longer than a cluster": (Image(disks=[("disk.qcow2", qcow2(length=1 << 30))]), "longer than a cluster"),
+    "a header shorter than its fields": (Image(disks=[("disk.qcow2", qcow2(length=80))]), "too short"),
+    "a table too small for the disk": (Image(disks=[("disk.qcow2", qcow2(size=1 << 40))]), "L1 table is too small"),
+    "a feature that nobody knows": (Image(disks=[("disk.qcow2", qcow2(incompatible=1 << 63))]), "features that are not known"),
+    "a disk that is marked as corrupt": (Image(disks=[("disk.qcow2", qcow2(incompatible=2))]), "marked as corrupt"),
+    "a compression that is not said": (Image(disks=[("disk.qcow2", qcow2(incompatible=8))]), "compression type"),
+    "a table between two clusters": (Image(disks=[("disk.qcow2", patched(40, ">Q", 0x30001))]), "the L1 table begins where none can"),
+    "counts behind the end of the world": (Image(disks=[("disk.qcow2", patched(48, ">Q", (1 << 63) + (1 << 16)))]), "begins where none can"),
+    "snapshots between two clusters": (Image(disks=[("disk.qcow2", patched(64, ">Q", 9))]), "the list of snapshots begins where none can"),
+    "a list of snapshots that is damaged": (Image(disks=[("disk.qcow2", patched(60, ">IQ", 3, 0x20000, then=(0x20024, b"\xff" * 4)))]), "list of snapshots is damaged"),
+    "an extension without end": (Image(disks=[("disk.qcow2", patched(104, ">II", 0x12345678, 0x7FFFFFFF))]), "extension"),
+    "a backing file's name behind the first cluster": (Image(disks=[("disk.qcow2", patched(8, ">QI", 1 << 20, 8))]), "behind the first cluster"),
+    "a backing file's name of a megabyte": (Image(disks=[("disk.qcow2", patched(8, ">QI", 200, 1 << 20))]), "name is too long"),
+    # Logins that nobody can log in with.
+    "a user without a name": (Image(vm_config={"users": [{"username": "", "password": "x"}]}), "nobody is named"),
+    "a user's name of fifty kilobytes": (Image(vm_config={"users": [{"username": "u" * 50000, "password": "x"}]}), "cannot be a user's name"),
+    "a password of fifty kilobytes": (Image(vm_config={"users": [{"username": "u", "password": "x" * 50000}]}), "the password of 'u' is longer"),
+    "a user's name of two lines": (Image(vm_config={"users": [{"username": "u\nroot", "password": "x"}]}), "cannot be a user's name"),
+    "a user's name that moves the cursor": (Image(vm_config={"users": [{"username": "\x1b[2Ju\u202e", "password": "x"}]}), "cannot be a user's name"),
 }
 
 # A blob that is not what it is called: the cache is damaged, which is the host's fault; trying again may help.
