@@ -108,7 +108,8 @@ CodePoint code_point_at(std::string_view text, std::size_t at) {
   }
   constexpr std::array<char32_t, 5> least{0, 0, 0x80, 0x800, 0x10000};
   const bool is_surrogate = value >= 0xd800 && value <= 0xdfff;
-  return {value, value < least[size] || value > 0x10ffff || is_surrogate ? 0 : size};
+  if (value < least[size] || value > 0x10ffff || is_surrogate) return {first, 0};
+  return {value, size};
 }
 
 /// Would it be acted upon rather than shown?

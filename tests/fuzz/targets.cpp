@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string>
 
 #include "config/settings_rules.hpp"
@@ -19,6 +20,7 @@
 #include "core/vm/domain/libvirt_answers.hpp"
 #include "core/vm/vm_name.hpp"
 #include "tests/fuzz/file_targets.hpp"
+#include "tests/support/spent.hpp"
 
 namespace sarde::fuzz {
 
@@ -28,7 +30,16 @@ std::string text_of(Input bytes) {
   return {bytes.begin(), bytes.end()};
 }
 
-void manifest(Input bytes) {
+/// Time and memory in proportion to the input, with room for small ones and for a busy machine. (Under a sanitizer
+/// the factors are larger, not the shape.)
+void must_be_linear(Input bytes, const std::function<void()>& work) {
+  const auto spent = sarde::testing::spent_in(work);
+  const auto size = static_cast<double>(bytes.size());
+  must(spent.seconds < 0.5 + size * 20e-6);
+  must(static_cast<double>(spent.peak) < (4U << 20U) + size * 400);
+}
+
+void read_manifest(Input bytes) {
   const auto text = text_of(bytes);
   tolerate([&] { static_cast<void>(is_index(text)); });
   tolerate([&] {
@@ -36,6 +47,10 @@ void manifest(Input bytes) {
     static_cast<void>(to_text(parsed));
     static_cast<void>(vm_layers(parsed, "it"));
   });
+}
+
+void manifest(Input bytes) {
+  must_be_linear(bytes, [&] { read_manifest(bytes); });
 }
 
 void index(Input bytes) {
@@ -50,6 +65,15 @@ void vm_config(Input bytes) {
   tolerate([&] { static_cast<void>(parse_vm_config(text_of(bytes), "it")); });
 }
 
+/// The same of what `import` and `clone` define, which has more of the image's.
+void check_definition(const std::string& xml, std::size_t disks) {
+  constexpr std::array<std::string_view, 11> never{"<hostdev", "<qemu:",    "<kernel", "<initrd",   "<filesystem", "<loader",
+                                                   "<emulator", "<shmem", "<redirdev", "<smartcard", "<log"};
+  for (const auto element : never) must(xml.find(element) == std::string::npos);
+  for (const auto& disk : parse_domain(xml, "it").disks) must(disk.file == "/overlay" && disk.format == "qcow2");
+  must(disk_targets(xml).size() >= disks);
+}
+
 /// However the image's domain was, the job's has these disks and nothing that reaches for the host. (A `<` in
 /// a value is written as an entity: what looks like an element is one.)
 void check_job_domain(const std::string& xml, std::size_t disks) {
@@ -62,7 +86,7 @@ void check_job_domain(const std::string& xml, std::size_t disks) {
   for (const auto& disk : built.disks) must(disk.file == "/overlay" && disk.format == "qcow2");
 }
 
-void domain(Input bytes) {
+void read_domain(Input bytes) {
   const auto xml = text_of(bytes);
   tolerate([&] { static_cast<void>(elements_to_refuse(xml, {})); });
   tolerate([&] { static_cast<void>(files_of_domain(xml)); });
@@ -78,8 +102,13 @@ void domain(Input bytes) {
     }
     tolerate([&] { check_job_domain(build_job_domain(xml, plan).xml, parsed.disks.size()); });
     tolerate([&] { static_cast<void>(domain_for_export(xml, names)); });
-    tolerate([&] { static_cast<void>(domain_to_define(xml, "x", plan.disk_files)); });
+    tolerate([&] { check_definition(domain_to_define(xml, "x", plan.disk_files).xml, parsed.disks.size()); });
+    tolerate([&] { static_cast<void>(domain_of_copy(xml, "x", plan.disk_files)); });
   });
+}
+
+void domain(Input bytes) {
+  must_be_linear(bytes, [&] { read_domain(bytes); });
 }
 
 void reference(Input bytes) {

@@ -35,9 +35,10 @@ std::optional<std::uint16_t> port_in_usernet(std::string_view answer, std::uint1
 std::optional<std::uint64_t> written_in_block_nodes(std::string_view answer) {
   try {
     std::uint64_t bytes = 0;
-    for (const auto& node : parse_json(answer, "QEMU's answer").at("return")) {
+    const auto parsed = parse_json(answer, "QEMU's answer");
+    for (const auto& node : parsed.at("return")) {
       const bool is_written = node.value("drv", "") == "file" && !node.value("ro", true);
-      if (is_written) bytes += node.at("image").value("actual-size", std::uint64_t{0});
+      if (is_written) bytes += node.at("image").at("actual-size").get<std::uint64_t>();
     }
     return bytes;
   } catch (const nlohmann::json::exception&) {
