@@ -1,0 +1,131 @@
+// Guests whose SSH server is not what it should be.
+#include <fcntl.h>
+#include <fstream>
+#include <signal.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+
+#include "core/foundation/text.hpp"
+#include "core/guest/ssh_guest_shell.hpp"
+#include "core/system/files.hpp"
+#include "tests/support/check_error.hpp"
+#include "tests/support/temp_folder.hpp"
+
+using namespace sarde;
+using namespace std::chrono_literals;
+using sarde::testing::TestFolder;
+
+namespace {
+
+class HostileSshd {
+ public:
+  explicit HostileSshd(const std::string& mode, const std::string& seconds = "0") {
+    const auto script = std::string(SARDE_SOURCE_DIR) + "/tests/support/hostile_sshd.py";
+    const auto port_file = (folder_ / "port").string();
+    const auto log = (folder_ / "log").string();
+    pid_ = ::fork();
+    REQUIRE(pid_ >= 0);
+    if (pid_ == 0) {
+      const int to = ::open(log.c_str(), O_WRONLY | O_CREAT, 0600);
+      ::dup2(to, STDERR_FILENO);
+      ::execl("/usr/bin/python3", "python3", script.c_str(), mode.c_str(), port_file.c_str(), seconds.c_str(), nullptr);
+      ::_exit(127);
+    }
+    for (int i = 0; i < 400 && !std::filesystem::exists(port_file); ++i) std::this_thread::sleep_for(50ms);
+    REQUIRE_MESSAGE(std::filesystem::exists(port_file), read_file(log));
+    port_ = static_cast<std::uint16_t>(*parse_number(read_file(port_file)));
+  }
+
+  HostileSshd(const HostileSshd&) = delete;
+  HostileSshd& operator=(const HostileSshd&) = delete;
+
+  ~HostileSshd() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  std::unique_ptr<GuestShell> shell() {
+    const SshTarget target{.address = "127.0.0.1", .port = port_, .username = "u", .password = Secret("p"), .identity_file = {}, .known_host_key = {}};
+    for (int tries = 0;; ++tries) {
+      auto result = connect_ssh(target, {.until_banner = 10s}, clock, cancellation);
+      if (auto* shell = std::get_if<std::unique_ptr<GuestShell>>(&result)) return std::move(*shell);
+      INFO(std::get<ConnectProblem>(result).why);
+      REQUIRE(tries < 20);
+      std::this_thread::sleep_for(100ms);
+    }
+  }
+
+  SystemClock clock;
+  Cancellation cancellation;
+
+ private:
+  TestFolder folder_;
+  pid_t pid_ = -1;
+  std::uint16_t port_ = 0;
+};
+
+/// Resident memory of this process, in bytes.
+std::uint64_t resident() {
+  const auto words = split(read_proc_file("/proc/self/statm").value_or(""), ' ');
+  return parse_number(words.at(1)).value_or(0) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+TEST_CASE("hostile guest: an end that comes in the same breath as the beginning is not lost") {
+  HostileSshd sshd("at-once");
+  for (int i = 0; i < 10; ++i) {
+    const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+    const auto shell = sshd.shell();
+    const auto start = sshd.clock.now();
+    const auto outcome = shell->run_script({.content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .deadline = start + 10s}, sshd.cancellation);
+    REQUIRE(std::holds_alternative<ScriptExited>(outcome));
+    CHECK(std::get<ScriptExited>(outcome).code == 7);
+    CHECK(sshd.clock.now() - start < 5s);
+  }
+}
+
+TEST_CASE("hostile guest: channels that it opens towards us are refused, and cost nothing") {
+  HostileSshd sshd("channels", "4");
+  const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  const auto shell = sshd.shell();
+  const auto before = resident();
+  const auto outcome = shell->run_script({.content = "true", .shell = "sh", .output = null.get(), .errors = null.get()}, sshd.cancellation);
+  CHECK(std::holds_alternative<ScriptExited>(outcome));
+  CHECK(resident() - std::min(before, resident()) < 16U << 20U);
+}
+
+TEST_CASE("hostile guest: a script with a deadline ends with it, and is watched meanwhile") {
+  HostileSshd sshd("forever");
+  const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  const auto shell = sshd.shell();
+  const auto start = sshd.clock.now();
+  int watched = 0;
+  const auto outcome = shell->run_script({.content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .deadline = start + 3s, .watch = [&] { ++watched; }}, sshd.cancellation);
+  CHECK(std::holds_alternative<ScriptTimedOut>(outcome));
+  CHECK(sshd.clock.now() - start >= 3s);
+  CHECK(sshd.clock.now() - start < 15s);
+  CHECK(watched >= 2);
+  sarde::testing::check_error(Blame::job, "enough", [&] {
+    sshd.shell()->run_script({.content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .watch = [] { throw Error(Blame::job, "enough"); }}, sshd.cancellation);
+  });
+}
+
+TEST_CASE("hostile home: what the account's own SSH files say counts for nothing") {
+  HostileSshd sshd("at-once");
+  const TestFolder home;
+  make_folders(home / ".ssh", 0700);
+  write_file(home / ".ssh/config", "Host *\nCiphers none-such\nHostKeyAlgorithms ssh-dss\nProxyCommand /bin/false\nUser nobody\nPort 1\nHostname 192.0.2.1\n", 0600);
+  write_file(home / ".ssh/known_hosts", "127.0.0.1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF\n[127.0.0.1]:22 ssh-rsa AAAA\n", 0600);
+  const char* before = ::getenv("HOME");
+  const std::string old = before != nullptr ? before : "";
+  ::setenv("HOME", home.path().c_str(), 1);
+  ::setenv("SSH_AUTH_SOCK", "/nonexistent", 1);
+  const auto shell = sshd.shell();
+  ::setenv("HOME", old.c_str(), 1);
+  ::unsetenv("SSH_AUTH_SOCK");
+  CHECK(shell->host_key().starts_with("ecdsa"));
+}
