@@ -42,7 +42,7 @@ Descriptor IncomingBlob::keep(const std::string& media_type) {
 }
 
 void OciLayout::create() const {
-  make_folders(blobs(), 0700);
+  make_folders(blobs(), 0700, 0700);
   std::error_code ignored;
   if (!std::filesystem::exists(folder_ / "oci-layout", ignored))
     write_file(folder_ / "oci-layout", layout_text, 0600);

@@ -204,8 +204,7 @@ UniqueFd open_or_make(const UniqueFd& parent, const fs::path& name, mode_t mode,
 
 }  // namespace
 
-void make_folders(const fs::path& path, mode_t mode) {
-  constexpr mode_t above = 0711;
+void make_folders(const fs::path& path, mode_t mode, mode_t above) {
   if (path.empty()) return;
   UniqueFd at(::open(path.is_absolute() ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!at) fail("make folder", path);

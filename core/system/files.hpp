@@ -59,9 +59,9 @@ std::uint64_t free_space(const std::filesystem::path& folder) noexcept;
 /// Makes a file of that size which takes no room.
 void make_sparse_file(const std::filesystem::path& path, std::uint64_t size);
 
-/// Makes the folder, with exactly this mode, and what is missing above it, with 0711. Those that are there stay
-/// as they are, whatever they link to.
-void make_folders(const std::filesystem::path& path, mode_t mode);
+/// Makes the folder, with exactly this mode, and what is missing above it, through which one can only pass unless
+/// `above` says otherwise. Those that are there stay as they are, whatever they link to.
+void make_folders(const std::filesystem::path& path, mode_t mode, mode_t above = 0711);
 
 /// Sets the mode of a file or folder of ours and, if one is given, its group. Throws Error; a link is not followed
 /// but refused.

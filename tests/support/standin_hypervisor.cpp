@@ -6,6 +6,7 @@
 //   good-digests    sha256 (hex) of every file that a VM's disks may rest on, one a line; no file: all are
 //   good violations      made here: a line for every disk that QEMU would have had to refuse boot-ms how long
 //   guests take to answer running/NAME    a running domain; defined/NAME.xml: what virsh define made
+//   fail-state, fail-memory, fail-files   a test makes them: what then fails, state() or forward_port()
 // A VM is a process (standin-guest) in a session and a PID namespace of its own: it outlives the stage that
 // asked for it, as QEMU does, for libvirtd is its parent; and with it everything ends that runs in it.
 #include <algorithm>
@@ -143,6 +144,7 @@ class StandinHypervisor final : public Hypervisor {
   }
 
   DomainState state(const std::string& name) override {
+    if (fs::exists(folder_ / "fail-state")) throw Error("stand-in: libvirt is away");
     if (find(name)) return DomainState::running;
     return fs::exists(definition_file(name)) ? DomainState::stopped : DomainState::gone;
   }
@@ -160,6 +162,9 @@ class StandinHypervisor final : public Hypervisor {
   std::vector<std::string> addresses(const std::string& /*name*/) override { return {}; }
 
   std::uint16_t forward_port(const std::string& name, std::uint16_t /*guest_port*/) override {
+    if (fs::exists(folder_ / "fail-memory")) throw std::bad_alloc();
+    // Throws as the standard library does.
+    if (fs::exists(folder_ / "fail-files")) static_cast<void>(fs::file_size(folder_ / "none"));
     const auto domain = find(name);
     if (!domain) throw Error("forward a port to VM '" + name + "': the VM is gone");
     return domain->port;

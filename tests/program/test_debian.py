@@ -1,0 +1,141 @@
+"""libvirt as Debian sets it up: QEMU runs as libvirt-qemu, and libvirt gives it the files of a VM. Run by private-libvirt --debian."""
+import os
+import pathlib
+import pwd
+import re
+import stat
+import subprocess
+
+import pytest
+
+from conftest import need
+from fake_runner import bash_script
+
+
+@pytest.fixture(scope="module")
+def debian(place):
+    need(os.environ.get("SARDE_LIBVIRT_DEBIAN") and os.geteuid() == 0, "Debian's defaults need root (private-libvirt --debian)")
+    place.environment["SARDE_CONNECT"] = "qemu:///system"
+    place.environment["SARDE_NETWORK"] = "passt"
+    return place
+
+
+@pytest.fixture(scope="module")
+def qemu(debian):
+    return pwd.getpwnam("libvirt-qemu")
+
+
+@pytest.fixture
+def tmp_path(debian):
+    """QEMU's account has to get there, which pytest's own folders do not allow."""
+    folder = debian.folder / f"d{len(list(debian.folder.glob('d*')))}"
+    folder.mkdir(mode=0o755)
+    return folder
+
+
+def virsh(*arguments, check=True):
+    return subprocess.run(["virsh", "-q", "-c", "qemu:///system", *arguments], capture_output=True, text=True, check=check)
+
+
+def as_user(uid, gid, *command):
+    return subprocess.run(["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", *command], capture_output=True)
+
+
+def everything_below(folder):
+    return [path for path in [folder, *folder.rglob("*")] if not path.is_symlink()]
+
+
+def open_to_others(folder):
+    """What any local account may read, write or look into."""
+    return [f"{path} {stat.filemode(path.stat().st_mode)}" for path in everything_below(folder) if path.stat().st_mode & 0o007]
+
+
+def cannot_be_read_by(uid, gid, folder):
+    """Nothing in it, by any way."""
+    for path in everything_below(folder):
+        command = ["ls", path] if path.is_dir() else ["head", "-c", "1", path]
+        assert as_user(uid, gid, *command).returncode != 0, path
+
+
+def base_disks(debian_folder):
+    return list(debian_folder.glob("vms/sha256:*/*.qcow2"))
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077], ids=["umask 000", "umask 077"])
+def test_a_job_and_what_may_be_read_and_written_of_it(debian, qemu, tmp_path, umask):
+    env = debian.store(tmp_path)
+    debian.run("export", "--compression", "fast", "--libvirtconfig", debian.guest / "domain.xml", "--vmconfig", debian.guest / "vmconfig.json", "s", "h.example/vms/s:1", env=env)
+    before = os.umask(umask)
+    try:
+        runner = debian.runner('pull-policy = "never"\n', **env)
+        with runner.job(job_id=9000 + umask, image="h.example/vms/s:1", variables={"SECRET_OF_THE_JOB": "do not tell"}) as job:
+            assert job.prepare(), job.result.text
+            assert "WARNING" not in job.result.text
+            assert job.run_script(bash_script("echo it runs")).stdout == b"it runs\n"
+            (pid,) = debian.qemu_pids()
+            assert pathlib.Path(f"/proc/{pid}").stat().st_uid == qemu.pw_uid
+            # QEMU reads the base disk and cannot change it; it stays ours.
+            (base,) = base_disks(tmp_path)
+            assert (base.stat().st_uid, base.stat().st_gid, base.stat().st_mode & 0o777) == (0, qemu.pw_gid, 0o440)
+            assert as_user(qemu.pw_uid, qemu.pw_gid, "head", "-c", "1", base).returncode == 0
+            for command in (f"echo x >>{base}", f"mv {base} {base}.x", f"rm -f {base}", f"chmod 600 {base}", f"touch {base.parent}/new", f"cat {tmp_path}/jobs/*/record.json"):
+                assert as_user(qemu.pw_uid, qemu.pw_gid, "sh", "-c", command).returncode != 0, command
+            # No other account sees anything of it.
+            for folder in ("oci", "vms", "jobs"):
+                assert open_to_others(tmp_path / folder) == []
+                cannot_be_read_by(12345, 12345, tmp_path / folder)
+            # What serves the guest knows nothing of the job.
+            passt = subprocess.run(["pgrep", "-f", f"passt.*{tmp_path}"], capture_output=True, text=True, check=True).stdout.split()
+            for process in [*passt, str(pid)]:
+                environ = pathlib.Path(f"/proc/{process}/environ").read_bytes()
+                assert b"SECRET_OF_THE_JOB" not in environ and b"JOB_RESPONSE_FILE" not in environ, environ
+            assert pathlib.Path(f"/proc/{passt[0]}").stat().st_uid == pwd.getpwnam("nobody").pw_uid
+        assert list((tmp_path / "jobs").iterdir()) == []
+        assert virsh("list", "--all", "--name").stdout.split() == []
+        assert (base.stat().st_uid, base.stat().st_mode & 0o777) == (0, 0o440)
+    finally:
+        os.umask(before)
+
+
+def test_an_imported_vm_and_a_clone_start_and_leave_the_base_alone(debian, qemu, tmp_path):
+    """Each starts, is destroyed, and starts again: libvirt takes its own files back and touches no others."""
+    env = debian.store(tmp_path)
+    chain = tmp_path / "chain"
+    chain.mkdir()
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", debian.guest / "disk.qcow2", chain / "top.qcow2"], check=True)
+    (chain / "d.xml").write_text((debian.guest / "domain.xml").read_text().replace("disk.qcow2", "top.qcow2"))
+    debian.run("export", "--compression", "fast", "--libvirtconfig", chain / "d.xml", "s", "h.example/vms/s:1", env=env)
+    debian.run("import", "-n", "imported", "h.example/vms/s:1", env=env)
+    debian.run("clone", "h.example/vms/s:1", "twin", env=env)
+    try:
+        for _ in range(2):
+            for name in ("imported", "twin"):
+                virsh("start", name)
+            shared = base_disks(tmp_path)
+            assert len(shared) == 2
+            backing = [tmp_path / "vms/imported/disk.qcow2", *shared]
+            for disk in backing:
+                assert disk.stat().st_uid == 0 and not disk.stat().st_mode & 0o022, (disk, oct(disk.stat().st_mode))
+                assert as_user(qemu.pw_uid, qemu.pw_gid, "sh", "-c", f"echo x >>{disk}").returncode != 0
+            assert (tmp_path / "vms/twin/top.qcow2").stat().st_uid == qemu.pw_uid
+            for name in ("imported", "twin"):
+                virsh("destroy", name)
+            assert open_to_others(tmp_path / "vms") == []
+    finally:
+        for name in ("imported", "twin"):
+            virsh("destroy", name, check=False)
+            virsh("undefine", name, check=False)
+
+
+def test_a_running_vm_is_exported_from_a_copy_that_qemu_writes(debian, tmp_path):
+    env = debian.store(tmp_path)
+    debian.run("export", "--compression", "fast", "--libvirtconfig", debian.guest / "domain.xml", "s", "h.example/vms/s:1", env=env)
+    debian.run("import", "-n", "lively", "h.example/vms/s:1", env=env)
+    try:
+        virsh("start", "lively")
+        said = debian.run("export", "--live", "lively", "h.example/vms/lively:1", env=env)
+        assert re.search(r"Copied 1 disk\(s\) of the running VM", said.stderr)
+        assert [path.name for path in (tmp_path / "vms").iterdir() if path.name.startswith(".incoming")] == []
+    finally:
+        virsh("destroy", "lively", check=False)
+        virsh("undefine", "lively", check=False)
