@@ -46,6 +46,8 @@ constexpr std::array meanings{
     Meaning{
         "x509:", Blame::host,
         "its TLS certificate is not trusted: install its CA, or list the registry in insecure-registries"},
+    Meaning{"exceeded maximum allowed size", Blame::job, "a document of the image is larger than any may be"},
+    Meaning{"digest did not match", Blame::job, "the registry sends other content than the image's manifest says"},
     Meaning{"no space left on device", Blame::host, "the disk is full"},
     Meaning{"connection refused", Blame::host, "nothing answers there: is the registry running?"},
     Meaning{"no such host", Blame::host, "the host's name is not known"},

@@ -116,7 +116,7 @@ class Hypervisor {
   /// Does libvirt have a network filter of this name (formatnwfilter.html)?
   virtual bool has_network_filter(const std::string& name) = 0;
 
-  /// Makes or replaces a network filter.
+  /// Makes a network filter; there must be none of its name.
   virtual void define_network_filter(const std::string& filter_xml) = 0;
 
   /// Changes a device of a running domain, given as its element.

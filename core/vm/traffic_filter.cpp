@@ -1,5 +1,6 @@
 #include "core/vm/traffic_filter.hpp"
 
+#include "core/foundation/error.hpp"
 #include "core/vm/hypervisor.hpp"
 
 namespace sarde {
@@ -8,16 +9,17 @@ namespace {
 
 constexpr auto of_libvirt = "clean-traffic";
 
-// $MAC is the network card's, $IP a parameter. Rules of lower priority come first.
+// $MAC is the network card's, $IP a parameter. Rules of lower priority come first. A filter that is changed gets
+// another number: VMs of other versions may be using it.
 
 /// Own MAC address only, whatever the protocol.
-constexpr auto mac_filter = R"(<filter name='sarde-executor-mac' chain='root'>
+constexpr auto mac_filter = R"(<filter name='sarde-executor-mac-1' chain='root'>
 <rule action='drop' direction='out' priority='-900'><mac match='no' srcmacaddr='$MAC'/></rule>
 <rule action='drop' direction='out' priority='-800'><arp match='no' arpsrcmacaddr='$MAC'/></rule>
 </filter>)";
 
 /// Nothing but a question for an address, and its answer.
-constexpr auto dhcp_filter = R"(<filter name='sarde-executor-dhcp' chain='root'>
+constexpr auto dhcp_filter = R"(<filter name='sarde-executor-dhcp-1' chain='root'>
 <rule action='drop' direction='out' priority='-900'><mac match='no' srcmacaddr='$MAC'/></rule>
 <rule action='accept' direction='out' priority='-700'><ip srcipaddr='0.0.0.0' dstipaddr='255.255.255.255' protocol='udp' srcportstart='68' dstportstart='67'/></rule>
 <rule action='accept' direction='in' priority='-700'><ip protocol='udp' srcportstart='67' dstportstart='68'/></rule>
@@ -25,7 +27,7 @@ constexpr auto dhcp_filter = R"(<filter name='sarde-executor-dhcp' chain='root'>
 </filter>)";
 
 /// Own MAC address and this IPv4 address only; DHCP goes on.
-constexpr auto address_filter = R"(<filter name='sarde-executor-address' chain='root'>
+constexpr auto address_filter = R"(<filter name='sarde-executor-address-1' chain='root'>
 <rule action='drop' direction='out' priority='-900'><mac match='no' srcmacaddr='$MAC'/></rule>
 <rule action='accept' direction='out' priority='-700'><ip srcipaddr='0.0.0.0' dstipaddr='255.255.255.255' protocol='udp' srcportstart='68' dstportstart='67'/></rule>
 <rule action='drop' direction='out' priority='-600'><arp match='no' arpsrcmacaddr='$MAC'/></rule>
@@ -37,23 +39,33 @@ constexpr auto address_filter = R"(<filter name='sarde-executor-address' chain='
 <rule action='drop' direction='inout' priority='1000'/>
 </filter>)";
 
+/// Unless it is there. Another job may be quicker.
+void define_once(Hypervisor& hypervisor, const std::string& name, const std::string& filter_xml) {
+  if (hypervisor.has_network_filter(name)) return;
+  try {
+    hypervisor.define_network_filter(filter_xml);
+  } catch (const Error&) {
+    if (!hypervisor.has_network_filter(name)) throw;
+  }
+}
+
 }  // namespace
 
 TrafficFilter filter_without_address(Hypervisor& hypervisor, bool libvirt_gives_addresses) {
   if (!libvirt_gives_addresses) {
-    hypervisor.define_network_filter(mac_filter);
-    return {.name = "sarde-executor-mac"};
+    define_once(hypervisor, "sarde-executor-mac-1", mac_filter);
+    return {.name = "sarde-executor-mac-1"};
   }
   if (hypervisor.has_network_filter(of_libvirt))
     return {.name = of_libvirt, .parameters = {{"CTRL_IP_LEARNING", "dhcp"}}};
-  hypervisor.define_network_filter(dhcp_filter);
-  return {.name = "sarde-executor-dhcp"};
+  define_once(hypervisor, "sarde-executor-dhcp-1", dhcp_filter);
+  return {.name = "sarde-executor-dhcp-1"};
 }
 
 TrafficFilter filter_with_address(Hypervisor& hypervisor, const std::string& address) {
   const bool has_libvirts = hypervisor.has_network_filter(of_libvirt);
-  if (!has_libvirts) hypervisor.define_network_filter(address_filter);
-  return {.name = has_libvirts ? of_libvirt : "sarde-executor-address", .parameters = {{"IP", address}}};
+  if (!has_libvirts) define_once(hypervisor, "sarde-executor-address-1", address_filter);
+  return {.name = has_libvirts ? of_libvirt : "sarde-executor-address-1", .parameters = {{"IP", address}}};
 }
 
 }  // namespace sarde

@@ -16,6 +16,35 @@ def virsh(*arguments):
     return subprocess.run(["virsh", "-q", "-c", "qemu:///system", *arguments], capture_output=True, text=True, check=True).stdout
 
 
+def neighbour(address):
+    """The MAC address that this host has for it."""
+    found = subprocess.run(["ip", "neigh", "show", address], capture_output=True, text=True).stdout
+    return (re.search(r"lladdr (\S+)", found) or [None, None])[1]
+
+
+def cannot_be_impersonated(victim, attacker, addresses):
+    """The attacker, root in its guest, takes the victim's address and MAC address: the host goes on speaking to the victim."""
+    assert victim.run_script(bash_script("echo before")).stdout == b"before\n"
+    real = neighbour(addresses[0])
+    device = "$(ip -o link | sed -n 's/^[0-9]*: \\(e[^:]*\\):.*/\\1/p' | head -1)"
+    claims = (f"sudo ip addr add {addresses[0]}/24 dev {device}\n"
+              f"for i in 1 2 3; do sudo busybox arping -A -c 1 -I {device} {addresses[0]}; sudo busybox arping -U -c 1 -I {device} {addresses[0]}; done\n"
+              f"sudo ping -c 2 -W 1 -I {addresses[0]} 192.168.222.1\n")
+    said = attacker.run_script(bash_script(claims + "true"))
+    print("what the attacker saw:", said.stdout.decode(), said.stderr.decode())
+    assert b"Sent" in said.stdout or b"ARPING" in said.stdout, "it did send its claims"
+    assert neighbour(addresses[0]) == real
+    subprocess.run(["ip", "neigh", "flush", "all"], check=True)
+    assert victim.run_script(bash_script("echo after")).stdout == b"after\n"
+    assert neighbour(addresses[0]) == real
+    # It can go on under its own address, and only under that.
+    attacker.run_script(bash_script(f"sudo ip addr del {addresses[0]}/24 dev {device}"))
+    reach = "sudo ping -c 1 -W 3 {} 192.168.222.1 >/dev/null 2>&1 && echo reached || echo not reached"
+    assert attacker.run_script(bash_script(reach.format(""))).stdout == b"reached\n"
+    attacker.run_script(bash_script(f"sudo ip addr add 192.168.222.77/24 dev {device}"))
+    assert attacker.run_script(bash_script(reach.format("-I 192.168.222.77"))).stdout == b"not reached\n"
+
+
 def main(program, guest):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with tempfile.TemporaryDirectory(prefix="sarde-network-", dir="/tmp") as folder:
@@ -34,6 +63,7 @@ def main(program, guest):
             addresses = []
             for job in (one, two):
                 assert job.prepare(), job.result.text
+                assert "WARNING" not in job.result.text, job.result.text
                 addresses.append(re.search(r"expected at (192\.168\.222\.\d+) port 22", job.result.text)[1])
             assert addresses[0] != addresses[1]
             assert one.run_script(bash_script("echo here")).stdout == b"here\n"
@@ -41,6 +71,7 @@ def main(program, guest):
             assert one.run_script(bash_script(reach.format("192.168.222.1"))).stdout == b"reached\n"
             # one job's guest does not reach another's on the same bridge
             assert one.run_script(bash_script(reach.format(addresses[1]))).stdout == b"not reached\n"
+            cannot_be_impersonated(one, two, addresses)
             # nor what listens on the host's loopback, by any of its addresses
             with greeter() as port:
                 for address in ("192.168.222.1", "127.0.0.1", "10.0.2.2"):

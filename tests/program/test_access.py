@@ -1,10 +1,12 @@
 """Who may have which image, and what a job may set: with the stand-in hypervisor, a registry that asks for passwords."""
 import base64
 import crypt  # gone in Python 3.13; Debian 12 has 3.11
+import hashlib
 import json
 import os
 import random
 import shutil
+import urllib.request
 
 import pytest
 
@@ -38,7 +40,7 @@ def private(place, serve, tmp_path):  # noqa: F811
     (tmp_path / "argv").unlink()
     standin.address = server.address
     yield standin
-    argv = (tmp_path / "argv").read_text()
+    argv = (tmp_path / "argv").read_text() if (tmp_path / "argv").exists() else ""
     for word in USERS.values():
         assert word not in argv and base64.b64encode(word.encode()).decode() not in argv
     assert not list(standin.jobs.rglob("auth.json"))
@@ -105,6 +107,39 @@ def test_a_cached_private_image_is_for_jobs_that_could_pull_it(private):
     for policy in ("if-not-present", "never"):
         assert attempt(private, SARDE_PULL_POLICY=policy).verdict == "success"
     assert attempt(private, SARDE_PULL_POLICY="always").verdict == "build_failure"
+
+
+def test_a_private_image_behind_an_index_stays_private(private):
+    """Its manifest is not the one that the tag names: what is cached is marked all the same."""
+    private.run("login", "-u", "host", "-p", USERS["host"], private.address)
+    repository = private.image.split("/", 1)[1].rsplit(":", 1)[0]
+    authorization = {"Authorization": "Basic " + base64.b64encode(f"host:{USERS['host']}".encode()).decode()}
+
+    def ask(method, path, body=None, **headers):
+        request = urllib.request.Request(f"http://{private.address}/v2/{repository}/manifests/{path}", body, authorization | headers, method=method)
+        with urllib.request.urlopen(request) as answer:
+            return answer.read()
+
+    manifest = "application/vnd.oci.image.manifest.v1+json"
+    image = ask("GET", private.image.rsplit(":", 1)[1], Accept=manifest)
+    entry = {"mediaType": manifest, "digest": "sha256:" + hashlib.sha256(image).hexdigest(), "size": len(image), "platform": {"os": "linux", "architecture": "amd64"}}
+    kind = "application/vnd.oci.image.index.v1+json"
+    ask("PUT", "index", json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": [entry]}).encode(), **{"Content-Type": kind})
+    private.run("logout", private.address)
+    private.image = private.image.rsplit(":", 1)[0] + ":index"
+    shutil.rmtree(private.oci)
+    shutil.rmtree(private.vms)
+    assert attempt(private, SARDE_PULL_POLICY="always").verdict == "build_failure"
+    assert attempt(private, jobs=("host", USERS["host"]), SARDE_PULL_POLICY="always").verdict == "success"
+    for policy in ("if-not-present", "never"):
+        assert attempt(private, SARDE_PULL_POLICY=policy).verdict == "build_failure", policy
+    assert attempt(private, jobs=("host", USERS["host"]), SARDE_PULL_POLICY="if-not-present").verdict == "success"
+
+
+def test_credentials_that_are_none_are_the_jobs_fault(private):
+    for auth in ("user:password", "dXNl cjpw", "====", "a"):
+        wrong = attempt(private, docker=json.dumps({"auths": {private.address: {"auth": auth}}}))
+        assert wrong.verdict == "build_failure" and "is not base64 of USER:PASSWORD" in wrong.text and f"'{auth}'" not in wrong.text, wrong.text
 
 
 def test_what_a_job_may_set_is_what_the_administrator_lists(private, tmp_path):

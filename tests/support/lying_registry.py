@@ -1,0 +1,101 @@
+"""A registry on loopback, in the test's own process, that serves OCI image layouts and lies about them."""
+import contextlib
+import hashlib
+import http.server
+import json
+import threading
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+class LyingRegistry:
+    """`tags`: what each tag's manifest is asked for, in turn (the last one for ever); any name has them. `endless`: digests of blobs that
+    are sent without end. `asked`: every path."""
+
+    def __init__(self):
+        self.blobs, self.tags, self.endless, self.asked, self.sent = {}, {}, set(), [], 0
+        self.lock = threading.Lock()
+
+    def add(self, content):
+        digest = "sha256:" + hashlib.sha256(content).hexdigest()
+        self.blobs[digest] = content
+        return digest
+
+    def add_layout(self, layout):
+        """All its blobs; the digest of its last manifest."""
+        for blob in (layout / "blobs/sha256").iterdir():
+            if not blob.name.startswith("."):
+                self.add(blob.read_bytes())
+        return json.loads((layout / "index.json").read_text())["manifests"][-1]["digest"]
+
+    def index(self, *entries):
+        """An index of (digest, os, architecture); its digest."""
+        manifests = [{"mediaType": INDEX if b'"manifests"' in self.blobs[digest] else MANIFEST, "digest": digest, "size": len(self.blobs[digest]),
+                      "platform": {"os": system, "architecture": architecture}} for digest, system, architecture in entries]
+        return self.add(json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode())
+
+    def manifest_of(self, name):
+        if name.startswith("sha256:"):
+            return self.blobs.get(name)
+        with self.lock:
+            turns = self.tags.get(name, [])
+            digest = turns.pop(0) if len(turns) > 1 else turns[0] if turns else None
+        return self.blobs.get(digest)
+
+    @contextlib.contextmanager
+    def serving(self):
+        """Its address."""
+        registry = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def answer(self, status, body, kind, **headers):
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                for name, value in headers.items():
+                    self.send_header(name.replace("_", "-"), value)
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+
+            def do_HEAD(self):
+                self.do_GET()
+
+            def do_GET(self):
+                registry.asked.append(f"{self.command} {self.path}")
+                if self.path.rstrip("/") == "/v2":
+                    return self.answer(200, b"{}", "application/json")
+                kind, name = self.path.split("/")[-2:]
+                body = registry.manifest_of(name) if kind == "manifests" else registry.blobs.get(name)
+                if body is None:
+                    return self.answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}', "application/json")
+                if kind == "manifests":
+                    digest = "sha256:" + hashlib.sha256(body).hexdigest()
+                    return self.answer(200, body, json.loads(body)["mediaType"], Docker_Content_Digest=digest)
+                if name in registry.endless and self.command == "GET":
+                    return self.send_without_end()
+                self.answer(200, body, "application/octet-stream")
+
+            def send_without_end(self):
+                """Bounded all the same: two gigabytes are more than anybody should take."""
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                block = b"x" * (1 << 20)
+                with contextlib.suppress(OSError):
+                    for _ in range(2048):
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block))
+                        registry.sent += len(block)
+                self.close_connection = True
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"localhost:{server.server_address[1]}"
+            server.shutdown()
