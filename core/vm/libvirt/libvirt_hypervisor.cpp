@@ -228,6 +228,9 @@ class LibvirtHypervisor final : public Hypervisor {
 
   std::string define(const std::string& domain_xml) override {
     const Domain domain(virDomainDefineXML(connection_.get(), domain_xml.c_str()));
+    // Nothing of the host's is touched: an internal error, too, is one of the definition.
+    if (!domain && last_error_is(VIR_ERR_INTERNAL_ERROR))
+      throw Error(Blame::job, "define the VM: " + last_error_text());
     if (!domain) fail_with_domain("define the VM");
     return uuid_of(domain);
   }
