@@ -7,7 +7,9 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
+#include "core/image/image_removal.hpp"
 #include "core/image/reflink.hpp"
+#include "core/image/unpacked_marker.hpp"
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
 #include "core/vm/domain/libvirt_answers.hpp"
@@ -45,6 +47,7 @@ class Tester {
           std::pair("jobsdir", parts_.settings.jobsdir)}) {
       look_at(name, [&, folder = folder] { return folder_facts(folder); });
     }
+    look_at("images", [&] { return images_facts(); });
     return std::move(findings_);
   }
 
@@ -83,6 +86,26 @@ class Tester {
       return std::string("slirp, through which guests reach this host's 127.0.0.1, for want of passt: ") +
              error.what();
     }
+  }
+
+  /// Every byte of the disks that jobs' VMs share is read: jobs themselves look at samples.
+  std::string images_facts() {
+    std::size_t images = 0;
+    std::uint64_t bytes = 0;
+    for (const auto& folder : unpacked_folders(parts_.settings.vmdir)) {
+      const auto marker = folder.is_shared ? read_unpacked_marker(folder.path) : std::nullopt;
+      if (!marker) continue;
+      parts_.reporter.progress({.doing = "reading unpacked images", .done = bytes, .total = 0});
+      const auto changed = changed_disks(folder.path, marker->first, StretchCheck::all, parts_.cancellation);
+      if (!changed.empty() || marker->second == DisksState::changed)
+        throw Error("the disks in " + folder.path.string() +
+                    " are not what was unpacked there; find out who wrote to them, then remove the folder: the next job "
+                    "unpacks it anew");
+      ++images;
+      bytes += disk_space_of(folder.path);
+    }
+    return std::to_string(images) + " unpacked for jobs and clones, " + size_text(bytes) +
+           ", all as they were unpacked";
   }
 
   static std::string folder_facts(const std::filesystem::path& folder) {

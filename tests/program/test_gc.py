@@ -119,6 +119,29 @@ def test_gc_and_jobs_that_run(place, small_image, tmp_path, undefined):  # noqa:
     assert subprocess.run(["virsh", "-q", "-c", "qemu:///session", "domstate", "somebody-elses"], capture_output=True, text=True).stdout.strip() == "running"
 
 
+@pytest.mark.parametrize("name", ["sarde-7-0123abcd", "web"])
+def test_a_vm_that_only_says_that_it_is_a_jobs(place, small_image, tmp_path, undefined, name):  # noqa: F811
+    """An image's domain carries our metadata, past its time; so does a VM that somebody defines by hand. Neither is destroyed."""
+    env = place.store(tmp_path)
+    ours = f"<metadata><s:job xmlns:s='urn:sarde-executor:job:1' id='7' expires='1' boot='b' expires-uptime='1' folder='{place.jobs}/{name}'/></metadata>"
+    (tmp_path / "disk.raw").write_bytes(b"\0" * 4096)
+    (tmp_path / "d.xml").write_text(domain("x", ("disk.raw", "raw")).replace("<memory", ours + "<memory", 1))
+    place.run("export", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:1", env=env)
+    place.run("import", "-n", name, "h.example/vms/x:1", env=env)
+    assert "sarde-executor" not in subprocess.run(["virsh", "-c", "qemu:///session", "dumpxml", name], capture_output=True, text=True, check=True).stdout
+    by_hand = f"by-hand-{name}" if name == "web" else "sarde-8-0123abcd"
+    define(tmp_path, domain(by_hand, (tmp_path / "disk.raw", "raw")).replace("<memory", ours.replace(f"/{name}'", f"/{by_hand}'") + "<memory", 1))
+    for vm in (name, by_hand):
+        subprocess.run(["virsh", "-q", "-c", "qemu:///session", "start", vm], check=True)
+    place.run("clone", "h.example/vms/x:1", f"twin-{name}", env=env)
+    assert place.run("gc").stdout == "" and place.run("gc", env=env).stdout == ""
+    with place.runner().job(job_id=608, image=small_image) as job:
+        assert job.prepare(), job.result.text
+        assert "Removing what another job left" not in job.result.text
+    states = [subprocess.run(["virsh", "-q", "-c", "qemu:///session", "domstate", vm], capture_output=True, text=True).stdout.strip() for vm in (name, by_hand)]
+    assert states == ["running", "running"]
+
+
 @pytest.mark.parametrize("command", ["gc", "prune"])
 def test_temporary_files_go_with_their_makers(place, tmp_path, command):
     env = place.store(tmp_path)

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -459,10 +460,30 @@ def test_a_file_of_sardinecake_works_and_converts(place, tmp_path):
     assert json.loads(answer.stdout)["builds_dir"] == "/toml" and "is not read, for there is" in answer.stderr
 
 
+def test_selftest_reads_all_of_what_jobs_share(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    (tmp_path / "disk.raw").write_bytes(os.urandom(3 << 20))
+    (tmp_path / "d.xml").write_text(domain("x", ("disk.raw", "raw")))
+    place.run("export", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:1", env=env)
+    place.run("clone", "h.example/vms/x:1", "twin", env=env)
+    assert re.search(r"ok +images: 1 unpacked for jobs and clones, .*, all as they were unpacked", place.run("selftest", env=env).stdout)
+    (base,) = (tmp_path / "vms").glob("sha256:*/disk.raw")
+    before = base.stat()
+    base.chmod(0o600)
+    with open(base, "r+b") as file:
+        file.seek((2 << 20) + 5)
+        byte = file.read(1)
+        file.seek((2 << 20) + 5)
+        file.write(bytes([byte[0] ^ 1]))
+    os.utime(base, ns=(before.st_atime_ns, before.st_mtime_ns))
+    told = place.run("selftest", env=env, check=False)
+    assert told.returncode == 2 and f"FAILED  images: the disks in {base.parent} are not what was unpacked there" in told.stdout
+
+
 def test_selftest(place, tmp_path):
     env = place.store(tmp_path)
     well = place.run("selftest", env=env)
-    assert well.stdout.count("ok      ") == 7 and "passt" in well.stdout and "This line is a step" in well.stderr
+    assert well.stdout.count("ok      ") == 8 and "passt" in well.stdout and "This line is a step" in well.stderr
     broken = place.run("selftest", "--json", env=env | {"SARDE_CONNECT": "nonsense:///"}, check=False)
     assert broken.returncode == 2
     assert {entry["what"]: entry["ok"] for entry in json.loads(broken.stdout)}["libvirt"] is False

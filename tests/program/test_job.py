@@ -215,3 +215,36 @@ def test_a_prepare_script_that_fails_is_the_hosts_fault(place, small_image):
         # The module's own VM may still run: so only this job's is looked for.
         assert job.settings["hostname"] not in place.domains()
         assert not (place.jobs / job.settings["hostname"]).exists()
+
+
+def test_a_prepare_script_that_does_not_end(place, small_image):
+    script = place.write("endless.sh", "echo it began\nsleep 600\n")
+    with place.runner(f'prepare-script = "{script}"\nprepare-script-timeout = 3\n').job(job_id=28, image=small_image) as job:
+        assert job.config().code == 0
+        result = job.call("prepare")
+        assert result.code == 2 and "it did not end within 3.0 s (prepare-script-timeout)" in job.result.text and "it began" in job.result.text
+        assert job.settings["hostname"] not in place.domains()
+
+
+def test_a_job_that_fills_its_disk(place, small_image):
+    """By hundreds of megabytes where tens are allowed: its VM is taken away, and it is told why; what it wrote is gone."""
+    with place.runner('max-job-disk = "48MiB"\n').job(job_id=29, image=small_image) as job:
+        assert job.prepare(), job.result.text
+        assert job.run_script(bash_script("dd if=/dev/zero of=/var/tmp/some bs=1M count=4 2>&1; sleep 3; echo within bounds")).code == 0
+        filled = job.run_script(bash_script("while :; do head -c 8000000 /dev/zero >>/var/tmp/fill || sleep 1; sync; done"), timeout=120)
+        assert filled.code == 1 and job.result.verdict == "build_failure", job.result.text
+        assert re.search(r"was destroyed: the job has written \d+\.\d MB to its disks, more than it may, 50.3 MB \(max-job-disk", job.result.text)
+        assert job.settings["hostname"] not in place.domains()
+        late = job.run_script(bash_script("true"), "after_script")
+        assert late.code == 2 and "the VM is gone" in late.stderr.decode()
+
+
+def test_a_guest_that_writes_to_its_console_without_end(place, small_image):
+    """virtlogd keeps what it keeps: the files stop growing."""
+    with place.runner().job(job_id=30, image=small_image) as job:
+        assert job.prepare(), job.result.text
+        folder = place.jobs / job.settings["hostname"]
+        written = job.run_script(bash_script("head -c 5000000 /dev/zero | tr '\\0' x | sudo sh -c 'cat >/dev/console'"), timeout=300)
+        assert written.code == 0, written.stderr
+        sizes = [file.stat().st_size for file in folder.glob("console.log*")]
+        assert len(sizes) > 1 and max(sizes) <= 2 << 20 and len(sizes) <= 4, sizes

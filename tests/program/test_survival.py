@@ -60,6 +60,7 @@ class Feeder:
 
     def __init__(self, place, folder):
         self.place, self.folder = place, folder
+        self.prepares_all = False
         self.outcomes, self.slowest, self.seen, self.lock = collections.Counter(), 0.0, set(), threading.Lock()
         self.env = place.environment | place.store(folder) | {"SARDE_CONNECT": URI, "SARDE_PULL_POLICY": "never", "SARDE_MAX_IMAGE": "256MiB", "SARDE_BOOT_TIMEOUT": "1",
                                                               "SARDE_VIRT_TYPE": "qemu", "SARDE_NETWORK": "slirp", "SARDE_ADDRESS_TIMEOUT": "1"}
@@ -87,7 +88,7 @@ class Feeder:
         """Starting a VM takes a second: once for each that is another one."""
         taken = what_a_job_takes(image.domain)
         with self.lock:
-            is_new = taken not in self.seen
+            is_new = self.prepares_all or taken not in self.seen
             self.seen.add(taken)
         if not is_new:
             self.outcomes[f"import {imported}, a VM that was there"] += 1
@@ -131,6 +132,7 @@ def test_it_survives_every_image_that_attacks(place, feeder):
              many_disks(26)]
     # Those for which the host is at fault have no valid blobs: they are no matter of libvirt's.
     images = named + [image for what, (image, _) in ATTACKS.items() if "changed" not in what and "another size" not in what]
+    feeder.prepares_all = True
     survived(place, feeder, enumerate(images, 1000))
 
 
