@@ -8,7 +8,8 @@ namespace sarde {
 
 namespace {
 
-/// In the spelling that images' names have. A pattern is no name: only what a pattern may have too is changed.
+/// In the spelling that images' names have. A pattern is no name: only what a pattern may have too is
+/// changed.
 std::string canonical_pattern(std::string_view pattern) {
   constexpr std::string_view scheme = "docker://";
   if (pattern.starts_with(scheme)) pattern.remove_prefix(scheme.size());
@@ -35,7 +36,8 @@ const OptionValues* section_for_image(const std::map<std::string, OptionValues>&
   std::size_t longest = 0;
   for (const auto& [glob, values] : canonical) {
     if (best != nullptr && glob.size() <= longest) continue;
-    if (std::ranges::none_of(names, [&, &glob = glob](const std::string& name) { return matches_glob(glob, name); }))
+    if (std::ranges::none_of(names,
+                             [&, &glob = glob](const std::string& name) { return matches_glob(glob, name); }))
       continue;
     best = values;
     longest = glob.size();

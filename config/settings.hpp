@@ -93,7 +93,7 @@ struct SettingsSources {
   std::string command;
   OptionValues command_line;
   std::vector<std::string> image;  ///< the job's, by all its names; none: no image section applies
-  OptionValues job = {};  ///< what job_values() gave
+  OptionValues job = {};           ///< what job_values() gave
 };
 
 /// What a job may set of what it wishes (by the rest of the variable's name behind SARDE_). What it may not

@@ -127,7 +127,8 @@ std::string complaint(const OptionRule& rule, const std::string& value) {
 void check_value(const OptionRule& rule, const OptionValue& value) {
   for (const auto& item : value.items) {
     if (!is_utf8_text(item))
-      throw Error(Blame::job, value.origin + ": " + std::string(rule.name) + ": the value is not valid UTF-8");
+      throw Error(Blame::job,
+                  value.origin + ": " + std::string(rule.name) + ": the value is not valid UTF-8");
     const auto wrong = complaint(rule, item);
     const auto shown = rule.name == "password" ? std::string("the value") : quote(item);
     if (!wrong.empty())

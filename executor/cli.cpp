@@ -50,9 +50,9 @@ const std::vector<CommandRule>& command_rules() {
       {"prepare",
        "gitlab-runner's prepare stage: start the job's VM",
        fetch + login +
-           OptionNames{"vmdir", "jobsdir", "network", "virt-type", "ssh-port", "prepare-script", "prepare-script-timeout", "shell",
-                       "image", "pull-policy", "memory", "vcpus", "timeout", "address-timeout",
-                       "boot-timeout", "omit-backingstore"},
+           OptionNames{"vmdir", "jobsdir", "network", "virt-type", "ssh-port", "prepare-script",
+                       "prepare-script-timeout", "shell", "image", "pull-policy", "memory", "vcpus",
+                       "timeout", "address-timeout", "boot-timeout", "omit-backingstore"},
        {}},
       {"run",
        "gitlab-runner's run stage: run one script in the VM",

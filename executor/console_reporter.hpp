@@ -8,9 +8,9 @@
 
 namespace sarde {
 
-/// Writes lines to a descriptor, masks secrets, and cleans what it writes (printable_line()): lines hold text of
-/// registries, images and guests. Verbosity: 0 warnings only, 1 steps too, 2 details too.
-/// Progress is a bar in the last line of a terminal, else a line every five seconds.
+/// Writes lines to a descriptor, masks secrets, and cleans what it writes (printable_line()): lines hold text
+/// of registries, images and guests. Verbosity: 0 warnings only, 1 steps too, 2 details too. Progress is a
+/// bar in the last line of a terminal, else a line every five seconds.
 class ConsoleReporter final : public Reporter {
  public:
   ConsoleReporter(int fd, unsigned verbosity, const Clock& clock);

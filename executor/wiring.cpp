@@ -89,8 +89,7 @@ class Wiring {
                             .image = {}};
     if (job_) {
       const auto& own = job_->image;
-      sources.image =
-          names_of(own.empty() ? resolve_settings(sources, environment_, is_root()).image : own);
+      sources.image = names_of(own.empty() ? resolve_settings(sources, environment_, is_root()).image : own);
     }
     // What has been made must go, whatever the job says.
     if (job_ && !job_->settings.empty() && invocation_.command != "cleanup") {

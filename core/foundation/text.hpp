@@ -24,8 +24,8 @@ std::string lowered(std::string_view text);
 /// `longest` bytes.
 std::string quote(std::string_view text, std::size_t longest = 200);
 
-/// One line for people, whatever is in `text`: valid UTF-8, other white space as spaces, and everything that a
-/// terminal or a web page would act upon instead of showing it (control characters, bidirectional and
+/// One line for people, whatever is in `text`: valid UTF-8, other white space as spaces, and everything that
+/// a terminal or a web page would act upon instead of showing it (control characters, bidirectional and
 /// invisible ones, GitLab's section markers, bytes that are no UTF-8) as \\xNN or \\u{NNNN}; cut to `longest`
 /// bytes.
 std::string printable_line(std::string_view text, std::size_t longest = 4000);

@@ -241,7 +241,8 @@ class Connector {
     set(SSH_OPTIONS_FD, &fd);
     static_cast<void>(socket.release());  // the session's now: ssh_disconnect closes it
     ssh_set_blocking(session_.get(), 0);
-    // What the guest asks of us is none of its business: channels, forwards. libssh would keep each such question.
+    // What the guest asks of us is none of its business: channels, forwards. libssh would keep each such
+    // question.
     ssh_set_message_callback(
         session_.get(), [](ssh_session, ssh_message, void*) { return refused; }, nullptr);
   }

@@ -17,8 +17,8 @@ namespace {
 
 /// Follows the backing files of one disk through the image's own files, each of which it notes in `below`;
 /// returns the disk's size for the guest. Throws Error (the job's fault) at the first that leads elsewhere.
-std::uint64_t check_chain(const fs::path& folder, const std::string& disk, const std::vector<std::string>& disks,
-                          std::set<std::string>& below) {
+std::uint64_t check_chain(const fs::path& folder, const std::string& disk,
+                          const std::vector<std::string>& disks, std::set<std::string>& below) {
   std::string name = disk;
   std::optional<std::uint64_t> virtual_size;
   for (std::size_t depth = 0;; ++depth) {
@@ -113,8 +113,7 @@ UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<Unpac
                   "disk " + quote(disks[i].name) + " does not match its digest in the image config");
     unpacked.disks.push_back(disks[i].name);
     unpacked.shared += disks[i].shared;
-    marker.disks.push_back(
-        {.name = disks[i].name, .spans = disks[i].spans, .stretches = disks[i].stretches});
+    marker.disks.push_back({.name = disks[i].name, .spans = disks[i].spans, .stretches = disks[i].stretches});
   }
   check_disks(incoming.path(), unpacked.disks, target.max_disk);
   // What many read nobody writes to.

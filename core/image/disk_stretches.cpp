@@ -27,12 +27,13 @@ std::string to_text(const Sha256::State& state) {
 
 /// The stretch with this number, read and hashed on from the one before it. Behind the whole ones comes what
 /// is left of the file.
-bool agrees(int fd, const std::string& name, const DiskStretches& stretches, std::size_t number, Bytes& buffer,
-            Cancellation& cancellation) {
+bool agrees(int fd, const std::string& name, const DiskStretches& stretches, std::size_t number,
+            Bytes& buffer, Cancellation& cancellation) {
   const auto start = number * stretches.length;
   const bool is_last = number == stretches.after.size();
   Sha256 hash = number == 0 ? Sha256() : Sha256(stretches.after[number - 1], start);
-  if (::lseek(fd, static_cast<off_t>(start), SEEK_SET) < 0) throw Error("read " + name + ": " + errno_text(errno));
+  if (::lseek(fd, static_cast<off_t>(start), SEEK_SET) < 0)
+    throw Error("read " + name + ": " + errno_text(errno));
   for (auto left = is_last ? stretches.size - start : stretches.length; left > 0;) {
     cancellation.check();
     const auto got = read_full(fd, buffer.data(), std::min<std::uint64_t>(left, buffer.size()), name);
@@ -64,7 +65,8 @@ DiskStretches DiskStretches::parse(const std::string& text) {
   const auto length = parse_number(words[2]);
   const auto count = words[3].size() / digits_of_state;
   if (!size || !length || *length == 0 || *length % 64 != 0 || count != *size / *length) return {};
-  DiskStretches stretches{.length = *length, .after = std::vector<Sha256::State>(count), .size = *size, .digest = words[0]};
+  DiskStretches stretches{
+      .length = *length, .after = std::vector<Sha256::State>(count), .size = *size, .digest = words[0]};
   for (std::size_t i = 0; i < count * 8; ++i) {
     const auto word = parse_hex(std::string_view(words[3]).substr(8 * i, 8));
     if (!word) return {};

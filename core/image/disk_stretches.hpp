@@ -25,7 +25,8 @@ struct DiskStretches {
   static DiskStretches parse(const std::string& text);
 };
 
-/// Notes the stretches of a file that is being hashed. At most 2048: the longer the file, the longer they are.
+/// Notes the stretches of a file that is being hashed. At most 2048: the longer the file, the longer they
+/// are.
 class StretchNotes {
  public:
   /// Hashes these bytes, which come next.
@@ -41,8 +42,8 @@ class StretchNotes {
 /// Which stretches to read.
 enum class StretchCheck { sample, all };
 
-/// Is the file's content still what was noted? A sample is the first stretch (a disk's tables) and two others,
-/// at random. True where nothing is known. Throws Error if the file cannot be read, Cancelled.
+/// Is the file's content still what was noted? A sample is the first stretch (a disk's tables) and two
+/// others, at random. True where nothing is known. Throws Error if the file cannot be read, Cancelled.
 bool stretches_agree(const std::filesystem::path& file, const DiskStretches& stretches, StretchCheck check,
                      Cancellation& cancellation);
 

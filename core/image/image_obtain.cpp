@@ -280,19 +280,22 @@ std::optional<ObtainedImage> ImageStore::fetch_and_unpack(const ObtainRequest& r
         .known = known.empty() ? nullptr : &known,
         .limit = settings_.max_image,
         .is_checked = [&](const Descriptor& blob) { return bringing.was_missing(blob.digest); },
-        .await = [&](const Descriptor& blob) {
-          while (!fetching.has(blob)) {
-            show(0, 0);
-            clock_.sleep(pause, cancellation_);
-          }
-        }};
+        .await =
+            [&](const Descriptor& blob) {
+              while (!fetching.has(blob)) {
+                show(0, 0);
+                clock_.sleep(pause, cancellation_);
+              }
+            }};
     const auto layers = vm_layers(announced.manifest, "the manifest");
     const auto disks = unpack_disks(layout, layers.disks, incoming.path(), options, cancellation_);
     const auto manifest = fetching.finish();
-    auto image = read(request.reference, layout, {.manifest = manifest, .tag = request.reference.local_name()});
+    auto image =
+        read(request.reference, layout, {.manifest = manifest, .tag = request.reference.local_name()});
     if (!known.empty() && !has_digests(image, disks)) return std::nullopt;
-    auto unpacked = finish_unpacking(image, disks, std::move(incoming),
-                                     {.folder = folder, .sharing = place.sharing, .max_disk = settings_.max_disk});
+    auto unpacked =
+        finish_unpacking(image, disks, std::move(incoming),
+                         {.folder = folder, .sharing = place.sharing, .max_disk = settings_.max_disk});
     bringing.keep(access);
     set_modified_now(layout.blob(manifest.digest));
     tag(layout, manifest, image.tag);

@@ -127,9 +127,12 @@ std::string ImageReference::asked_registry() const {
 std::vector<std::string> ImageReference::names() const {
   std::vector<std::string> repositories{repository_};
   const bool is_single = repository_.find('/') == std::string::npos;
-  if (registry().empty()) repositories.insert(repositories.begin(), (is_single ? "docker.io/library/" : "docker.io/") + repository_);
+  if (registry().empty())
+    repositories.insert(repositories.begin(),
+                        (is_single ? "docker.io/library/" : "docker.io/") + repository_);
   if (registry() == "docker.io" && std::ranges::count(repository_, '/') == 1)
-    repositories.insert(repositories.begin(), "docker.io/library/" + repository_.substr(repository_.find('/') + 1));
+    repositories.insert(repositories.begin(),
+                        "docker.io/library/" + repository_.substr(repository_.find('/') + 1));
   std::vector<std::string> names;
   for (const auto& name : repositories)
     names.push_back(name + (digest_ ? "@" + digest_->text() : ":" + tag_.value_or("latest")));
@@ -140,7 +143,8 @@ std::vector<std::string> ImageReference::names() const {
 std::filesystem::path ImageReference::folder() const {
   std::filesystem::path folder;
   for (const auto& component : split(repository_, '/'))
-    folder /= (std::ranges::find(names_in_layouts, component) != names_in_layouts.end() ? "%" : "") + component;
+    folder /=
+        (std::ranges::find(names_in_layouts, component) != names_in_layouts.end() ? "%" : "") + component;
   return folder;
 }
 

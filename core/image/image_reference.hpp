@@ -10,14 +10,14 @@
 
 namespace sarde {
 
-/// The one spelling of a registry's host[:port]: in lower case, without the port that https has anyway, Docker
-/// Hub under the name docker.io. What is no host is returned as it is.
+/// The one spelling of a registry's host[:port]: in lower case, without the port that https has anyway,
+/// Docker Hub under the name docker.io. What is no host is returned as it is.
 std::string canonical_host(std::string_view text);
 
 /// The name of an image: `[host[:port]/]path[:tag][@sha256:…]`, in the grammar of the reference of
 /// containers (distribution/reference): lower-case path components of letters, digits and `. _ -`, none of
-/// which starts with one of these, up to 255 characters in all; a tag of up to 128 letters, digits and `. _ -`.
-/// The host has its canonical spelling from here on.
+/// which starts with one of these, up to 255 characters in all; a tag of up to 128 letters, digits and `. _
+/// -`. The host has its canonical spelling from here on.
 class ImageReference {
  public:
   /// Throws Error (the job's fault) that names what is wrong. `docker://` in front is allowed and dropped.
@@ -41,8 +41,8 @@ class ImageReference {
   /// without a host also stands for one at Docker Hub.
   [[nodiscard]] std::vector<std::string> names() const;
 
-  /// Below `ocidir`: one folder a component; a component that a layout has a file or folder of is written with
-  /// a `%` in front, which no name has.
+  /// Below `ocidir`: one folder a component; a component that a layout has a file or folder of is written
+  /// with a `%` in front, which no name has.
   [[nodiscard]] std::filesystem::path folder() const;
 
   /// The repository of a folder below `ocidir`.

@@ -150,8 +150,8 @@ namespace {
 
 using Layouts = std::vector<std::pair<std::string, OciLayout>>;
 
-/// The layout that this folder is, if it is one, and those below it. A repository's path has a bounded length,
-/// so this goes only so deep.
+/// The layout that this folder is, if it is one, and those below it. A repository's path has a bounded
+/// length, so this goes only so deep.
 void find_layouts(const fs::path& folder, const fs::path& relative, Layouts& found) {
   constexpr std::ptrdiff_t deepest = 130;
   if (std::distance(relative.begin(), relative.end()) > deepest) return;

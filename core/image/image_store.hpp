@@ -26,8 +26,8 @@ struct StoreSettings {
   std::function<void(const std::string&)> announce = {};
 };
 
-/// Who may write to the files of an unpacked image: the VM that is defined on them, or nobody, for several read
-/// them.
+/// Who may write to the files of an unpacked image: the VM that is defined on them, or nobody, for several
+/// read them.
 enum class DiskSharing { one_vm, many };
 
 /// An image in the cache: its small parts, read and checked; its disks still packed.
@@ -96,8 +96,8 @@ struct CatalogEntry {
   [[nodiscard]] std::string name() const;
 };
 
-/// Every folder that an image may be unpacked to, unless somebody chose a name: by its config's digest, and by
-/// its manifest's. (The second of them, for clones, is older versions'.)
+/// Every folder that an image may be unpacked to, unless somebody chose a name: by its config's digest, and
+/// by its manifest's. (The second of them, for clones, is older versions'.)
 std::vector<std::string> usual_folders(const Digest& config, const Digest& manifest);
 
 /// Lock files. blobs_lock: held while blobs are added to or removed from a layout; unpacked_lock: while an
@@ -137,8 +137,8 @@ class ImageStore {
   StoredImage fetch_as(const ImageReference& reference, const ImageReference& source, Registry& registry,
                        const RegistryAccess& access) const;
 
-  /// Says what of an announced image is larger than it may be. Throws Error (the job's fault), so before any of
-  /// it is brought.
+  /// Says what of an announced image is larger than it may be. Throws Error (the job's fault), so before any
+  /// of it is brought.
   void check_sizes(const AnnouncedImage& announced) const;
   void check_disk_sizes(const std::vector<DiskLayers>& disks) const;
 
@@ -176,8 +176,8 @@ class ImageStore {
   /// which is said, they are unpacked again.
   UnpackedImage unpack_shared(const StoredImage& image, const DiskProgress& progress) const;
 
-  /// fetch_as() and unpack() or unpack_shared() in one: layers are unpacked while others are still on their way.
-  /// What is refused is not named, and nothing of it stays.
+  /// fetch_as() and unpack() or unpack_shared() in one: layers are unpacked while others are still on their
+  /// way. What is refused is not named, and nothing of it stays.
   ObtainedImage obtain(const ObtainRequest& request, Registry& registry, const RegistryAccess& access) const;
 
   [[nodiscard]] const std::filesystem::path& ocidir() const { return settings_.ocidir; }
@@ -202,7 +202,8 @@ class ImageStore {
   [[nodiscard]] UnpackedImage unpack_anew(const StoredImage& image, const UnpackPlace& place,
                                           const DiskProgress& progress) const;
   [[nodiscard]] std::optional<UnpackedImage> adopt(const StoredImage& image, const UnpackPlace& place) const;
-  [[nodiscard]] UnpackedImage adopt_unmarked(const StoredImage& image, const std::filesystem::path& folder) const;
+  [[nodiscard]] UnpackedImage adopt_unmarked(const StoredImage& image,
+                                             const std::filesystem::path& folder) const;
   [[nodiscard]] KnownSpans known_spans() const;
   [[nodiscard]] static UnpackPlace place_for(const ObtainRequest& request, const Digest& config,
                                              const Digest& manifest);

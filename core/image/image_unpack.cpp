@@ -52,9 +52,8 @@ UnpackedImage ImageStore::unpack(const StoredImage& image, const std::string& na
                                  const DiskProgress& progress) const {
   if (!is_bare_file_name(name))
     throw Error(Blame::job, "import as " + quote(name) + ": that cannot be a folder's name");
-  return within("import " + quote(image.reference.text()), [&] {
-    return unpack_to(image, {.name = name, .sharing = DiskSharing::one_vm}, progress);
-  });
+  return within("import " + quote(image.reference.text()),
+                [&] { return unpack_to(image, {.name = name, .sharing = DiskSharing::one_vm}, progress); });
 }
 
 UnpackedImage ImageStore::unpack_shared(const StoredImage& image, const DiskProgress& progress) const {

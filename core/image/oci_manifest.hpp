@@ -70,8 +70,8 @@ struct PlatformManifest {
   std::string architecture;  ///< as Go calls it; empty: unsaid
 };
 
-/// Of an index the manifest for this platform, or one that says none. Throws Error (the job's fault) that lists
-/// what there is, where it has neither.
+/// Of an index the manifest for this platform, or one that says none. Throws Error (the job's fault) that
+/// lists what there is, where it has neither.
 PlatformManifest choose_platform(std::string_view index_text, const std::string& architecture,
                                  const std::string& what);
 

@@ -1,8 +1,8 @@
 #include "core/image/qcow2_header.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <array>
+#include <cerrno>
 #include <span>
 #include <unistd.h>
 
@@ -63,7 +63,8 @@ Extensions extensions_in(const Fields& fields, std::uint64_t at, std::uint64_t l
     const auto length = static_cast<std::size_t>(fields.number(at + 4, 4));
     if (type == extension_end) break;
     const bool is_format = type == extension_backing_format;
-    found.is_odd = found.is_odd || length > limit - std::min(limit, at + 8) || (is_format && length > longest_format);
+    found.is_odd =
+        found.is_odd || length > limit - std::min(limit, at + 8) || (is_format && length > longest_format);
     if (found.is_odd) break;
     if (is_format) found.backing_format = fields.text(at + 8, length);
     at += 8 + (length + 7) / 8 * 8;
@@ -92,8 +93,8 @@ void put_number(Bytes& bytes, std::size_t at, std::size_t size, std::uint64_t va
 
 namespace {
 
-/// What QEMU (block/qcow2.c, qcow2_do_open) would not open is refused before it is asked to: so it is known whose
-/// fault it is.
+/// What QEMU (block/qcow2.c, qcow2_do_open) would not open is refused before it is asked to: so it is known
+/// whose fault it is.
 class HeaderReader {
  public:
   HeaderReader(const Fields& fields, std::string name) : fields_(fields), name_(std::move(name)) {}
@@ -139,7 +140,8 @@ class HeaderReader {
     if (fields_.number(32, 4) != 0) refuse("it is encrypted");
     constexpr std::uint64_t largest_refcount_order = 6;
     if (version() == 3 && fields_.number(96, 4) > largest_refcount_order)
-      refuse("reference counts of 2^" + std::to_string(fields_.number(96, 4)) + " bits are none that QEMU knows");
+      refuse("reference counts of 2^" + std::to_string(fields_.number(96, 4)) +
+             " bits are none that QEMU knows");
   }
 
   void check_features() const {
@@ -147,7 +149,8 @@ class HeaderReader {
     constexpr std::uint64_t compression_type = 8;
     constexpr std::uint64_t known = 1 | corrupt | incompatible_external_data | compression_type | 16;
     const auto features = incompatible_features();
-    if ((features & ~known) != 0) refuse("it has features that are not known here (" + hex(features & ~known) + ")");
+    if ((features & ~known) != 0)
+      refuse("it has features that are not known here (" + hex(features & ~known) + ")");
     if ((features & corrupt) != 0) refuse("it is marked as corrupt (qemu-img check -r all may repair it)");
     // The byte behind the fixed fields: 0 deflate, 1 zstd; the bit says that it is not 0.
     const auto type = version() == 3 && header_length(fields_) > 104 ? fields_.number(104, 1) : 0;
@@ -169,7 +172,8 @@ class HeaderReader {
     constexpr std::uint64_t largest_refcount_table = 8U << 20U;  // bytes: QEMU's own limit
     const auto refcount_clusters = fields_.number(56, 4);
     if (refcount_clusters == 0) refuse("it has no reference counts");
-    if (refcount_clusters > largest_refcount_table / cluster_size()) refuse("its table of reference counts is too large");
+    if (refcount_clusters > largest_refcount_table / cluster_size())
+      refuse("its table of reference counts is too large");
     check_offset(fields_.number(48, 8), "the table of reference counts");
     constexpr std::uint64_t most_snapshots = 65536;
     const auto snapshots = fields_.number(60, 4);
@@ -180,7 +184,8 @@ class HeaderReader {
   /// Tables begin with a cluster, and end within what a file can have.
   void check_offset(std::uint64_t offset, const std::string& what) const {
     constexpr std::uint64_t farthest = std::uint64_t{1} << 62U;
-    if (offset % cluster_size() != 0 || offset > farthest) refuse(what + " begins where none can, at " + hex(offset));
+    if (offset % cluster_size() != 0 || offset > farthest)
+      refuse(what + " begins where none can, at " + hex(offset));
   }
 
   void read_backing(Qcow2Header& header) const {
@@ -191,7 +196,8 @@ class HeaderReader {
     const auto extensions = extensions_in(fields_, header_length(fields_), end);
     if (extensions.is_odd) refuse("an extension of it does not fit");
     if (name_at == 0) return;
-    if (name_size > longest_name || name_size > cluster_size() - name_at) refuse("the backing file's name is too long");
+    if (name_size > longest_name || name_size > cluster_size() - name_at)
+      refuse("the backing file's name is too long");
     // QEMU would read the header's own fields as a name; an export that gives the file another would
     // overwrite them.
     if (name_at < header_length(fields_)) refuse("the backing file's name lies within it");
@@ -201,7 +207,8 @@ class HeaderReader {
 
   static std::string hex(std::uint64_t number) {
     std::array<unsigned char, 8> bytes{};
-    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<unsigned char>(number >> (56 - 8 * i));
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+      bytes[i] = static_cast<unsigned char>(number >> (56 - 8 * i));
     return "0x" + to_hex(bytes.data(), bytes.size());
   }
 

@@ -49,9 +49,9 @@ class Registry {
   virtual AnnouncedImage announce(const ImageReference& from, const RegistryAccess& access) = 0;
 
   /// Brings the blobs that the layout lacks, each of which appears there whole, and returns the announced
-  /// manifest's descriptor; the caller gives it its tag. What sends more than the manifest says is stopped, the
-  /// job's fault. `known` is what the layout has under that name: if it is the
-  /// one announced and all of it is there, nothing is brought. May be called in another thread than the rest.
+  /// manifest's descriptor; the caller gives it its tag. What sends more than the manifest says is stopped,
+  /// the job's fault. `known` is what the layout has under that name: if it is the one announced and all of
+  /// it is there, nothing is brought. May be called in another thread than the rest.
   virtual Descriptor fetch(const ImageReference& from, const AnnouncedImage& announced, const OciLayout& into,
                            const std::optional<Descriptor>& known, const RegistryAccess& access) = 0;
 

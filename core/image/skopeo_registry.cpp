@@ -47,7 +47,8 @@ constexpr std::array meanings{
         "x509:", Blame::host,
         "its TLS certificate is not trusted: install its CA, or list the registry in insecure-registries"},
     Meaning{"exceeded maximum allowed size", Blame::job, "a document of the image is larger than any may be"},
-    Meaning{"digest did not match", Blame::job, "the registry sends other content than the image's manifest says"},
+    Meaning{"digest did not match", Blame::job,
+            "the registry sends other content than the image's manifest says"},
     Meaning{"no space left on device", Blame::host, "the disk is full"},
     Meaning{"connection refused", Blame::host, "nothing answers there: is the registry running?"},
     Meaning{"no such host", Blame::host, "the host's name is not known"},
@@ -107,8 +108,8 @@ class Arrivals {
   void check() const {
     const auto now = sizes_under_way();
     if (now.largest > largest_ || now.total > total_)
-      throw Error(Blame::job, "the registry sends more than the image's manifest says: " + size_text(now.total) +
-                                  " of " + size_text(total_));
+      throw Error(Blame::job, "the registry sends more than the image's manifest says: " +
+                                  size_text(now.total) + " of " + size_text(total_));
   }
 
  private:
@@ -258,10 +259,9 @@ class SkopeoRegistry final : public Registry {
   /// `option`=false for registries that may be spoken to so; else skopeo's own files decide
   /// (containers-registries.conf(5)).
   [[nodiscard]] std::vector<std::string> tls(const std::string& option, const std::string& registry) const {
-    const bool is_listed =
-        std::ranges::any_of(settings_.insecure_registries, [&](const std::string& listed) {
-          return canonical_host(listed) == canonical_host(registry);
-        });
+    const bool is_listed = std::ranges::any_of(settings_.insecure_registries, [&](const std::string& listed) {
+      return canonical_host(listed) == canonical_host(registry);
+    });
     if (!settings_.insecure && !is_listed) return {};
     return {option + "=false"};
   }

@@ -35,7 +35,8 @@ std::vector<std::string> UnpackedMarker::names() const {
 }
 
 void write_unpacked_marker(const std::filesystem::path& folder, const UnpackedMarker& marker) {
-  json value{{"config", marker.config_digest}, {"manifest", marker.manifest_digest}, {"disks", json::array()}};
+  json value{
+      {"config", marker.config_digest}, {"manifest", marker.manifest_digest}, {"disks", json::array()}};
   for (const auto& disk : marker.disks) {
     json entry{{"name", disk.name}, {"look", look_of(folder / disk.name)}, {"layers", json::array()}};
     if (disk.stretches.length != 0) entry["stretches"] = disk.stretches.text();
@@ -80,7 +81,8 @@ std::vector<std::string> changed_disks(const std::filesystem::path& folder, cons
                                        StretchCheck check, Cancellation& cancellation) {
   std::vector<std::string> changed;
   for (const auto& disk : marker.disks) {
-    if (!stretches_agree(folder / disk.name, disk.stretches, check, cancellation)) changed.push_back(disk.name);
+    if (!stretches_agree(folder / disk.name, disk.stretches, check, cancellation))
+      changed.push_back(disk.name);
   }
   return changed;
 }

@@ -30,8 +30,8 @@ struct JobOwner {
   std::filesystem::path response_file;  ///< JOB_RESPONSE_FILE, as the runner sees it
 };
 
-/// The folder of one job, `<jobsdir>/<VM name>`: its record, overlays, console log. Open to our own account only,
-/// until QEMU's may enter (QemuAccess).
+/// The folder of one job, `<jobsdir>/<VM name>`: its record, overlays, console log. Open to our own account
+/// only, until QEMU's may enter (QemuAccess).
 class JobFolder {
  public:
   explicit JobFolder(std::filesystem::path path) : path_(std::move(path)) {}
@@ -55,8 +55,8 @@ class JobFolder {
   /// killed.
   [[nodiscard]] FileLock create(const std::optional<JobOwner>& owner) const;
 
-  /// Takes the folder away with all in it: from others' sight at once, so that nobody who still looks at it makes
-  /// a file in it meanwhile. Fine if there is none. Throws Error.
+  /// Takes the folder away with all in it: from others' sight at once, so that nobody who still looks at it
+  /// makes a file in it meanwhile. Fine if there is none. Throws Error.
   void remove() const;
 
   /// Nothing where it is not known.

@@ -7,19 +7,38 @@
 namespace sarde {
 
 Environment Environment::for_helpers() const {
-  constexpr std::array<std::string_view, 26> names{
-      "PATH",         "HOME",        "USER",          "LOGNAME",       "LANG",        "TZ",
-      "http_proxy",   "https_proxy", "no_proxy",      "all_proxy",     "HTTP_PROXY",  "HTTPS_PROXY",
-      "NO_PROXY",     "ALL_PROXY",   "SSL_CERT_FILE", "SSL_CERT_DIR",  "GNUPGHOME",   "SSH_AUTH_SOCK",
-      "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS",
-      "TSAN_OPTIONS", "KRB5CCNAME"};
+  constexpr std::array<std::string_view, 26> names{"PATH",
+                                                   "HOME",
+                                                   "USER",
+                                                   "LOGNAME",
+                                                   "LANG",
+                                                   "TZ",
+                                                   "http_proxy",
+                                                   "https_proxy",
+                                                   "no_proxy",
+                                                   "all_proxy",
+                                                   "HTTP_PROXY",
+                                                   "HTTPS_PROXY",
+                                                   "NO_PROXY",
+                                                   "ALL_PROXY",
+                                                   "SSL_CERT_FILE",
+                                                   "SSL_CERT_DIR",
+                                                   "GNUPGHOME",
+                                                   "SSH_AUTH_SOCK",
+                                                   "DOCKER_CONFIG",
+                                                   "REGISTRY_AUTH_FILE",
+                                                   "LD_LIBRARY_PATH",
+                                                   "ASAN_OPTIONS",
+                                                   "LSAN_OPTIONS",
+                                                   "UBSAN_OPTIONS",
+                                                   "TSAN_OPTIONS",
+                                                   "KRB5CCNAME"};
   constexpr std::array<std::string_view, 4> beginnings{"LC_", "XDG_", "LIBVIRT_", "CONTAINERS_"};
   Variables kept;
   for (const auto& [name, value] : values_) {
     const bool is_listed = std::ranges::find(names, name) != names.end();
-    const bool begins_so = std::ranges::any_of(beginnings, [&, &name = name](std::string_view beginning) {
-      return name.starts_with(beginning);
-    });
+    const bool begins_so = std::ranges::any_of(
+        beginnings, [&, &name = name](std::string_view beginning) { return name.starts_with(beginning); });
     if (is_listed || begins_so) kept.emplace(name, value);
   }
   return Environment(std::move(kept));

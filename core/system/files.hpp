@@ -23,8 +23,8 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t limit = 1
 std::optional<std::string> read_file_if_there(const std::filesystem::path& path,
                                               std::uint64_t limit = 16U << 20U);
 
-/// A file below /proc of a process, thread or kernel setting (proc(5)): nothing where it is gone, also when that
-/// happens while it is read (ESRCH), or may not be read. Never throws for a process that ends.
+/// A file below /proc of a process, thread or kernel setting (proc(5)): nothing where it is gone, also when
+/// that happens while it is read (ESRCH), or may not be read. Never throws for a process that ends.
 std::optional<std::string> read_proc_file(const std::filesystem::path& path);
 
 /// What a folder holds, sorted; nothing where there is no such folder, and without what vanishes meanwhile.
@@ -59,12 +59,12 @@ std::uint64_t free_space(const std::filesystem::path& folder) noexcept;
 /// Makes a file of that size which takes no room.
 void make_sparse_file(const std::filesystem::path& path, std::uint64_t size);
 
-/// Makes the folder, with exactly this mode, and what is missing above it, through which one can only pass unless
-/// `above` says otherwise. Those that are there stay as they are, whatever they link to.
+/// Makes the folder, with exactly this mode, and what is missing above it, through which one can only pass
+/// unless `above` says otherwise. Those that are there stay as they are, whatever they link to.
 void make_folders(const std::filesystem::path& path, mode_t mode, mode_t above = 0711);
 
-/// Sets the mode of a file or folder of ours and, if one is given, its group. Throws Error; a link is not followed
-/// but refused.
+/// Sets the mode of a file or folder of ours and, if one is given, its group. Throws Error; a link is not
+/// followed but refused.
 void set_mode(const std::filesystem::path& path, mode_t mode, std::optional<gid_t> group = std::nullopt);
 
 /// Removes a file or a folder with all in it. Fine if there is none. Throws Error if something stays.

@@ -13,13 +13,14 @@ struct BackingFile {
   std::string format;  ///< qcow2 or raw
 };
 
-/// Whether a file is the VM's own or others read it as well: then libvirt is not to give it to QEMU's account.
+/// Whether a file is the VM's own or others read it as well: then libvirt is not to give it to QEMU's
+/// account.
 enum class DiskOwnership { own, shared };
 
 /// A disk's file for a VM that is to be made.
 struct DiskFile {
   std::filesystem::path path;
-  std::string format;  ///< qcow2 or raw
+  std::string format;                     ///< qcow2 or raw
   std::vector<BackingFile> backing = {};  ///< what it rests on, the topmost first: all shared
   DiskOwnership ownership = DiskOwnership::own;
 };

@@ -62,9 +62,9 @@ class Hypervisor {
   virtual void destroy(const std::string& name) = 0;
 
   /// Addresses of the domain's first interface, IPv4 before IPv6, without link-local ones: from DHCP leases,
-  /// else the guest agent, else the host's ARP table. What the agent says is the guest's word: of that only the
-  /// IPv4 addresses count at which this host's neighbour table has the VM's own MAC address. Empty while none is
-  /// known.
+  /// else the guest agent, else the host's ARP table. What the agent says is the guest's word: of that only
+  /// the IPv4 addresses count at which this host's neighbour table has the VM's own MAC address. Empty while
+  /// none is known.
   virtual std::vector<std::string> addresses(const std::string& name) = 0;
 
   /// Forwards a free port of 127.0.0.1 to `guest_port` of a domain on QEMU's user-mode network; returns the
@@ -97,8 +97,8 @@ class Hypervisor {
       const std::string& name, const std::vector<DiskCopy>& copies,
       const std::function<void(std::uint64_t done, std::uint64_t total)>& progress) = 0;
 
-  /// Bytes that a running domain's disks take on this host beside what they rest on; nothing if it is gone, or
-  /// that cannot be told.
+  /// Bytes that a running domain's disks take on this host beside what they rest on; nothing if it is gone,
+  /// or that cannot be told.
   virtual std::optional<std::uint64_t> written_bytes(const std::string& name) = 0;
 
   /// Does libvirt offer KVM for guests of this architecture (libvirt's name)?

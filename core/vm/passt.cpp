@@ -29,8 +29,8 @@ constexpr auto log_name = "passt.log";
 constexpr std::size_t longest_socket_path = 107;  // unix(7)
 constexpr uid_t nobody = 65534;
 
-/// Gives the socket that passt has made to QEMU. passt's account may write to the folder: what it put there in
-/// place of its socket is not followed.
+/// Gives the socket that passt has made to QEMU. passt's account may write to the folder: what it put there
+/// in place of its socket is not followed.
 void give_socket(const fs::path& socket, const QemuAccount& qemu) {
   const UniqueFd fd(::open(socket.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
 
@@ -103,7 +103,9 @@ PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, 
                  "--tcp-ports", "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port),
                  "--udp-ports", "none"},
         .environment = {{"PATH", environment.non_empty("PATH").value_or("/usr/bin:/bin")}}};
-    if (is_root) passt.argv.insert(passt.argv.end(), {"--runas", std::to_string(nobody) + ":" + std::to_string(plan.group)});
+    if (is_root)
+      passt.argv.insert(passt.argv.end(),
+                        {"--runas", std::to_string(nobody) + ":" + std::to_string(plan.group)});
     for (const auto& option : resolver_options()) passt.argv.push_back(option);
     constexpr std::chrono::seconds enough(10);
     const auto result =

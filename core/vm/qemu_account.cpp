@@ -21,7 +21,9 @@ gid_t group_of(const std::optional<QemuAccount>& account) {
 }  // namespace
 
 QemuAccess::QemuAccess(const std::optional<QemuAccount>& account)
-    : account_(account), is_needed_(account && (account->uid != ::geteuid() || ::geteuid() == 0)), group_(group_of(account)) {}
+    : account_(account),
+      is_needed_(account && (account->uid != ::geteuid() || ::geteuid() == 0)),
+      group_(group_of(account)) {}
 
 void QemuAccess::allow(const std::filesystem::path& path, mode_t by_group, mode_t by_all) const {
   if (!is_needed_) return;

@@ -12,10 +12,10 @@ struct QemuAccount {
   gid_t gid = 0;
 };
 
-/// Lets QEMU, and nobody else, read what is this program's: folders and files that it needs get its group, for
-/// without it they are open to our own account only. Where QEMU runs as our own account nothing changes. Where we
-/// may not choose the group (an ordinary user with a system's libvirt) files and folders are opened to all, for
-/// then there is no other way.
+/// Lets QEMU, and nobody else, read what is this program's: folders and files that it needs get its group,
+/// for without it they are open to our own account only. Where QEMU runs as our own account nothing changes.
+/// Where we may not choose the group (an ordinary user with a system's libvirt) files and folders are opened
+/// to all, for then there is no other way.
 class QemuAccess {
  public:
   /// `account`: nothing where QEMU runs elsewhere, or cannot be told.

@@ -9,8 +9,8 @@ namespace {
 
 constexpr auto of_libvirt = "clean-traffic";
 
-// $MAC is the network card's, $IP a parameter. Rules of lower priority come first. A filter that is changed gets
-// another number: VMs of other versions may be using it.
+// $MAC is the network card's, $IP a parameter. Rules of lower priority come first. A filter that is changed
+// gets another number: VMs of other versions may be using it.
 
 /// Own MAC address only, whatever the protocol.
 constexpr auto mac_filter = R"(<filter name='sarde-executor-mac-1' chain='root'>

@@ -18,7 +18,7 @@ namespace {
 
 struct Copies {
   std::string xml;
-  DiskFiles files;                       ///< by the disk's file in the XML
+  DiskFiles files;                          ///< by the disk's file in the XML
   std::optional<UnpackedImage> image = {};  ///< whose disks these are copies of
 };
 
@@ -71,7 +71,8 @@ Copies copies_of_vm(const CommandParts& parts, const std::string& source, const 
                                   quote(disk.format) + "; qcow2 and raw are supported");
     // Two disks may have one name in different folders: the target's device name tells them apart.
     if (!is_bare_file_name(disk.target))
-      throw Error(Blame::job, "clone VM " + quote(source) + ": it has a disk at the target " + quote(disk.target));
+      throw Error(Blame::job,
+                  "clone VM " + quote(source) + ": it has a disk at the target " + quote(disk.target));
     const auto copy = folder / (disk.target + "-" + base.filename().string());
     create_overlay({.base = base, .base_format = disk.format, .overlay = copy});
     copies.files[disk.file] = {.path = copy, .format = "qcow2", .backing = backing_of(base, disk.format)};

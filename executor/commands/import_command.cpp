@@ -38,7 +38,8 @@ std::optional<std::string> existing(const CommandParts& parts, const std::string
 }
 
 /// The VM's own disks libvirt gives to QEMU when it starts; what they rest on stays ours.
-void let_qemu_read_backing_files(const CommandParts& parts, const UnpackedImage& unpacked, const DiskFiles& files) {
+void let_qemu_read_backing_files(const CommandParts& parts, const UnpackedImage& unpacked,
+                                 const DiskFiles& files) {
   let_qemu_use(parts, unpacked.folder, nullptr);
   const QemuAccess access(parts.hypervisor().qemu_account());
   for (const auto& [disk, file] : files) {

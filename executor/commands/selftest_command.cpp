@@ -99,7 +99,8 @@ class Tester {
       const auto changed = changed_disks(folder.path, marker->first, StretchCheck::all, parts_.cancellation);
       if (!changed.empty() || marker->second == DisksState::changed)
         throw Error("the disks in " + folder.path.string() +
-                    " are not what was unpacked there; find out who wrote to them, then remove the folder: the next job "
+                    " are not what was unpacked there; find out who wrote to them, then remove the folder: "
+                    "the next job "
                     "unpacks it anew");
       ++images;
       bytes += disk_space_of(folder.path);

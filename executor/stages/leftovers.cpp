@@ -26,9 +26,9 @@ bool has_thrown_away(const JobOwner& owner) {
   return is_gone && life_of(owner.runner) == ProcessLife::lives;
 }
 
-/// By the VM's own metadata; empty: somebody may need it. Metadata alone prove nothing, for anybody who defines a
-/// VM can write them: it must have a name of ours, say the folder that this jobsdir would have for it, and be one of
-/// which libvirt keeps no definition.
+/// By the VM's own metadata; empty: somebody may need it. Metadata alone prove nothing, for anybody who
+/// defines a VM can write them: it must have a name of ours, say the folder that this jobsdir would have for
+/// it, and be one of which libvirt keeps no definition.
 std::string why_left(const JobDomain& vm, const fs::path& jobsdir, const Moment& now) {
   const bool is_ours = VmName::parse(vm.name) && vm.folder == jobsdir / vm.name && vm.is_transient;
   std::error_code error;

@@ -18,9 +18,9 @@ struct Leftover {
 
 /// Jobs that are over without a `cleanup`: the runner's process has ended, or has thrown the job's
 /// JOB_RESPONSE_FILE away; `prepare` was killed before it was done; the VM's expiry has passed, or its folder
-/// is gone (both are in its own metadata); or, where the runner is not known, the VM is gone. Never a VM that is
-/// defined, has no name of ours or says another folder than it would have in `jobsdir`, nor one whose job may
-/// still run. Throws Error if libvirt cannot be asked.
+/// is gone (both are in its own metadata); or, where the runner is not known, the VM is gone. Never a VM that
+/// is defined, has no name of ours or says another folder than it would have in `jobsdir`, nor one whose job
+/// may still run. Throws Error if libvirt cannot be asked.
 std::vector<Leftover> find_leftovers(Hypervisor& hypervisor, const std::filesystem::path& jobsdir,
                                      const Clock& clock);
 

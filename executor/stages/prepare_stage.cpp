@@ -271,7 +271,8 @@ std::optional<PasstNetwork> PrepareStage::open_user_network(std::uint16_t guest_
   try {
     auto& hypervisor = parts_.hypervisor();
     const auto account = hypervisor.qemu_account();
-    if (!account || !hypervisor.has_stream_network()) throw Error("QEMU is older than 7.2, or on another machine");
+    if (!account || !hypervisor.has_stream_network())
+      throw Error("QEMU is older than 7.2, or on another machine");
     return start_passt({.folder = resources_.folder().network(),
                         .guest_port = guest_port,
                         .qemu = *account,
@@ -318,7 +319,8 @@ std::optional<TrafficFilter> PrepareStage::choose_filter(const StoredImage& imag
 
 void PrepareStage::warn_of_no_filter(const std::string& why) {
   parts_.reporter.warn(
-      "WARNING: another VM on this network could answer in the job's VM's place, for libvirt cannot filter its "
+      "WARNING: another VM on this network could answer in the job's VM's place, for libvirt cannot filter "
+      "its "
       "traffic: " +
       why);
 }
@@ -347,7 +349,8 @@ void PrepareStage::start(const StoredImage& image, JobDomainPlan& plan) {
 void PrepareStage::let_qemu_in(const UnpackedImage& disks, const JobDomainPlan& plan) {
   const QemuAccess access(parts_.hypervisor().qemu_account());
   const auto& folder = resources_.folder().path();
-  for (const auto& path : {parts_.images.vmdir(), disks.folder, folder.parent_path(), folder}) access.enter(path);
+  for (const auto& path : {parts_.images.vmdir(), disks.folder, folder.parent_path(), folder})
+    access.enter(path);
   for (const auto& disk : disks.disks) access.read(disks.folder / disk);
   for (const auto& [disk, file] : plan.disk_files)
     if (file.path.parent_path() == folder) access.own(file.path);
@@ -407,7 +410,8 @@ void PrepareStage::check_login(const JobRecord& record) {
   const auto& name = record.username;
   if (name.empty())
     throw Error(Blame::job,
-                "log into the VM: nobody is named to log in as; say it in the image's vm config, or as 'username' in the "
+                "log into the VM: nobody is named to log in as; say it in the image's vm config, or as "
+                "'username' in the "
                 "configuration's section for this image");
   if (name.size() > longest_name || printable_line(name, longest_name) != name)
     throw Error(Blame::job, "log into the VM: " + quote(name) + " cannot be a user's name");
@@ -461,7 +465,8 @@ void PrepareStage::reach(JobRecord& record, const StoredImage& image, const Netw
 }
 
 /// From now on the VM may use this address, and no other.
-void PrepareStage::hold_to_address(const StoredImage& image, JobDomainPlan& plan, const std::string& address) {
+void PrepareStage::hold_to_address(const StoredImage& image, JobDomainPlan& plan,
+                                   const std::string& address) {
   if (!plan.filter || address.find(':') != std::string::npos) return;
   auto& hypervisor = parts_.hypervisor();
   try {

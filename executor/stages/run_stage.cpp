@@ -20,8 +20,8 @@ constexpr milliseconds pause(100);
 
 }  // namespace
 
-/// libvirt is asked only once the host has lost so much room that this job may be the reason: for a job that writes
-/// little nothing is loaded.
+/// libvirt is asked only once the host has lost so much room that this job may be the reason: for a job that
+/// writes little nothing is loaded.
 void RunStage::watch_disks(const JobRecord& record) {
   const auto& folder = resources_.folder().path();
   constexpr std::uint64_t part = 4;

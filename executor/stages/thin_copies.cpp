@@ -41,9 +41,8 @@ DiskFile file_of_image(const UnpackedImage& image, const DomainDisk& disk) {
   return file;
 }
 
-DiskFiles make_thin_copies(
-    const DomainSummary& domain, const UnpackedImage& image,
-    const std::function<std::filesystem::path(const std::string& disk)>& copy_of) {
+DiskFiles make_thin_copies(const DomainSummary& domain, const UnpackedImage& image,
+                           const std::function<std::filesystem::path(const std::string& disk)>& copy_of) {
   DiskFiles files;
   for (const auto& disk : domain.disks) {
     auto base = file_of_image(image, disk);
@@ -52,7 +51,9 @@ DiskFiles make_thin_copies(
       files[disk.file] = std::move(base);
       continue;
     }
-    DiskFile copy{.path = copy_of(disk.file), .format = "qcow2", .backing = {{.path = base.path, .format = base.format}}};
+    DiskFile copy{.path = copy_of(disk.file),
+                  .format = "qcow2",
+                  .backing = {{.path = base.path, .format = base.format}}};
     create_overlay({.base = base.path, .base_format = base.format, .overlay = copy.path});
     copy.backing.insert(copy.backing.end(), base.backing.begin(), base.backing.end());
     files[disk.file] = std::move(copy);

@@ -7,8 +7,8 @@
 
 #include "core/image/image_store.hpp"
 #include "core/system/environment.hpp"
-#include "core/vm/domain/domain_reading.hpp"
 #include "core/vm/disk_file.hpp"
+#include "core/vm/domain/domain_reading.hpp"
 
 namespace sarde {
 
@@ -21,8 +21,7 @@ DiskFile file_of_image(const UnpackedImage& image, const DomainDisk& disk);
 
 /// Files for a VM on an image's disks: a thin copy of each that it may write to, the others as they are. By
 /// the image's name of the disk. `copy_of` says where a disk's copy goes. Throws Error.
-DiskFiles make_thin_copies(
-    const DomainSummary& domain, const UnpackedImage& image,
-    const std::function<std::filesystem::path(const std::string& disk)>& copy_of);
+DiskFiles make_thin_copies(const DomainSummary& domain, const UnpackedImage& image,
+                           const std::function<std::filesystem::path(const std::string& disk)>& copy_of);
 
 }  // namespace sarde

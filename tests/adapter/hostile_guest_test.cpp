@@ -31,7 +31,8 @@ class HostileSshd {
     if (pid_ == 0) {
       const int to = ::open(log.c_str(), O_WRONLY | O_CREAT, 0600);
       ::dup2(to, STDERR_FILENO);
-      ::execl("/usr/bin/python3", "python3", script.c_str(), mode.c_str(), port_file.c_str(), seconds.c_str(), nullptr);
+      ::execl("/usr/bin/python3", "python3", script.c_str(), mode.c_str(), port_file.c_str(), seconds.c_str(),
+              nullptr);
       ::_exit(127);
     }
     for (int i = 0; i < 400 && !std::filesystem::exists(port_file); ++i) std::this_thread::sleep_for(50ms);
@@ -48,7 +49,12 @@ class HostileSshd {
   }
 
   std::unique_ptr<GuestShell> shell() {
-    const SshTarget target{.address = "127.0.0.1", .port = port_, .username = "u", .password = Secret("p"), .identity_file = {}, .known_host_key = {}};
+    const SshTarget target{.address = "127.0.0.1",
+                           .port = port_,
+                           .username = "u",
+                           .password = Secret("p"),
+                           .identity_file = {},
+                           .known_host_key = {}};
     for (int tries = 0;; ++tries) {
       auto result = connect_ssh(target, {.until_banner = 10s}, clock, cancellation);
       if (auto* shell = std::get_if<std::unique_ptr<GuestShell>>(&result)) return std::move(*shell);
@@ -81,7 +87,12 @@ TEST_CASE("hostile guest: an end that comes in the same breath as the beginning 
     const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
     const auto shell = sshd.shell();
     const auto start = sshd.clock.now();
-    const auto outcome = shell->run_script({.content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .deadline = start + 10s}, sshd.cancellation);
+    const auto outcome = shell->run_script({.content = "true",
+                                            .shell = "sh",
+                                            .output = null.get(),
+                                            .errors = null.get(),
+                                            .deadline = start + 10s},
+                                           sshd.cancellation);
     REQUIRE(std::holds_alternative<ScriptExited>(outcome));
     CHECK(std::get<ScriptExited>(outcome).code == 7);
     CHECK(sshd.clock.now() - start < 5s);
@@ -93,7 +104,8 @@ TEST_CASE("hostile guest: channels that it opens towards us are refused, and cos
   const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   const auto shell = sshd.shell();
   const auto before = resident();
-  const auto outcome = shell->run_script({.content = "true", .shell = "sh", .output = null.get(), .errors = null.get()}, sshd.cancellation);
+  const auto outcome = shell->run_script(
+      {.content = "true", .shell = "sh", .output = null.get(), .errors = null.get()}, sshd.cancellation);
   CHECK(std::holds_alternative<ScriptExited>(outcome));
   CHECK(resident() - std::min(before, resident()) < 16U << 20U);
 }
@@ -104,13 +116,24 @@ TEST_CASE("hostile guest: a script with a deadline ends with it, and is watched 
   const auto shell = sshd.shell();
   const auto start = sshd.clock.now();
   int watched = 0;
-  const auto outcome = shell->run_script({.content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .deadline = start + 3s, .watch = [&] { ++watched; }}, sshd.cancellation);
+  const auto outcome = shell->run_script({.content = "true",
+                                          .shell = "sh",
+                                          .output = null.get(),
+                                          .errors = null.get(),
+                                          .deadline = start + 3s,
+                                          .watch = [&] { ++watched; }},
+                                         sshd.cancellation);
   CHECK(std::holds_alternative<ScriptTimedOut>(outcome));
   CHECK(sshd.clock.now() - start >= 3s);
   CHECK(sshd.clock.now() - start < 15s);
   CHECK(watched >= 2);
   sarde::testing::check_error(Blame::job, "enough", [&] {
-    sshd.shell()->run_script({.content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .watch = [] { throw Error(Blame::job, "enough"); }}, sshd.cancellation);
+    sshd.shell()->run_script({.content = "true",
+                              .shell = "sh",
+                              .output = null.get(),
+                              .errors = null.get(),
+                              .watch = [] { throw Error(Blame::job, "enough"); }},
+                             sshd.cancellation);
   });
 }
 
@@ -118,8 +141,15 @@ TEST_CASE("hostile home: what the account's own SSH files say counts for nothing
   HostileSshd sshd("at-once");
   const TestFolder home;
   make_folders(home / ".ssh", 0700);
-  write_file(home / ".ssh/config", "Host *\nCiphers none-such\nHostKeyAlgorithms ssh-dss\nProxyCommand /bin/false\nUser nobody\nPort 1\nHostname 192.0.2.1\n", 0600);
-  write_file(home / ".ssh/known_hosts", "127.0.0.1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF\n[127.0.0.1]:22 ssh-rsa AAAA\n", 0600);
+  write_file(home / ".ssh/config",
+             "Host *\nCiphers none-such\nHostKeyAlgorithms ssh-dss\nProxyCommand /bin/false\nUser "
+             "nobody\nPort 1\nHostname 192.0.2.1\n",
+             0600);
+  write_file(
+      home / ".ssh/known_hosts",
+      "127.0.0.1 ssh-ed25519 "
+      "AAAAC3NzaC1lZDI1NTE5AAAAIFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF\n[127.0.0.1]:22 ssh-rsa AAAA\n",
+      0600);
   const char* before = ::getenv("HOME");
   const std::string old = before != nullptr ? before : "";
   ::setenv("HOME", home.path().c_str(), 1);

@@ -17,8 +17,11 @@ namespace {
 bool qemu_opens(const std::filesystem::path& file) {
   SystemClock clock;
   Cancellation cancellation;
-  return run_program({.argv = {"qemu-img", "info", "-U", file.string()}, .environment = {{"PATH", "/usr/bin:/bin"}}},
-                     {.clock = clock, .cancellation = cancellation, .deadline = clock.now() + std::chrono::seconds(20)})
+  return run_program(
+             {.argv = {"qemu-img", "info", "-U", file.string()}, .environment = {{"PATH", "/usr/bin:/bin"}}},
+             {.clock = clock,
+              .cancellation = cancellation,
+              .deadline = clock.now() + std::chrono::seconds(20)})
       .succeeded();
 }
 
@@ -39,24 +42,29 @@ TEST_CASE("qcow2: a header that is accepted is one that QEMU opens") {
   SystemClock clock;
   Cancellation cancellation;
   const auto made = run_program(
-      {.argv = {"qemu-img", "create", "-q", "-f", "qcow2", file.string(), "64M"}, .environment = {{"PATH", "/usr/bin:/bin"}}},
+      {.argv = {"qemu-img", "create", "-q", "-f", "qcow2", file.string(), "64M"},
+       .environment = {{"PATH", "/usr/bin:/bin"}}},
       {.clock = clock, .cancellation = cancellation, .deadline = clock.now() + std::chrono::seconds(20)});
   REQUIRE(made.succeeded());
   const auto good = read_file(file);
   REQUIRE(we_accept(file));
   REQUIRE(qemu_opens(file));
+
   struct Field {
     std::size_t at;
     std::size_t size;
   };
 
-  const std::vector<Field> fields{{4, 4},  {8, 8},  {16, 4}, {20, 4}, {24, 8}, {32, 4},  {36, 4},  {40, 8}, {48, 8},
-                                  {56, 4}, {60, 4}, {64, 8}, {72, 8}, {80, 8}, {96, 4}, {100, 4}, {104, 1}, {112, 4}, {116, 4}};
+  const std::vector<Field> fields{{4, 4},  {8, 8},   {16, 4},  {20, 4},  {24, 8}, {32, 4}, {36, 4},
+                                  {40, 8}, {48, 8},  {56, 4},  {60, 4},  {64, 8}, {72, 8}, {80, 8},
+                                  {96, 4}, {100, 4}, {104, 1}, {112, 4}, {116, 4}};
   std::mt19937_64 random(20261125);
   int accepted = 0;
   int refused = 0;
   for (const auto& field : fields) {
-    for (const std::uint64_t value : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{7}, std::uint64_t{9}, std::uint64_t{64}, std::uint64_t{0x10000}, std::uint64_t{1} << 30U, UINT64_MAX, random()}) {
+    for (const std::uint64_t value :
+         {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{7}, std::uint64_t{9}, std::uint64_t{64},
+          std::uint64_t{0x10000}, std::uint64_t{1} << 30U, UINT64_MAX, random()}) {
       auto bytes = good;
       for (std::size_t i = 0; i < field.size; ++i)
         bytes[field.at + field.size - 1 - i] = static_cast<char>(value >> (8 * i));

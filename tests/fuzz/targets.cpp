@@ -13,8 +13,8 @@
 #include "core/image/oci_manifest.hpp"
 #include "core/image/vm_config.hpp"
 #include "core/job/job_environment.hpp"
-#include "core/vm/domain/domain_policy.hpp"
 #include "core/vm/domain/definition.hpp"
+#include "core/vm/domain/domain_policy.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 #include "core/vm/domain/job_domain.hpp"
 #include "core/vm/domain/libvirt_answers.hpp"
@@ -30,8 +30,8 @@ std::string text_of(Input bytes) {
   return {bytes.begin(), bytes.end()};
 }
 
-/// Time and memory in proportion to the input, with room for small ones and for a busy machine. (Under a sanitizer
-/// the factors are larger, not the shape.)
+/// Time and memory in proportion to the input, with room for small ones and for a busy machine. (Under a
+/// sanitizer the factors are larger, not the shape.)
 void must_be_linear(Input bytes, const std::function<void()>& work) {
   const auto spent = sarde::testing::spent_in(work);
   const auto size = static_cast<double>(bytes.size());
@@ -67,10 +67,12 @@ void vm_config(Input bytes) {
 
 /// The same of what `import` and `clone` define, which has more of the image's.
 void check_definition(const std::string& xml, std::size_t disks) {
-  constexpr std::array<std::string_view, 11> never{"<hostdev", "<qemu:",    "<kernel", "<initrd",   "<filesystem", "<loader",
-                                                   "<emulator", "<shmem", "<redirdev", "<smartcard", "<log"};
+  constexpr std::array<std::string_view, 11> never{"<hostdev",    "<qemu:",     "<kernel",   "<initrd",
+                                                   "<filesystem", "<loader",    "<emulator", "<shmem",
+                                                   "<redirdev",   "<smartcard", "<log"};
   for (const auto element : never) must(xml.find(element) == std::string::npos);
-  for (const auto& disk : parse_domain(xml, "it").disks) must(disk.file == "/overlay" && disk.format == "qcow2");
+  for (const auto& disk : parse_domain(xml, "it").disks)
+    must(disk.file == "/overlay" && disk.format == "qcow2");
   must(disk_targets(xml).size() >= disks);
 }
 

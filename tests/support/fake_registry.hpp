@@ -41,15 +41,16 @@ class FakeRegistry final : public Registry {
     return into.add_blob(blobs.at(announced.digest.text()), media_type::manifest);
   }
 
-  Descriptor fetch_description(const ImageReference& from, const AnnouncedImage& announced, const OciLayout& into,
-                               const RegistryAccess& access) override {
+  Descriptor fetch_description(const ImageReference& from, const AnnouncedImage& announced,
+                               const OciLayout& into, const RegistryAccess& access) override {
     return fetch(from, announced, into, std::nullopt, access);
   }
 
   void push(const OciLayout& /*from*/, const Descriptor& /*manifest*/, const ImageReference& /*to*/,
             const RegistryAccess& /*access*/) override {}
 
-  void login(const std::string& /*registry*/, const std::string& /*username*/, const Secret& /*password*/) override {}
+  void login(const std::string& /*registry*/, const std::string& /*username*/,
+             const Secret& /*password*/) override {}
 
   void logout(const std::string& /*registry*/) override {}
 };

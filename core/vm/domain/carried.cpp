@@ -100,15 +100,17 @@ const std::vector<Carried>& table() {
         {"ports", "#1-31"}}},
       {"devices/controller/master", {{"startport", "#0-15"}}},
       {"devices/controller/model",
-       {{"name", "pcie-root-port|ioh3420|pci-bridge|i82801b11-bridge|pcie-pci-bridge|x3130-upstream|"
-                 "xio3130-downstream"}}},
+       {{"name",
+         "pcie-root-port|ioh3420|pci-bridge|i82801b11-bridge|pcie-pci-bridge|x3130-upstream|"
+         "xio3130-downstream"}}},
       {"devices/controller/target",
        {{"chassis", "#1-255"}, {"port", "#0-255"}, {"chassisNr", "#1-255"}, {"hotplug", on_off}}},
       {"devices/interface", {{"type", "user|network|bridge"}}},
       {"devices/interface/source", {{"network", "@"}, {"bridge", "@"}}},
       {"devices/interface/model",
-       {{"type", "virtio|virtio-transitional|virtio-non-transitional|e1000|e1000e|rtl8139|ne2k_pci|pcnet|"
-                 "vmxnet3|usb-net"}}},
+       {{"type",
+         "virtio|virtio-transitional|virtio-non-transitional|e1000|e1000e|rtl8139|ne2k_pci|pcnet|"
+         "vmxnet3|usb-net"}}},
       {"devices/interface/link", {{"state", "up|down"}}},
       {"devices/interface/rom", {{"bar", on_off}, {"enabled", yes_no}}},
       {"devices/interface/mtu", {{"size", "#68-65535"}}},
@@ -198,13 +200,14 @@ class Copier {
     return is_address ? &address : nullptr;
   }
 
-  /// An element whose kind (its first attribute in the table) is none of those listed goes as a whole; so does
-  /// one whose text is.
+  /// An element whose kind (its first attribute in the table) is none of those listed goes as a whole; so
+  /// does one whose text is.
   static bool is_wanted(const xml_node& node, const Carried& row) {
     if (!row.attributes.empty()) {
       const auto& kind = row.attributes.front();
       const auto value = node.attribute(std::string(kind.name).c_str());
-      if (value && !kind.check.starts_with('#') && kind.check != any_text && !passes(value.value(), kind.check))
+      if (value && !kind.check.starts_with('#') && kind.check != any_text &&
+          !passes(value.value(), kind.check))
         return false;
     }
     const auto text = trimmed(node.text().as_string());

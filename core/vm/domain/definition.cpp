@@ -22,8 +22,7 @@ namespace {
 const DiskFile& file_for(const std::string& disk, const DiskFiles& files) {
   const auto found = files.find(disk);
   if (found == files.end())
-    throw Error(Blame::job,
-                "the domain has a disk " + quote(disk) + ", which the image does not hold");
+    throw Error(Blame::job, "the domain has a disk " + quote(disk) + ", which the image does not hold");
   return found->second;
 }
 
@@ -91,7 +90,8 @@ class DefinitionBuilder {
     std::size_t drives = 0;
     for (const auto& disk : image_.child("devices").children("disk")) {
       if (!is_empty_drive(disk) || ++drives > most) continue;
-      const auto bus = disk_bus(attribute(disk.child("target"), "bus"), attribute(disk.child("target"), "dev"));
+      const auto bus =
+          disk_bus(attribute(disk.child("target"), "bus"), attribute(disk.child("target"), "dev"));
       std::size_t index = 0;
       constexpr std::size_t letters = 26;
       while (index < letters && !taken.insert(disk_target(bus, index)).second) ++index;

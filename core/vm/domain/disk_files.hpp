@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "core/vm/domain/xml_text.hpp"
 #include "core/vm/disk_file.hpp"
+#include "core/vm/domain/xml_text.hpp"
 
 namespace sarde {
 

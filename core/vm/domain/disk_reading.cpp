@@ -66,7 +66,7 @@ class DiskReader {
   std::vector<ImageDisk> disks_;
   std::set<std::string> files_;
   std::set<std::string> targets_;
-  std::map<std::string, std::size_t> numbers_;     ///< of disks, by the first target's name
+  std::map<std::string, std::size_t> numbers_;   ///< of disks, by the first target's name
   std::map<std::uint64_t, std::size_t> orders_;  ///< boot order → index
 };
 

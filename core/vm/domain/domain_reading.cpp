@@ -39,8 +39,8 @@ DomainSummary parse_domain(std::string_view xml, const std::string& what) {
   parse_domain_text(document, xml, what);
   const auto domain = document.document_element();
   DomainSummary result{.name = domain.child("name").text().as_string(),
-                     .architecture = attribute(domain.child("os").child("type"), "arch", "x86_64"),
-                     .disks = {}};
+                       .architecture = attribute(domain.child("os").child("type"), "arch", "x86_64"),
+                       .disks = {}};
   for (const auto& disk : file_disks(domain)) result.disks.push_back(disk_of(disk));
   const auto interface = domain.child("devices").child("interface");
   result.has_user_network = !interface || attribute(interface, "type") == "user";

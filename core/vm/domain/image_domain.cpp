@@ -81,8 +81,7 @@ ImageDomainValues read_image_domain(std::string_view xml) {
   values.scsi_controllers = read_scsi_controllers(domain);
   read_interface(domain, values);
   const auto video = attribute(domain.child("devices").child("video").child("model"), "type");
-  if (!video.empty() && video != "none")
-    values.video = word_or(video, "vga|virtio|cirrus|bochs|qxl", "vga");
+  if (!video.empty() && video != "none") values.video = word_or(video, "vga|virtio|cirrus|bochs|qxl", "vga");
   return values;
 }
 

@@ -14,8 +14,8 @@ struct ImageDisk {
   std::string format;  ///< qcow2, raw, …: the driver's type; empty where it is unsaid
   bool is_cdrom = false;
   std::string bus;
-  std::string target;      ///< vda, sdb: in the order of the disks
-  unsigned boot_order = 0; ///< 1 for the first to boot from; 0: none
+  std::string target;       ///< vda, sdb: in the order of the disks
+  unsigned boot_order = 0;  ///< 1 for the first to boot from; 0: none
   bool read_only = false;
 };
 

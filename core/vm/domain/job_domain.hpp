@@ -31,14 +31,14 @@ struct JobDomainPlan {
   Moment expires = {};                ///< when nobody can need the VM any more
   VirtType virt_type = VirtType::qemu;
   NetworkMode network = NetworkMode::user;
-  std::string network_name;                        ///< for NetworkMode::named
+  std::string network_name;                            ///< for NetworkMode::named
   std::optional<TrafficFilter> filter = std::nullopt;  ///< on a bridge, beside isolated ports
   std::filesystem::path user_network_socket = {};  ///< passt's, if the user-mode network is to come from it
   DiskFiles disk_files;                            ///< by the image's bare name
   std::filesystem::path console_log;
-  std::filesystem::path nvram;                           ///< where UEFI variables go, if the image boots by UEFI
-  std::optional<std::uint64_t> memory_mib = std::nullopt;  ///< nothing: as the image has it
-  std::optional<unsigned> vcpus = std::nullopt;            ///< nothing: as the image has it
+  std::filesystem::path nvram;  ///< where UEFI variables go, if the image boots by UEFI
+  std::optional<std::uint64_t> memory_mib = std::nullopt;      ///< nothing: as the image has it
+  std::optional<unsigned> vcpus = std::nullopt;                ///< nothing: as the image has it
   std::optional<std::uint64_t> max_memory_mib = std::nullopt;  ///< nothing: any
   std::optional<unsigned> max_vcpus = std::nullopt;            ///< nothing: any
   std::vector<std::string> allowed_devices =

@@ -15,8 +15,8 @@ namespace sarde {
 /// The port of 127.0.0.1 that QEMU's `info usernet` shows as forwarded to `guest_port`.
 std::optional<std::uint16_t> port_in_usernet(std::string_view answer, std::uint16_t guest_port);
 
-/// Bytes on this host's disk of the files that QEMU's `query-named-block-nodes` shows as written to; nothing if it
-/// is no such answer.
+/// Bytes on this host's disk of the files that QEMU's `query-named-block-nodes` shows as written to; nothing
+/// if it is no such answer.
 std::optional<std::uint64_t> written_in_block_nodes(std::string_view answer);
 
 /// The account of libvirt's DAC driver (formatcaps.html, secmodel); nothing if it has none, as in a session.

@@ -20,8 +20,8 @@ bool passes(const std::string& value, Check check);
 /// libvirt's name of an architecture that QEMU has; nothing if it is none.
 std::optional<std::string> known_architecture(const std::string& text);
 
-/// The machine type that stands for the image's on any host: q35 for pc-q35-7.2. A VM that boots anew does not
-/// care for the version, which another host's QEMU may not have. Nothing if there is no such family.
+/// The machine type that stands for the image's on any host: q35 for pc-q35-7.2. A VM that boots anew does
+/// not care for the version, which another host's QEMU may not have. Nothing if there is no such family.
 std::optional<std::string> machine_family(const std::string& text);
 
 /// Is it a processor model that libvirt knows (cpu_map)?

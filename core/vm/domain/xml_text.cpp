@@ -43,14 +43,11 @@ std::string what_is_out_of_bounds(const xml_document& document) {
 }  // namespace
 
 void parse_domain_text(xml_document& document, std::string_view text, const std::string& what) {
-  const auto refuse = [&](const std::string& why) {
-    throw Error(Blame::job, "read " + what + ": " + why);
-  };
+  const auto refuse = [&](const std::string& why) { throw Error(Blame::job, "read " + what + ": " + why); };
   if (text.size() > largest_domain)
     refuse("its " + size_text(text.size()) + " are too much for a domain's definition");
-  const auto result =
-      document.load_buffer(text.data(), text.size(),
-                           pugi::parse_default | pugi::parse_ws_pcdata_single | pugi::parse_doctype);
+  const auto result = document.load_buffer(
+      text.data(), text.size(), pugi::parse_default | pugi::parse_ws_pcdata_single | pugi::parse_doctype);
   if (!result) refuse(std::string("it is not valid XML: ") + result.description());
   if (const auto why = what_is_out_of_bounds(document); !why.empty()) refuse(why);
   if (std::string_view(document.document_element().name()) != "domain") refuse("it is no libvirt domain");

@@ -41,11 +41,11 @@ std::string last_error_text() {
   throw Error(doing + ": " + last_error_text());
 }
 
-/// libvirt's answers to a domain that is wrong in itself, or asks for what this host's QEMU does not have. Domains
-/// come from images, so these are a job's fault: trying again would not help.
-constexpr std::array about_the_domain{VIR_ERR_XML_ERROR,          VIR_ERR_XML_DETAIL, VIR_ERR_XML_INVALID_SCHEMA,
-                                      VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_OS_TYPE,    VIR_ERR_NO_OS,
-                                      VIR_ERR_INVALID_ARG};
+/// libvirt's answers to a domain that is wrong in itself, or asks for what this host's QEMU does not have.
+/// Domains come from images, so these are a job's fault: trying again would not help.
+constexpr std::array about_the_domain{
+    VIR_ERR_XML_ERROR, VIR_ERR_XML_DETAIL, VIR_ERR_XML_INVALID_SCHEMA, VIR_ERR_CONFIG_UNSUPPORTED,
+    VIR_ERR_OS_TYPE,   VIR_ERR_NO_OS,      VIR_ERR_INVALID_ARG};
 
 [[noreturn]] void fail_with_domain(const std::string& doing) {
   const virError* error = virGetLastError();
@@ -306,8 +306,8 @@ class LibvirtHypervisor final : public Hypervisor {
       virDomainAbortJob(domain.get());
       if (thawed) throw;
       throw Error(error.blame(), std::string(error.what()) +
-                                     "; and the guest's file systems are still frozen: 'virsh domfsthaw " + name +
-                                     "' thaws them");
+                                     "; and the guest's file systems are still frozen: 'virsh domfsthaw " +
+                                     name + "' thaws them");
     }
     if (!thawed) return GuestFileSystems::still_frozen;
     return frozen ? GuestFileSystems::frozen : GuestFileSystems::running;

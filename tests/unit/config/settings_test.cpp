@@ -67,7 +67,8 @@ TEST_CASE("settings: an exact image beats a glob, and the longest glob wins") {
   const auto file =
       file_with("[images.\"a/*\"]\nvcpus = 1\n[images.\"a/b*\"]\nvcpus = 2\n[images.\"a/bc\"]\nvcpus = 3\n");
   const auto vcpus = [&](const std::string& image) {
-    return resolve_settings({.file = file, .command = "prepare", .image = {image}}, Environment(), true).vcpus;
+    return resolve_settings({.file = file, .command = "prepare", .image = {image}}, Environment(), true)
+        .vcpus;
   };
   CHECK(vcpus("a/x") == 1);
   CHECK(vcpus("a/bx") == 2);

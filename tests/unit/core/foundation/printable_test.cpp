@@ -11,7 +11,7 @@ TEST_CASE("printable line: nothing that would be acted upon, and nothing else is
   CHECK(printable_line("a\r\nERROR: b\tc\n") == "a ERROR: b c");
   CHECK(printable_line("\x1b[31mred\x07\x7f") == "\\x1b[31mred\\x07\\x7f");
   CHECK(printable_line("\xc2\x9b"
-                       "31m") == "\\u{9b}31m");                           // CSI in one character
+                       "31m") == "\\u{9b}31m");                          // CSI in one character
   CHECK(printable_line("x\xe2\x80\xaegnp.exe") == "x\\u{202e}gnp.exe");  // right to left
   CHECK(printable_line("\xe2\x81\xa6\xe2\x80\x8b\xef\xbb\xbf") == "\\u{2066}\\u{200b}\\u{feff}");
   CHECK(printable_line("\xff\xc0\x80\xed\xa0\x80") == "\\xff\\xc0\\x80\\xed\\xa0\\x80");  // none of it UTF-8
@@ -44,5 +44,6 @@ TEST_CASE("json text: valid for any bytes, and plain ASCII") {
 
 TEST_CASE("base64 is told from what is none") {
   for (const auto* good : {"", "dXNlcjpwYXNz", "YQ==", "YWI=", "+/+/"}) CHECK(is_base64(good));
-  for (const auto* bad : {"a", "YQ=", "Y===", "dXNl cjpw", "dXNlcjpwYXNz\n", "user:pass", "----"}) CHECK_FALSE(is_base64(bad));
+  for (const auto* bad : {"a", "YQ=", "Y===", "dXNl cjpw", "dXNlcjpwYXNz\n", "user:pass", "----"})
+    CHECK_FALSE(is_base64(bad));
 }

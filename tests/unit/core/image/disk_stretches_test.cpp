@@ -16,7 +16,8 @@ DiskStretches notes_of(const std::string& content, std::size_t step) {
   Sha256 hash;
   StretchNotes notes;
   const auto* data = reinterpret_cast<const unsigned char*>(content.data());
-  for (std::size_t at = 0; at < content.size(); at += step) notes.update(hash, data + at, std::min(step, content.size() - at));
+  for (std::size_t at = 0; at < content.size(); at += step)
+    notes.update(hash, data + at, std::min(step, content.size() - at));
   const auto digest = hash.finish();
   CHECK(digest == Digest::of(content));
   return notes.finish(digest);
@@ -41,7 +42,8 @@ TEST_CASE("stretches: any byte that changed is found by a whole check, the first
   CHECK(read_back.after == stretches.after);
   CHECK(agree(file, read_back, StretchCheck::all));
   CHECK(agree(file, read_back, StretchCheck::sample));
-  for (const std::size_t at : {std::size_t{0}, std::size_t{1} << 20U, (std::size_t{2} << 20U) - 1, (std::size_t{3} << 20U) + 5, content.size() - 1}) {
+  for (const std::size_t at : {std::size_t{0}, std::size_t{1} << 20U, (std::size_t{2} << 20U) - 1,
+                               (std::size_t{3} << 20U) + 5, content.size() - 1}) {
     CAPTURE(at);
     auto changed = content;
     changed[at] ^= 1;
@@ -57,7 +59,8 @@ TEST_CASE("stretches: a large disk has longer ones, not more") {
   const std::string zeros(8U << 20U, '\0');
   Sha256 hash;
   StretchNotes notes;
-  for (int i = 0; i < 300; ++i) notes.update(hash, reinterpret_cast<const unsigned char*>(zeros.data()), zeros.size());
+  for (int i = 0; i < 300; ++i)
+    notes.update(hash, reinterpret_cast<const unsigned char*>(zeros.data()), zeros.size());
   const auto stretches = notes.finish(hash.finish());
   CHECK(stretches.size == 300 * zeros.size());
   CHECK(stretches.length == 2U << 20U);

@@ -33,13 +33,18 @@ struct Bench {
     const OciLayout packing(folder / "packing");
     packing.create();
     write_file(folder / "content", content, 0600);
-    const auto packed = pack_disk(folder / "content", packing, {.name = name, .media_type = "application/x-qemu-disk"}, cancellation);
-    for (const auto& chunk : packed.chunks) registry.blobs[chunk.digest.text()] = read_file(packing.blob(chunk.digest));
+    const auto packed = pack_disk(folder / "content", packing,
+                                  {.name = name, .media_type = "application/x-qemu-disk"}, cancellation);
+    for (const auto& chunk : packed.chunks)
+      registry.blobs[chunk.digest.text()] = read_file(packing.blob(chunk.digest));
     return {{.chunks = packed.chunks}, packed.diff_id};
   }
 
   Descriptor config_of(const std::vector<Digest>& ids) {
-    return registry.add(to_text(ImageConfig{.architecture = "amd64", .created = "2026-01-01T00:00:00Z", .diff_ids = ids, .history = {}}), media_type::config);
+    return registry.add(
+        to_text(ImageConfig{
+            .architecture = "amd64", .created = "2026-01-01T00:00:00Z", .diff_ids = ids, .history = {}}),
+        media_type::config);
   }
 
   Descriptor domain(const std::string& text = "<domain/>") { return registry.add(text, media_type::domain); }
@@ -50,7 +55,8 @@ struct Bench {
     return digest;
   }
 
-  Digest publish(const std::string& tag, const std::string& name, const std::string& content, const std::string& domain_text = "<domain/>") {
+  Digest publish(const std::string& tag, const std::string& name, const std::string& content,
+                 const std::string& domain_text = "<domain/>") {
     const auto [layers, id] = disk(name, content);
     Manifest manifest{.config = config_of({domain(domain_text).digest, id}), .layers = {domain(domain_text)}};
     manifest.layers.insert(manifest.layers.end(), layers.chunks.begin(), layers.chunks.end());
@@ -64,8 +70,10 @@ struct Bench {
   /// Nothing but locks, of what was refused.
   void check_nothing_stays() {
     CHECK_FALSE(store.has(reference));
-    for (const auto& blob : folder_entries(store.layout_of(reference).blobs())) CHECK_MESSAGE(false, blob.string());
-    for (const auto& mark : folder_entries(store.layout_of(reference).folder() / ".sarde.private")) CHECK_MESSAGE(false, mark.string());
+    for (const auto& blob : folder_entries(store.layout_of(reference).blobs()))
+      CHECK_MESSAGE(false, blob.string());
+    for (const auto& mark : folder_entries(store.layout_of(reference).folder() / ".sarde.private"))
+      CHECK_MESSAGE(false, mark.string());
     for (const auto& unpacked : folder_entries(folder / "vms")) CHECK(unpacked.string().ends_with(".lock"));
   }
 };
@@ -114,7 +122,10 @@ TEST_CASE("obtain: more than may be is refused before any of it comes") {
          next.media_type += ";chunk=1";
          m.layers.push_back(next);
        }},
-      {"more than max-image", [](Manifest& m) { m.layers.back().annotations = {{annotation::disk_size, "9000000"}}; }},
+      {"more than max-image",
+       [](Manifest& m) {
+         m.layers.back().annotations = {{annotation::disk_size, "9000000"}};
+       }},
       {"is too much for", [](Manifest& m) { m.config.size = 9U << 20U; }},
       {"is too much for", [](Manifest& m) { m.layers.front().size = 9U << 20U; }}};
   for (const auto& [sentence, edit] : cases) {
@@ -124,18 +135,21 @@ TEST_CASE("obtain: more than may be is refused before any of it comes") {
     edit(manifest);
     bench.publish("one", manifest);
     check_error(Blame::job, sentence, [&] { bench.obtain(); });
-    check_error(Blame::job, sentence, [&] { bench.store.fetch_as(bench.reference, bench.reference, bench.registry, {}); });
+    check_error(Blame::job, sentence,
+                [&] { bench.store.fetch_as(bench.reference, bench.reference, bench.registry, {}); });
     CHECK(bench.registry.fetched.empty());
     bench.check_nothing_stays();
   }
 }
 
-TEST_CASE("obtain: of an image that is refused once it is there nothing stays, and what was there before does") {
+TEST_CASE(
+    "obtain: of an image that is refused once it is there nothing stays, and what was there before does") {
   const std::vector<std::pair<std::string, std::function<void(Bench&)>>> cases{
       {"not gzip",
        [](Bench& b) {
          const auto junk = b.registry.add("no gzip at all", "application/x-qemu-disk+gzip");
-         b.publish("one", {.config = b.config_of({b.domain().digest, junk.digest}), .layers = {b.domain(), junk}});
+         b.publish("one",
+                   {.config = b.config_of({b.domain().digest, junk.digest}), .layers = {b.domain(), junk}});
        }},
       {"max-image", [](Bench& b) { b.publish("one", "d.raw", std::string(9U << 20U, '\0')); }},
       {"diff_ids for",
@@ -146,7 +160,8 @@ TEST_CASE("obtain: of an image that is refused once it is there nothing stays, a
       {"does not match its digest in the image config",
        [](Bench& b) {
          const auto [layers, id] = b.disk("d.raw", "x");
-         b.publish("one", {.config = b.config_of({b.domain().digest, Digest::of("other")}), .layers = {b.domain(), layers.chunks.front()}});
+         b.publish("one", {.config = b.config_of({b.domain().digest, Digest::of("other")}),
+                           .layers = {b.domain(), layers.chunks.front()}});
        }},
       {"no plain file name", [](Bench& b) { b.publish("one", "nbd:x", "x"); }}};
   for (const auto& [sentence, publish] : cases) {
@@ -175,13 +190,15 @@ TEST_CASE("obtain: another's config opens neither his disks nor spoils them") {
   SUBCASE("after the victim's is there") {
     const auto theirs = get("victim");
     const auto [layers, id] = bench.disk("d.raw", "the attacker's");
-    bench.publish("attacker", {.config = victims.config, .layers = {victims.layers.front(), layers.chunks.front()}});
+    bench.publish("attacker",
+                  {.config = victims.config, .layers = {victims.layers.front(), layers.chunks.front()}});
     check_error(Blame::job, "does not match its digest", [&] { get("attacker"); });
     CHECK(read_file(theirs.unpacked.folder / "d.raw") == "the victim's disk");
   }
   SUBCASE("before, with the same content under another name") {
     const auto [layers, id] = bench.disk("other.raw", "the victim's disk");
-    bench.publish("attacker", {.config = victims.config, .layers = {victims.layers.front(), layers.chunks.front()}});
+    bench.publish("attacker",
+                  {.config = victims.config, .layers = {victims.layers.front(), layers.chunks.front()}});
     const auto attackers = get("attacker");
     CHECK(attackers.image.base_name() == victims.config.digest.text());
     const auto theirs = get("victim");

@@ -107,9 +107,7 @@ TEST_CASE("image store: disks that reach outside of the image are refused, and n
       {"backing format unsaid", qcow2("d.qcow2", ""), "does not say the format"},
       {"external data", qcow2("", "", 4), "external file"},
       {"header cut short", qcow2().substr(0, 60), "cut short"},
-      {"backing name behind the end",
-       qcow2("base.qcow2").replace(8, 8, big_endian(40'000, 8)),
-       "cut short"}};
+      {"backing name behind the end", qcow2("base.qcow2").replace(8, 8, big_endian(40'000, 8)), "cut short"}};
   for (const auto& [name, content, message] : cases) {
     CAPTURE(name);
     Bench bench;
@@ -206,7 +204,9 @@ TEST_CASE("image store: jobs do not start from disks that somebody has written t
   CHECK(first.folder.filename() == image.manifest.digest.text());
   CHECK(std::filesystem::status(first.folder / "d.raw").permissions() == std::filesystem::perms::owner_read);
   CHECK(bench.store.unpack_shared(image, {}).was_there);
-  SUBCASE("and has changed its size and time") { write_file(first.folder / "d.raw", "changed by a VM", 0400); }
+  SUBCASE("and has changed its size and time") {
+    write_file(first.folder / "d.raw", "changed by a VM", 0400);
+  }
   SUBCASE("and has hidden it") {
     const auto time = std::filesystem::last_write_time(first.folder / "d.raw");
     auto changed = content;
@@ -214,7 +214,9 @@ TEST_CASE("image store: jobs do not start from disks that somebody has written t
     write_file(first.folder / "d.raw", changed, 0400);
     std::filesystem::last_write_time(first.folder / "d.raw", time);
   }
-  SUBCASE("and has taken the marker away") { remove_if_there(first.folder / ".sarde-image.json"); }
+  SUBCASE("and has taken the marker away") {
+    remove_if_there(first.folder / ".sarde-image.json");
+  }
   const auto again = bench.store.unpack_shared(image, {});
   CHECK_FALSE(again.was_there);
   CHECK(read_file(again.folder / "d.raw") == content);

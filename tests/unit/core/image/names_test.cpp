@@ -21,7 +21,9 @@ std::string section_of(const std::string& image, const std::vector<std::string>&
 }  // namespace
 
 TEST_CASE("names: whatever a job writes for it, an image has one name") {
-  for (const auto* spelling : {"h.example/x/y", "docker://h.example/x/y", "H.Example/x/y", "h.example:443/x/y", "h.example:0443/x/y", "docker://H.EXAMPLE:443/x/y:latest", "h.example/x/y:latest"}) {
+  for (const auto* spelling :
+       {"h.example/x/y", "docker://h.example/x/y", "H.Example/x/y", "h.example:443/x/y", "h.example:0443/x/y",
+        "docker://H.EXAMPLE:443/x/y:latest", "h.example/x/y:latest"}) {
     CAPTURE(spelling);
     const auto reference = ImageReference::parse(spelling);
     CHECK(reference.repository() == "h.example/x/y");
@@ -41,7 +43,8 @@ TEST_CASE("names: a tag, or one beside a digest, takes no image out of its secti
   const std::string digest = "@sha256:" + std::string(64, 'a');
   CHECK(section_of("h.example/x:9", {"h.example/x", "h.example/*"}) == "h.example/x");
   CHECK(section_of("h.example/x:9" + digest, {"h.example/x", "h.example/x:9"}) == "h.example/x");
-  CHECK(section_of("h.example/x" + digest, {"h.example/*", "h.example/x" + digest}) == "h.example/x" + digest);
+  CHECK(section_of("h.example/x" + digest, {"h.example/*", "h.example/x" + digest}) ==
+        "h.example/x" + digest);
   CHECK(section_of("h.example/x:9", {"h.example/x", "h.example/x:9"}) == "h.example/x:9");
   CHECK(section_of("h.example/x", {"h.example/x:latest"}) == "h.example/x:latest");
   CHECK(section_of("h.example:5000/x", {"h.example/*"}).empty());
@@ -62,13 +65,16 @@ TEST_CASE("names: one without a host is Docker Hub's") {
 TEST_CASE("names: of a sane length") {
   const std::string part(120, 'a');
   CHECK_NOTHROW(ImageReference::parse("h.example/" + part + "/" + part));
-  check_error(Blame::job, "longer than 255 characters", [&] { ImageReference::parse("h.example/" + part + "/" + part + "/" + part); });
-  check_error(Blame::job, "image name", [] { ImageReference::parse("h.example/" + std::string(1'000'000, 'a')); });
+  check_error(Blame::job, "longer than 255 characters",
+              [&] { ImageReference::parse("h.example/" + part + "/" + part + "/" + part); });
+  check_error(Blame::job, "image name",
+              [] { ImageReference::parse("h.example/" + std::string(1'000'000, 'a')); });
 }
 
 TEST_CASE("names: a repository's folder is none of another one's files") {
   CHECK(ImageReference::parse("h.example/v/x/index.json").folder() == "h.example/v/x/%index.json");
-  CHECK(ImageReference::parse("h.example/v/x/blobs/sha256/" + std::string(64, 'a')).folder() == "h.example/v/x/%blobs/sha256/" + std::string(64, 'a'));
+  CHECK(ImageReference::parse("h.example/v/x/blobs/sha256/" + std::string(64, 'a')).folder() ==
+        "h.example/v/x/%blobs/sha256/" + std::string(64, 'a'));
   CHECK(ImageReference::parse("h.example/oci-layout/blobs").folder() == "h.example/%oci-layout/%blobs");
   for (const auto* name : {"h.example/v/x/index.json", "h.example/blobs/blobs/y", "h.example/a"})
     CHECK(ImageReference::repository_in(ImageReference::parse(name).folder()) == name);

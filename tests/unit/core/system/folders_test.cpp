@@ -23,7 +23,8 @@ mode_t mode_of(const std::filesystem::path& path) {
 
 }  // namespace
 
-TEST_CASE("folders: made with exactly their mode, those above can only be passed through, whatever the umask") {
+TEST_CASE(
+    "folders: made with exactly their mode, those above can only be passed through, whatever the umask") {
   const TestFolder folder;
   for (const mode_t mask : {0000U, 0077U}) {
     const auto before = ::umask(mask);
@@ -66,7 +67,20 @@ TEST_CASE("folders: what vanishes or never was is no entry") {
 }
 
 TEST_CASE("environment: helpers see no job's variables") {
-  const Environment all(Variables{{"PATH", "/bin"}, {"HOME", "/h"}, {"CUSTOM_ENV_SECRET", "x"}, {"JOB_RESPONSE_FILE", "/f"}, {"CI_JOB_TOKEN", "t"}, {"TMPDIR", "/t"},
-                                  {"LD_PRELOAD", "/evil"}, {"https_proxy", "p"}, {"XDG_RUNTIME_DIR", "/run/user/1"}, {"SARDE_PASSWORD", "p"}, {"REGISTRY_AUTH_FILE", "/a"}});
-  CHECK(all.for_helpers().all() == Variables{{"PATH", "/bin"}, {"HOME", "/h"}, {"https_proxy", "p"}, {"XDG_RUNTIME_DIR", "/run/user/1"}, {"REGISTRY_AUTH_FILE", "/a"}});
+  const Environment all(Variables{{"PATH", "/bin"},
+                                  {"HOME", "/h"},
+                                  {"CUSTOM_ENV_SECRET", "x"},
+                                  {"JOB_RESPONSE_FILE", "/f"},
+                                  {"CI_JOB_TOKEN", "t"},
+                                  {"TMPDIR", "/t"},
+                                  {"LD_PRELOAD", "/evil"},
+                                  {"https_proxy", "p"},
+                                  {"XDG_RUNTIME_DIR", "/run/user/1"},
+                                  {"SARDE_PASSWORD", "p"},
+                                  {"REGISTRY_AUTH_FILE", "/a"}});
+  CHECK(all.for_helpers().all() == Variables{{"PATH", "/bin"},
+                                             {"HOME", "/h"},
+                                             {"https_proxy", "p"},
+                                             {"XDG_RUNTIME_DIR", "/run/user/1"},
+                                             {"REGISTRY_AUTH_FILE", "/a"}});
 }

@@ -1,12 +1,11 @@
-#include "core/vm/domain/definition.hpp"
-#include "core/vm/domain/domain_reading.hpp"
-#include "core/vm/domain/job_domain.hpp"
-#include "core/vm/domain/libvirt_answers.hpp"
-
 #include <algorithm>
 
 #include <doctest/doctest.h>
 
+#include "core/vm/domain/definition.hpp"
+#include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/domain/job_domain.hpp"
+#include "core/vm/domain/libvirt_answers.hpp"
 #include "tests/support/check_error.hpp"
 
 using namespace sarde;

@@ -25,7 +25,8 @@ struct Bench {
 
   void vm(const std::string& called, const std::filesystem::path& of_folder, bool is_transient = true) {
     hypervisor.running.insert(called);
-    hypervisor.jobs.push_back({.name = called, .uuid = "u", .expires = past, .folder = of_folder, .is_transient = is_transient});
+    hypervisor.jobs.push_back(
+        {.name = called, .uuid = "u", .expires = past, .folder = of_folder, .is_transient = is_transient});
   }
 
   std::vector<std::string> found() {
@@ -62,7 +63,8 @@ TEST_CASE("leftovers: metadata alone prove nothing") {
     make(bench);
     CHECK(bench.found().empty());
     for (const auto& vm : bench.hypervisor.jobs)
-      remove_leftover({.name = vm.name, .why = "", .is_vm = true}, bench.hypervisor, bench.jobsdir, bench.clock);
+      remove_leftover({.name = vm.name, .why = "", .is_vm = true}, bench.hypervisor, bench.jobsdir,
+                      bench.clock);
     CHECK(bench.hypervisor.running.size() == 1);
   }
 }

@@ -23,7 +23,8 @@ namespace {
 std::string disk(const std::string& file, const std::string& target, const std::string& bus = "virtio",
                  const std::string& more = "") {
   return "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='" + file +
-         "'/><target dev='" + target + "'" + (bus.empty() ? "" : " bus='" + bus + "'") + "/>" + more + "</disk>";
+         "'/><target dev='" + target + "'" + (bus.empty() ? "" : " bus='" + bus + "'") + "/>" + more +
+         "</disk>";
 }
 
 std::string domain(const std::string& devices, const std::string& rest = "") {
@@ -35,9 +36,10 @@ std::string domain(const std::string& devices, const std::string& rest = "") {
 JobDomainPlan plan_for(const std::string& xml) {
   JobDomainPlan plan{.name = VmName::of_job("7", "x")};
   for (const auto& one : parse_domain(xml, "it").disks)
-    plan.disk_files[one.file] = {.path = "/jobs/" + one.file,
-                                 .format = "qcow2",
-                                 .backing = {{.path = "/vms/" + one.file, .format = "qcow2"}, {.path = "/vms/base", .format = "raw"}}};
+    plan.disk_files[one.file] = {
+        .path = "/jobs/" + one.file,
+        .format = "qcow2",
+        .backing = {{.path = "/vms/" + one.file, .format = "qcow2"}, {.path = "/vms/base", .format = "raw"}}};
   return plan;
 }
 
@@ -62,9 +64,11 @@ std::string repeated(const std::string& text, std::size_t times) {
 }  // namespace
 
 TEST_CASE("foreign domain: targets, boot order and controllers are counted anew, for jobs and for import") {
-  const auto xml = domain(disk("a", "sdzzzz", "scsi", "<boot order='700'/>") + disk("b", "vdq", "virtio", "<boot order='9'/>") +
-                          disk("c", "sda", "sata") + disk("d", "hdx", "") +
-                          "<controller type='scsi' index='2147483647' model='lsilogic'/><controller type='scsi' index='-5' model='evil'/>");
+  const auto xml = domain(disk("a", "sdzzzz", "scsi", "<boot order='700'/>") +
+                          disk("b", "vdq", "virtio", "<boot order='9'/>") + disk("c", "sda", "sata") +
+                          disk("d", "hdx", "") +
+                          "<controller type='scsi' index='2147483647' model='lsilogic'/><controller "
+                          "type='scsi' index='-5' model='evil'/>");
   for (const auto& built : {job(xml), defined(xml).xml}) {
     INFO(built);
     CHECK(disk_targets(built) == std::vector<std::string>{"sda", "vda", "sdb", "hda"});
@@ -78,9 +82,11 @@ TEST_CASE("foreign domain: targets, boot order and controllers are counted anew,
   }
 }
 
-TEST_CASE("foreign domain: what several VMs share is said not to be relabelled, down to the end of the chain") {
+TEST_CASE(
+    "foreign domain: what several VMs share is said not to be relabelled, down to the end of the chain") {
   const auto xml = domain(disk("a", "vda"));
-  for (const auto& built : {job(xml), defined(xml).xml, domain_of_copy(xml, "vm", plan_for(xml).disk_files)}) {
+  for (const auto& built :
+       {job(xml), defined(xml).xml, domain_of_copy(xml, "vm", plan_for(xml).disk_files)}) {
     INFO(built);
     const auto own = built.find("<source file=\"/jobs/a\"");
     const auto base = built.find("<source file=\"/vms/a\">");
@@ -99,24 +105,33 @@ TEST_CASE("foreign domain: an imported VM keeps what is in the table, and nothin
       disk("a", "vda") +
           "<emulator>/tmp/evil</emulator><sound model='ich9'/><watchdog model='i6300esb' action='dump'/>"
           "<graphics type='vnc' listen='0.0.0.0' port='5900' passwd='x'/><input type='tablet' bus='usb'/>"
-          "<interface type='network'><mac address='52:54:00:11:22:33'/><source network='default' portid='x'/><model type='virtio'/>"
+          "<interface type='network'><mac address='52:54:00:11:22:33'/><source network='default' "
+          "portid='x'/><model type='virtio'/>"
           "<address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/></interface>"
-          "<hostdev mode='subsystem' type='pci'/><filesystem/><tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
+          "<hostdev mode='subsystem' type='pci'/><filesystem/><tpm model='tpm-crb'><backend type='emulator' "
+          "version='2.0'/></tpm>"
           "<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>"
-          "<disk type='block' device='disk'><source dev='/dev/sda'/><target dev='vdb'/></disk><disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>",
+          "<disk type='block' device='disk'><source dev='/dev/sda'/><target dev='vdb'/></disk><disk "
+          "type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>",
       "<uuid>11111111-2222-3333-4444-555555555555</uuid><title>A &#27;[31mtitle</title>"
-      "<metadata><libosinfo:libosinfo xmlns:libosinfo='http://libosinfo.org/xmlns/libvirt/domain/1.0'><libosinfo:os id='http://debian.org/debian/12'/></libosinfo:libosinfo>"
+      "<metadata><libosinfo:libosinfo "
+      "xmlns:libosinfo='http://libosinfo.org/xmlns/libvirt/domain/1.0'><libosinfo:os "
+      "id='http://debian.org/debian/12'/></libosinfo:libosinfo>"
       "<sarde:job xmlns:sarde='urn:sarde-executor:job:1' id='1' expires='1' folder='/jobs/x'/></metadata>"
-      "<features><acpi/><hyperv mode='custom'><relaxed state='on'/><spinlocks state='on' retries='8191'/></hyperv></features>"
-      "<cpu mode='custom'><model>EPYC</model><topology sockets='1' cores='1' threads='1'/></cpu><clock offset='utc'><timer name='hpet' present='no'/></clock>"
+      "<features><acpi/><hyperv mode='custom'><relaxed state='on'/><spinlocks state='on' "
+      "retries='8191'/></hyperv></features>"
+      "<cpu mode='custom'><model>EPYC</model><topology sockets='1' cores='1' threads='1'/></cpu><clock "
+      "offset='utc'><timer name='hpet' present='no'/></clock>"
       "<qemu:commandline xmlns:qemu='x'><qemu:arg value='-evil'/></qemu:commandline>");
   const auto [text, left_out] = defined(xml);
   INFO(text);
-  for (const auto* kept : {"<sound model=\"ich9\"", "<graphics type=\"vnc\"", "<input type=\"tablet\"", "network=\"default\"", "bus=\"0x01\"",
-                           "version=\"2.0\"", "debian.org/debian/12", "retries=\"8191\"", ">EPYC<", "name=\"hpet\"", "<name>vm</name>", "machine=\"q35\"",
-                           "<target dev=\"sda\" bus=\"sata\"", "i6300esb"})
+  for (const auto* kept : {"<sound model=\"ich9\"", "<graphics type=\"vnc\"", "<input type=\"tablet\"",
+                           "network=\"default\"", "bus=\"0x01\"", "version=\"2.0\"", "debian.org/debian/12",
+                           "retries=\"8191\"", ">EPYC<", "name=\"hpet\"", "<name>vm</name>",
+                           "machine=\"q35\"", "<target dev=\"sda\" bus=\"sata\"", "i6300esb"})
     CHECK_MESSAGE(has(text, kept), kept);
-  for (const auto* gone : {"evil", "0.0.0.0", "passwd", "5900", "portid", "52:54:00", "hostdev", "filesystem", "/dev/", "sarde", "uuid", "\x1b", "qemu:", "dump"})
+  for (const auto* gone : {"evil", "0.0.0.0", "passwd", "5900", "portid", "52:54:00", "hostdev", "filesystem",
+                           "/dev/", "sarde", "uuid", "\x1b", "qemu:", "dump"})
     CHECK_MESSAGE(!has(text, gone), gone);
   for (const auto* said : {"devices/hostdev", "devices/filesystem", "devices/disk", "qemu:commandline"})
     CHECK_MESSAGE(std::ranges::find(left_out, said) != left_out.end(), said);
@@ -129,9 +144,12 @@ TEST_CASE("foreign domain: a number out of its range is refused, not passed on")
       "<controller type='pci' index='99' model='pcie-root-port'/>",
       "<controller type='usb' index='0' model='qemu-xhci' ports='4294967295'/>",
       "<interface type='user'><mtu size='2147483647'/></interface>",
-      "<interface type='user'><address type='pci' domain='0x0000' bus='0xff' slot='0x00' function='0x0'/></interface>",
-      "<interface type='user'><address type='pci' domain='0xffff' bus='0x01' slot='0x00' function='0x0'/></interface>",
-      "<video><model type='qxl' ram='4294967295'/></video>", "<video><model type='vga' heads='0'/></video>",
+      "<interface type='user'><address type='pci' domain='0x0000' bus='0xff' slot='0x00' "
+      "function='0x0'/></interface>",
+      "<interface type='user'><address type='pci' domain='0xffff' bus='0x01' slot='0x00' "
+      "function='0x0'/></interface>",
+      "<video><model type='qxl' ram='4294967295'/></video>",
+      "<video><model type='vga' heads='0'/></video>",
       "<serial type='pty'><target port='2147483647'/></serial>",
       "<rng model='virtio'><rate bytes='18446744073709551615' period='1'/></rng>",
       "<audio id='2147483647' type='none'/>"};
@@ -139,7 +157,9 @@ TEST_CASE("foreign domain: a number out of its range is refused, not passed on")
     CAPTURE(device);
     check_error(Blame::job, "the image's domain has '", [&] { defined(domain(disk("a", "vda") + device)); });
   }
-  check_error(Blame::job, "sockets", [&] { defined(domain(disk("a", "vda"), "<cpu><topology sockets='4294967295' cores='1' threads='1'/></cpu>")); });
+  check_error(Blame::job, "sockets", [&] {
+    defined(domain(disk("a", "vda"), "<cpu><topology sockets='4294967295' cores='1' threads='1'/></cpu>"));
+  });
   check_error(Blame::job, "more than 64 elements <devices/video>",
               [&] { defined(domain(disk("a", "vda") + repeated("<video/>", 65))); });
   check_error(Blame::job, "for the hypervisor 'xen'", [&] {
@@ -148,8 +168,10 @@ TEST_CASE("foreign domain: a number out of its range is refused, not passed on")
   });
 }
 
-TEST_CASE("foreign domain: a copy of a VM of this host carries no metadata of ours, however they are written") {
-  for (const auto* metadata : {"<sarde:job xmlns:sarde='urn:sarde-executor:job:1' id='1' expires='1'/>", "<job xmlns='urn:sarde-executor:job:1' expires='1'/>",
+TEST_CASE(
+    "foreign domain: a copy of a VM of this host carries no metadata of ours, however they are written") {
+  for (const auto* metadata : {"<sarde:job xmlns:sarde='urn:sarde-executor:job:1' id='1' expires='1'/>",
+                               "<job xmlns='urn:sarde-executor:job:1' expires='1'/>",
                                "<y:z xmlns:y='urn:sarde-executor:job:1'/><keep xmlns='urn:other'/>"}) {
     const auto xml = domain(disk("a", "vda"), std::string("<metadata>") + metadata + "</metadata>");
     const auto copy = domain_of_copy(xml, "vm", plan_for(xml).disk_files);
@@ -181,14 +203,22 @@ TEST_CASE("foreign domain: words") {
   CHECK(disk_bus("", "hda") == "ide");
   CHECK(disk_bus("evil", "hda") == "virtio");
   CHECK(memory_in_kib("1", "GiB") == 1048576);
-  for (const auto* amount : {"", "-1", "0", "1e9", "99999999999999999999", "0x10"}) CHECK_FALSE(memory_in_kib(amount, "MiB"));
+  for (const auto* amount : {"", "-1", "0", "1e9", "99999999999999999999", "0x10"})
+    CHECK_FALSE(memory_in_kib(amount, "MiB"));
 }
 
 TEST_CASE("foreign domain: time and memory grow no faster than the text") {
   const std::vector<std::pair<std::string, std::string>> cases{
-      {"elements in one another", "<domain>" + repeated("<a>", 60'000) + repeated("</a>", 60'000) + "</domain>"},
-      {"long names in one another", "<domain>" + repeated("<" + std::string(8000, 'n') + ">", 60) + repeated("</" + std::string(8000, 'n') + ">", 60) + "</domain>"},
-      {"names as long as they may be, as deep as they may be", "<domain><devices>" + repeated(repeated("<" + std::string(120, 'n') + ">", 60) + repeated("</" + std::string(120, 'n') + ">", 60), 60) + "</devices></domain>"},
+      {"elements in one another",
+       "<domain>" + repeated("<a>", 60'000) + repeated("</a>", 60'000) + "</domain>"},
+      {"long names in one another", "<domain>" + repeated("<" + std::string(8000, 'n') + ">", 60) +
+                                        repeated("</" + std::string(8000, 'n') + ">", 60) + "</domain>"},
+      {"names as long as they may be, as deep as they may be",
+       "<domain><devices>" +
+           repeated(repeated("<" + std::string(120, 'n') + ">", 60) +
+                        repeated("</" + std::string(120, 'n') + ">", 60),
+                    60) +
+           "</devices></domain>"},
       {"kinds of devices",
        [] {
          std::string all = "<domain><devices>";
@@ -196,21 +226,24 @@ TEST_CASE("foreign domain: time and memory grow no faster than the text") {
          return all + "</devices></domain>";
        }()},
       {"refusals", domain(repeated("<hostdev/>", 9'000))},
-      {"namespaces", domain("", [] {
-         std::string all;
-         for (int i = 0; i < 9'000; ++i) all += "<x:n" + std::to_string(i) + "/>";
-         return all;
-       }())},
+      {"namespaces", domain("",
+                            [] {
+                              std::string all;
+                              for (int i = 0; i < 9'000; ++i) all += "<x:n" + std::to_string(i) + "/>";
+                              return all;
+                            }())},
       {"disks", domain([] {
          std::string all;
          for (int i = 0; i < 2'000; ++i) all += disk("f" + std::to_string(i), "vd" + std::to_string(i));
          return all;
        }())},
-      {"attributes", "<domain " + [] {
-         std::string all;
-         for (int i = 0; i < 60'000; ++i) all += " a" + std::to_string(i) + "=''";
-         return all;
-       }() + "/>"},
+      {"attributes", "<domain " +
+                         [] {
+                           std::string all;
+                           for (int i = 0; i < 60'000; ++i) all += " a" + std::to_string(i) + "=''";
+                           return all;
+                         }() +
+                         "/>"},
       {"text", domain("", "<title>" + std::string(1'000'000, 't') + "</title>")}};
   for (const auto& [name, xml] : cases) {
     CAPTURE(name);
@@ -236,11 +269,14 @@ TEST_CASE("foreign domain: time and memory grow no faster than the text") {
 }
 
 TEST_CASE("libvirt's answers: what QEMU's disks take on the host") {
-  CHECK(written_in_block_nodes(R"({"return":[{"node-name":"a","drv":"file","ro":false,"image":{"actual-size":100}},
+  CHECK(written_in_block_nodes(
+            R"({"return":[{"node-name":"a","drv":"file","ro":false,"image":{"actual-size":100}},
     {"node-name":"b","drv":"qcow2","ro":false,"image":{"actual-size":100}},
     {"node-name":"c","drv":"file","ro":true,"image":{"actual-size":7000}},
     {"node-name":"d","drv":"file","ro":false,"image":{"actual-size":11}}]})") == 111);
-  for (const auto* odd : {"", "[]", "{}", R"({"return":[{"drv":"file","ro":false}]})", R"({"return":7})"}) CHECK_FALSE(written_in_block_nodes(odd));
+  for (const auto* odd : {"", "[]", "{}", R"({"return":[{"drv":"file","ro":false}]})", R"({"return":7})"})
+    CHECK_FALSE(written_in_block_nodes(odd));
   CHECK(has_ipv4_dhcp("<network><ip address='1.2.3.4'><dhcp/></ip></network>"));
-  CHECK_FALSE(has_ipv4_dhcp("<network><ip address='1.2.3.4'/><ip family='ipv6' address='::1'><dhcp/></ip></network>"));
+  CHECK_FALSE(has_ipv4_dhcp(
+      "<network><ip address='1.2.3.4'/><ip family='ipv6' address='::1'><dhcp/></ip></network>"));
 }
