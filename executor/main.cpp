@@ -47,6 +47,9 @@ int main(int argc, char** argv) {
   } catch (const sarde::Error& error) {
     complain(error.what());
     return exit_codes.of(error.blame());
+  } catch (const sarde::Cancelled& cancelled) {
+    complain(cancelled.what());
+    return exit_codes.of(Blame::host);
   } catch (const std::exception& error) {
     complain(std::string("unexpected: ") + error.what() + " (please report this, with the lines above)");
     return exit_codes.of(Blame::host);

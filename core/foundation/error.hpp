@@ -25,10 +25,10 @@ class Error : public std::runtime_error {
   Blame blame_;
 };
 
-/// The work was ended by a signal or by a newer wish, not by a fault.
-class Cancelled : public Error {
+/// The work was ended by a signal: nobody's fault, so it is no Error, and whoever handles those lets it pass.
+class Cancelled : public std::runtime_error {
  public:
-  explicit Cancelled(const std::string& what) : Error(Blame::host, what) {}
+  using std::runtime_error::runtime_error;
 };
 
 /// Runs `work`; an Error that leaves it gets "`context`: " in front and keeps its blame.
@@ -36,8 +36,6 @@ template <typename Work>
 auto within(const std::string& context, Work&& work) {
   try {
     return std::forward<Work>(work)();
-  } catch (const Cancelled&) {
-    throw;
   } catch (const Error& error) {
     throw Error(error.blame(), context + ": " + error.what());
   }

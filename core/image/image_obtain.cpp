@@ -65,8 +65,6 @@ template <typename Work>
 auto discarding_what_is_refused(const Bringing& bringing, Work work) {
   try {
     return work();
-  } catch (const Cancelled&) {
-    throw;
   } catch (const Error& error) {
     if (error.blame() == Blame::job) bringing.discard();
     throw;
@@ -236,8 +234,6 @@ ObtainedImage ImageStore::obtain(const ObtainRequest& request, Registry& registr
                              [&] { return unpack_to(image, place, show_unpacking); });
       tag(image.layout, image.manifest, image.tag);
       return {.image = std::move(image), .unpacked = std::move(unpacked)};
-    } catch (const Cancelled&) {
-      throw;
     } catch (const Error&) {
       // Before its use was announced, somebody may have removed it.
       constexpr int enough = 3;

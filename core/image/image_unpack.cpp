@@ -95,8 +95,6 @@ UnpackedImage ImageStore::unpack_anew(const StoredImage& image, const UnpackPlac
     try {
       const auto disks = unpack_disks(image.layout, image.disks, incoming.path(), options, cancellation_);
       if (has_digests(image, disks)) return finish_unpacking(image, disks, std::move(incoming), target);
-    } catch (const Cancelled&) {
-      throw;
     } catch (const Error&) {
       // Somebody writes to what was to be shared: then this image's own layers it is.
     }

@@ -242,8 +242,6 @@ class SkopeoRegistry final : public Registry {
       try {
         run("log out from " + quote(registry), arguments, "", {});
         ++done;
-      } catch (const Cancelled&) {
-        throw;
       } catch (const Error& error) {
         failure = error;
       }

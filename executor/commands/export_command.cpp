@@ -100,8 +100,6 @@ void refuse_files_in_use(const CommandParts& parts, const std::vector<ChainFile>
   std::vector<DomainFiles> domains;
   try {
     domains = parts.hypervisor().domain_files();
-  } catch (const Cancelled&) {
-    throw;
   } catch (const Error& error) {
     parts.reporter.detail(std::string("Whether VMs write to the disks is not known: ") + error.what());
   }

@@ -130,8 +130,6 @@ class Pruning {
       }
       outcome_.count(remove_entries(image.entries, waiting(parts_), outcome_.removal()));
       for (const auto& folder : image.folders) outcome_.count(remove_unpacked(folder, outcome_.removal()));
-    } catch (const Cancelled&) {
-      throw;
     } catch (const Error& error) {
       parts_.reporter.warn("WARNING: image " + image.config_digest + " is left as it is: " + error.what());
       return;

@@ -71,8 +71,6 @@ void PrepareStage::bring_up(const Job& job) {
   try {
     reach(record, image, network, plan);
     log_in(std::move(record));
-  } catch (const Cancelled&) {
-    throw;
   } catch (const Error&) {
     show_console();
     throw;
@@ -99,8 +97,6 @@ void PrepareStage::discard_leftovers() {
       parts_.reporter.say("Removing what another job left, " + leftover.name + ": " + leftover.why);
       remove_leftover(leftover, parts_.hypervisor(), jobsdir, parts_.clock);
     }
-  } catch (const Cancelled&) {
-    throw;
   } catch (const Error& error) {
     parts_.reporter.detail(std::string("Could not look for what other jobs left: ") + error.what());
   }
@@ -137,8 +133,6 @@ ObtainedImage PrepareStage::obtain_image(const Job& job) {
                         "')");
     try {
       return from_cache(reference, policy, job);
-    } catch (const Cancelled&) {
-      throw;
     } catch (const Error&) {
       // Before its use was noted, somebody may have removed it.
       if (policy == "never" || parts_.images.has(reference)) throw;
@@ -278,8 +272,6 @@ std::optional<PasstNetwork> PrepareStage::open_user_network(std::uint16_t guest_
                         .qemu = *account,
                         .group = QemuAccess(account).group()},
                        parts_.environment, parts_.clock, parts_.cancellation);
-  } catch (const Cancelled&) {
-    throw;
   } catch (const Error& error) {
     if (wanted == "passt") throw Error(std::string("make the VM's network with passt: ") + error.what());
     parts_.reporter.warn(std::string("WARNING: the VM reaches what listens on this host's 127.0.0.1 (as "
@@ -309,8 +301,6 @@ std::optional<TrafficFilter> PrepareStage::choose_filter(const StoredImage& imag
     const auto name =
         network.mode == NetworkMode::named ? network.name : image_network_name(image.domain_xml);
     return filter_without_address(hypervisor, !name.empty() && hypervisor.network_gives_addresses(name));
-  } catch (const Cancelled&) {
-    throw;
   } catch (const Error& error) {
     warn_of_no_filter(error.what());
     return std::nullopt;
@@ -334,8 +324,6 @@ void PrepareStage::start(const StoredImage& image, JobDomainPlan& plan) {
   within("VM '" + resources_.name().text() + "'", [&] {
     try {
       hypervisor.start(built.xml);
-    } catch (const Cancelled&) {
-      throw;
     } catch (const Error& error) {
       if (!plan.filter || error.blame() == Blame::job) throw;
       plan.filter.reset();
@@ -472,8 +460,6 @@ void PrepareStage::hold_to_address(const StoredImage& image, JobDomainPlan& plan
   try {
     plan.filter = filter_with_address(hypervisor, address);
     hypervisor.update_device(resources_.name().text(), job_interface(image.domain_xml, plan));
-  } catch (const Cancelled&) {
-    throw;
   } catch (const Error& error) {
     // A VM that may do nothing but ask for an address is of no use.
     throw Error(std::string("hold the VM to its address ") + address + ": " + error.what());

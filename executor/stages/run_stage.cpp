@@ -86,8 +86,6 @@ ScriptOutcome RunStage::run(const std::filesystem::path& script) {
           "Stopped by a signal: the script's processes in the VM were ended, the VM is kept");
     }
     return outcome;
-  } catch (const Cancelled&) {
-    throw;
   } catch (const Error& error) {
     if (error.blame() == Blame::job) throw;
     throw Error("VM '" + resources_.name().text() + "': " + error.what() +
