@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/system/clock.hpp"
-#include "executor/stages/reporter.hpp"
+#include "core/foundation/reporter.hpp"
 
 namespace sarde {
 

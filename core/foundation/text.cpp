@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <fmt/format.h>
 #include <fnmatch.h>
+#include <openssl/evp.h>
 
 namespace sarde {
 
@@ -206,17 +207,11 @@ std::string to_hex(const unsigned char* bytes, std::size_t count) {
 }
 
 std::string to_base64(std::string_view bytes) {
-  constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string result;
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t i = 0; i < 3; ++i) {
-      group = group << 8U | (at + i < bytes.size() ? static_cast<unsigned char>(bytes[at + i]) : 0U);
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-      result += at + i <= bytes.size() ? letters[group >> (18 - 6 * i) & 63U] : '=';
-    }
-  }
+  std::string result((bytes.size() + 2) / 3 * 4 + 1, '\0');  // libcrypto ends it with a NUL
+  const auto size = ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(result.data()),
+                                      reinterpret_cast<const unsigned char*>(bytes.data()),
+                                      static_cast<int>(bytes.size()));
+  result.resize(static_cast<std::size_t>(size));
   return result;
 }
 

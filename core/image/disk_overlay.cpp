@@ -7,8 +7,8 @@
 #include <string_view>
 #include <unistd.h>
 
+#include "core/foundation/bytes.hpp"
 #include "core/foundation/error.hpp"
-#include "core/image/gzip_stream.hpp"
 #include "core/image/qcow2_header.hpp"
 #include "core/system/files.hpp"
 

@@ -6,9 +6,9 @@
 #include <set>
 #include <unistd.h>
 
+#include "core/foundation/bytes.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/gzip_stream.hpp"
 #include "core/system/files.hpp"
 
 namespace sarde {
@@ -105,7 +105,8 @@ bool stretches_agree(const std::filesystem::path& file, const DiskStretches& str
   const auto count = stretches.after.size() + 1;  // and what is left behind them
   const auto fd = open_to_read(file);
   const auto name = file.string();
-  Bytes buffer(member_size);
+  constexpr std::size_t step = 1U << 20U;
+  Bytes buffer(step);
   const auto is_right = [&](std::size_t number) {
     return agrees(fd.get(), name, stretches, number, buffer, cancellation);
   };

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/image/digest.hpp"
+#include "core/foundation/digest.hpp"
 #include "core/system/cancellation.hpp"
 
 namespace sarde {

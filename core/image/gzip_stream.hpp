@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/foundation/buffer.hpp"
+#include "core/foundation/bytes.hpp"
 
 namespace sarde {
 
@@ -23,8 +24,6 @@ namespace sarde {
 // FNAME, the file's base name. MTIME is 0, so the same data gives the same bytes. gzip, Python's gzip module
 // and others read it as any other stream. Rejected: zstd or a seekable index, which sardinecake 0.4 could not
 // read; BGZF's subfield, whose 16 bits limit a member to 64 KiB (worse ratio, more headers).
-
-using Bytes = std::vector<unsigned char>;
 
 /// Uncompressed bytes in a member that we write, except a file's last.
 inline constexpr std::size_t member_size = 1U << 20U;

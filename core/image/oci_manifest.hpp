@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/image/digest.hpp"
+#include "core/foundation/digest.hpp"
 
 namespace sarde {
 

@@ -6,9 +6,9 @@
 #include <span>
 #include <unistd.h>
 
+#include "core/foundation/bytes.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/gzip_stream.hpp"
 #include "core/system/files.hpp"
 
 namespace sarde {

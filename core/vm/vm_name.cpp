@@ -1,8 +1,8 @@
 #include "core/vm/vm_name.hpp"
 
 #include <algorithm>
-#include <cstdint>
 
+#include "core/foundation/digest.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
@@ -12,19 +12,8 @@ namespace {
 constexpr std::string_view prefix = "sarde-";
 constexpr std::size_t hash_digits = 8;
 
-/// FNV-1a, 64 bits: spreads well; nothing secret or hostile hangs on it, for the name is looked up together
-/// with the job's id.
-std::uint64_t fnv(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return hash;
-}
-
 std::string hash_hex(std::string_view text, std::size_t digits) {
-  const auto hash = fnv(text);
-  std::string result;
-  for (std::size_t i = 0; i < digits; ++i) result += "0123456789abcdef"[hash >> (60 - 4 * i) & 15U];
-  return result;
+  return Digest::of(text).hex().substr(0, digits);
 }
 
 }  // namespace

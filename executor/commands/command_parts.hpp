@@ -5,7 +5,7 @@
 #include "core/image/registry.hpp"
 #include "core/system/environment.hpp"
 #include "executor/stages/job_resources.hpp"
-#include "executor/stages/reporter.hpp"
+#include "core/foundation/reporter.hpp"
 
 namespace sarde {
 

@@ -8,7 +8,7 @@
 #include "core/guest/ssh_guest_shell.hpp"
 #include "core/system/clock.hpp"
 #include "core/vm/hypervisor.hpp"
-#include "executor/stages/reporter.hpp"
+#include "core/foundation/reporter.hpp"
 
 namespace sarde {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "executor/stages/job_resources.hpp"
-#include "executor/stages/reporter.hpp"
+#include "core/foundation/reporter.hpp"
 
 namespace sarde {
 

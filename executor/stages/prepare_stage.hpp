@@ -12,7 +12,7 @@
 #include "core/vm/passt.hpp"
 #include "executor/stages/boot_wait.hpp"
 #include "executor/stages/job_resources.hpp"
-#include "executor/stages/reporter.hpp"
+#include "core/foundation/reporter.hpp"
 
 namespace sarde {
 

@@ -6,7 +6,7 @@
 #include "core/guest/guest_shell.hpp"
 #include "core/system/clock.hpp"
 #include "executor/stages/job_resources.hpp"
-#include "executor/stages/reporter.hpp"
+#include "core/foundation/reporter.hpp"
 
 namespace sarde {
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "executor/stages/reporter.hpp"
+#include "core/foundation/reporter.hpp"
 
 namespace sarde::testing {
 

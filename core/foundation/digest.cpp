@@ -1,6 +1,6 @@
 // The functions that OpenSSL 3 calls deprecated: the newer ones do not give a hash's intermediate value.
 #define OPENSSL_SUPPRESS_DEPRECATED  // NOLINT(cppcoreguidelines-macro-usage): OpenSSL's name for it
-#include "core/image/digest.hpp"
+#include "core/foundation/digest.hpp"
 
 #include <algorithm>
 #include <openssl/sha.h>
