@@ -1,6 +1,7 @@
 #include "config/ini_text.hpp"
 
 #include <algorithm>
+#include <map>
 #include <cctype>
 
 #include "core/foundation/error.hpp"
@@ -67,9 +68,9 @@ class IniReader {
   }
 
   void begin_section(const std::string& name) {
-    const auto found = std::ranges::find(sections_, name, &IniSection::name);
-    current_ = static_cast<std::size_t>(found - sections_.begin());
-    if (found == sections_.end()) {
+    const auto [found, is_new] = section_at_.emplace(name, sections_.size());
+    current_ = found->second;
+    if (is_new) {
       sections_.push_back({.name = name, .line = line_, .values = {}});
     } else if (name != "DEFAULT") {
       fail("section " + quote(name) + " is there twice");
@@ -83,7 +84,7 @@ class IniReader {
     if (sections_.empty()) fail("a value stands before the first [section]");
     auto& values = current().values;
     auto key = lowered(trimmed(text.substr(0, delimiter)));
-    if (std::ranges::find(values, key, &IniValue::key) != values.end())
+    if (!value_at_.emplace(std::pair(current_, key), values.size()).second)
       fail("key " + quote(key) + " is there twice");
     values.push_back({.key = std::move(key), .value = text.substr(delimiter + 1), .line = line_});
     value_is_open_ = true;
@@ -92,10 +93,10 @@ class IniReader {
   [[nodiscard]] const std::string& referred(const std::string& key, const std::string& section,
                                             const std::vector<IniSection>& raw) const {
     for (const auto& name : {section, std::string("DEFAULT")}) {
-      const auto found = std::ranges::find(raw, name, &IniSection::name);
-      if (found == raw.end()) continue;
-      const auto value = std::ranges::find(found->values, key, &IniValue::key);
-      if (value != found->values.end()) return value->value;
+      const auto found = section_at_.find(name);
+      if (found == section_at_.end()) continue;
+      const auto value = value_at_.find(std::pair(found->second, key));
+      if (value != value_at_.end()) return raw.at(found->second).values.at(value->second).value;
     }
     fail("%(" + key + ")s refers to no key of this section or of [DEFAULT]");
   }
@@ -135,6 +136,8 @@ class IniReader {
   bool value_is_open_ = false;
   std::size_t references_ = 0;  ///< followed for the value at line_
   std::vector<IniSection> sections_;
+  std::map<std::string, std::size_t> section_at_;                         ///< where in sections_, by name
+  std::map<std::pair<std::size_t, std::string>, std::size_t> value_at_;  ///< where in a section's values, by key
 };
 
 }  // namespace

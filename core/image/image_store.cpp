@@ -188,6 +188,7 @@ std::vector<CatalogEntry> ImageStore::catalog(const std::function<void(const std
       complain_of(error);
     }
     for (const auto& entry : entries) {
+      cancellation_.check();
       try {
         const auto manifest = parse_manifest(layout.read_blob(entry.manifest), "the manifest");
         all.push_back({.layout = layout,

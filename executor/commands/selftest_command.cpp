@@ -35,7 +35,7 @@ class Tester {
              " VM(s)";
     });
     look_at("virtualisation", [&] {
-      const auto cpuinfo = read_file_if_there("/proc/cpuinfo").value_or("");
+      const auto cpuinfo = read_proc_file("/proc/cpuinfo").value_or("");
       const auto type = usable_virt_type(parts_.hypervisor().offers_kvm("x86_64"), "x86_64", cpuinfo);
       return std::string(type == VirtType::kvm ? "KVM"
                                                : "none in the hardware: VMs are emulated, which is slow");

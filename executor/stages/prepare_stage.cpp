@@ -284,7 +284,7 @@ std::optional<PasstNetwork> PrepareStage::open_user_network(std::uint16_t guest_
 VirtType PrepareStage::choose_virt_type(const std::string& architecture) {
   if (parts_.settings.virt_type == "kvm") return VirtType::kvm;
   if (parts_.settings.virt_type == "qemu") return VirtType::qemu;
-  const auto cpuinfo = read_file_if_there("/proc/cpuinfo").value_or("");
+  const auto cpuinfo = read_proc_file("/proc/cpuinfo").value_or("");
   const auto chosen = usable_virt_type(parts_.hypervisor().offers_kvm(architecture), architecture, cpuinfo);
   if (chosen == VirtType::qemu) {
     parts_.reporter.say("This host has no hardware virtualisation for " + architecture +

@@ -75,7 +75,7 @@ std::string job_element(const std::string& xml) {
 }
 
 std::string new_uuid() {
-  return trimmed(read_file("/proc/sys/kernel/random/uuid"));
+  return trimmed(read_proc_file("/proc/sys/kernel/random/uuid").value_or(""));
 }
 
 /// One running domain, as its file tells it.

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/support/check_error.hpp"
+#include "tests/support/spent.hpp"
 
 using namespace sarde;
 using sarde::testing::check_error;
@@ -76,4 +77,17 @@ TEST_CASE("ini: what makes no sense is refused with its line") {
   };
   check_error(Blame::job, "too long", [&] { parse_ini(bomb(std::string(64, 'a')), "x.ini"); });
   check_error(Blame::job, "too many %(…)s", [&] { parse_ini(bomb(""), "x.ini"); });
+}
+
+TEST_CASE("ini: time grows no faster than the text") {
+  std::string sections = "[DEFAULT]\nk = v\n";
+  std::string keys = "[DEFAULT]\n";
+  for (int i = 0; i < 60'000; ++i) {
+    sections += "[s" + std::to_string(i) + "]\nother = %(k)s\n";
+    keys += "k" + std::to_string(i) + " = 1\n";
+  }
+  for (const auto& text : {sections, keys}) {
+    const auto spent = sarde::testing::spent_in([&] { CHECK(parse_ini(text, "it").size() >= 1); });
+    CHECK(spent.seconds < 2);
+  }
 }
