@@ -1,6 +1,7 @@
 #include "core/vm/qemu_account.hpp"
 
 #include <cerrno>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/foundation/error.hpp"
@@ -35,7 +36,17 @@ void QemuAccess::allow(const std::filesystem::path& path, mode_t by_group, mode_
   }
 }
 
+/// Can it already, by its group or as anybody? Then the folder stays as somebody has set it up.
+bool QemuAccess::may_enter(const std::filesystem::path& folder) const {
+  struct stat status {};
+
+  if (::stat(folder.c_str(), &status) != 0) return false;
+  const bool as_anybody = (status.st_mode & S_IXOTH) != 0;
+  return as_anybody || (status.st_gid == group_ && (status.st_mode & S_IXGRP) != 0);
+}
+
 void QemuAccess::enter(const std::filesystem::path& folder) const {
+  if (may_enter(folder)) return;
   allow(folder, 0750, 0711);
 }
 

@@ -21,7 +21,7 @@ class QemuAccess {
   /// `account`: nothing where QEMU runs elsewhere, or cannot be told.
   explicit QemuAccess(const std::optional<QemuAccount>& account);
 
-  /// QEMU may go through the folder (mode 0750).
+  /// QEMU may go through the folder (mode 0750, unless it may already).
   void enter(const std::filesystem::path& folder) const;
 
   /// QEMU may read the file. It is not ours to write to any more.
@@ -34,6 +34,7 @@ class QemuAccess {
   [[nodiscard]] gid_t group() const { return group_; }
 
  private:
+  [[nodiscard]] bool may_enter(const std::filesystem::path& folder) const;
   void allow(const std::filesystem::path& path, mode_t by_group, mode_t by_all) const;
 
   std::optional<QemuAccount> account_;

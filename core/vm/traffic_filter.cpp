@@ -39,6 +39,15 @@ constexpr auto address_filter = R"(<filter name='sarde-executor-address-1' chain
 <rule action='drop' direction='inout' priority='1000'/>
 </filter>)";
 
+/// The same for IPv4 only: IPv6, which other networks may have, goes on.
+constexpr auto ipv4_filter = R"(<filter name='sarde-executor-ipv4-1' chain='root'>
+<rule action='drop' direction='out' priority='-900'><mac match='no' srcmacaddr='$MAC'/></rule>
+<rule action='accept' direction='out' priority='-700'><ip srcipaddr='0.0.0.0' dstipaddr='255.255.255.255' protocol='udp' srcportstart='68' dstportstart='67'/></rule>
+<rule action='drop' direction='out' priority='-600'><arp match='no' arpsrcmacaddr='$MAC'/></rule>
+<rule action='drop' direction='out' priority='-590'><arp match='no' arpsrcipaddr='$IP'/></rule>
+<rule action='drop' direction='out' priority='-500'><ip match='no' srcipaddr='$IP'/></rule>
+</filter>)";
+
 /// Unless it is there. Another job may be quicker.
 void define_once(Hypervisor& hypervisor, const std::string& name, const std::string& filter_xml) {
   if (hypervisor.has_network_filter(name)) return;
@@ -51,21 +60,27 @@ void define_once(Hypervisor& hypervisor, const std::string& name, const std::str
 
 }  // namespace
 
-TrafficFilter filter_without_address(Hypervisor& hypervisor, bool libvirt_gives_addresses) {
-  if (!libvirt_gives_addresses) {
+TrafficFilter filter_without_address(Hypervisor& hypervisor, AddressSource source) {
+  if (source == AddressSource::anybody) {
     define_once(hypervisor, "sarde-executor-mac-1", mac_filter);
-    return {.name = "sarde-executor-mac-1"};
+    return {.name = "sarde-executor-mac-1", .source = source};
   }
   if (hypervisor.has_network_filter(of_libvirt))
-    return {.name = of_libvirt, .parameters = {{"CTRL_IP_LEARNING", "dhcp"}}};
+    return {.name = of_libvirt, .source = source, .parameters = {{"CTRL_IP_LEARNING", "dhcp"}}};
   define_once(hypervisor, "sarde-executor-dhcp-1", dhcp_filter);
-  return {.name = "sarde-executor-dhcp-1"};
+  return {.name = "sarde-executor-dhcp-1", .source = source};
 }
 
-TrafficFilter filter_with_address(Hypervisor& hypervisor, const std::string& address) {
-  const bool has_libvirts = hypervisor.has_network_filter(of_libvirt);
-  if (!has_libvirts) define_once(hypervisor, "sarde-executor-address-1", address_filter);
-  return {.name = has_libvirts ? of_libvirt : "sarde-executor-address-1", .parameters = {{"IP", address}}};
+TrafficFilter filter_with_address(Hypervisor& hypervisor, AddressSource source, const std::string& address) {
+  TrafficFilter filter{.name = of_libvirt, .source = source, .parameters = {{"IP", address}}};
+  if (source == AddressSource::anybody) {
+    filter.name = "sarde-executor-ipv4-1";
+    define_once(hypervisor, filter.name, ipv4_filter);
+  } else if (!hypervisor.has_network_filter(of_libvirt)) {
+    filter.name = "sarde-executor-address-1";
+    define_once(hypervisor, filter.name, address_filter);
+  }
+  return filter;
 }
 
 }  // namespace sarde

@@ -57,7 +57,9 @@ DiskFacts facts_in_manifest(const DiskLayers& disk) {
 DiskFacts facts_in_disk(const CommandParts& parts, const StoredImage& image, const DiskLayers& disk) {
   auto facts = facts_in_manifest(disk);
   const auto summary =
-      summarize_disk(image.layout, disk, {.threads = parts.threads, .progress = parts.progress("reading")},
+      summarize_disk(image.layout, disk, {.threads = parts.threads,
+                      .progress = parts.progress("reading"),
+                      .limit = parts.settings.max_image},
                      parts.cancellation);
   facts.name = summary.name;
   facts.size = summary.size;

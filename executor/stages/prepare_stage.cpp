@@ -300,7 +300,8 @@ std::optional<TrafficFilter> PrepareStage::choose_filter(const StoredImage& imag
   try {
     const auto name =
         network.mode == NetworkMode::named ? network.name : image_network_name(image.domain_xml);
-    return filter_without_address(hypervisor, !name.empty() && hypervisor.network_gives_addresses(name));
+    const bool is_libvirts = !name.empty() && hypervisor.network_gives_addresses(name);
+    return filter_without_address(hypervisor, is_libvirts ? AddressSource::libvirt : AddressSource::anybody);
   } catch (const Error& error) {
     warn_of_no_filter(error.what());
     return std::nullopt;
@@ -458,7 +459,7 @@ void PrepareStage::hold_to_address(const StoredImage& image, JobDomainPlan& plan
   if (!plan.filter || address.find(':') != std::string::npos) return;
   auto& hypervisor = parts_.hypervisor();
   try {
-    plan.filter = filter_with_address(hypervisor, address);
+    plan.filter = filter_with_address(hypervisor, plan.filter->source, address);
     hypervisor.update_device(resources_.name().text(), job_interface(image.domain_xml, plan));
   } catch (const Error& error) {
     // A VM that may do nothing but ask for an address is of no use.

@@ -78,6 +78,8 @@ class Feeder:
         """What becomes of it: (import, prepare)."""
         reference = f"h.example/m/n{number}:1"
         image.write(self.folder / f"oci/h.example/m/n{number}", "1")
+        inspected, _ = self.call("inspect", "--json", reference)
+        assert inspected in (0, 1, 2)
         imported, why = self.call("import", "-n", f"m{number}", reference)
         if imported == 0:
             subprocess.run(["virsh", "-q", "-c", URI, "undefine", f"m{number}", "--nvram"], check=True, capture_output=True)
