@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/foundation/host_name.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
@@ -15,12 +16,7 @@ std::string canonical_pattern(std::string_view pattern) {
   if (pattern.starts_with(scheme)) pattern.remove_prefix(scheme.size());
   const auto slash = pattern.find('/');
   if (slash == std::string_view::npos) return std::string(pattern);
-  auto host = lowered(pattern.substr(0, slash));
-  constexpr std::string_view https_port = ":443";
-  if (host.ends_with(https_port) && host.find('.') != std::string::npos)
-    host.resize(host.size() - https_port.size());
-  if (host == "index.docker.io" || host == "registry-1.docker.io") host = "docker.io";
-  return host + std::string(pattern.substr(slash));
+  return canonical_host(pattern.substr(0, slash)) + std::string(pattern.substr(slash));
 }
 
 }  // namespace

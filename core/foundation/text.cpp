@@ -6,7 +6,10 @@
 #include <cstdint>
 #include <fmt/format.h>
 #include <fnmatch.h>
+#include <functional>
 #include <openssl/evp.h>
+
+#include "core/foundation/shown_characters.hpp"
 
 namespace sarde {
 
@@ -113,29 +116,12 @@ CodePoint code_point_at(std::string_view text, std::size_t at) {
   return {value, size};
 }
 
-/// Would it be acted upon rather than shown?
+/// Would it be acted upon, or be invisible, rather than be shown?
 bool is_unprintable(char32_t c) {
-  struct Range {
-    char32_t first;
-    char32_t last;
-  };
-
-  // Controls (Cc); bidirectional marks, joiners and other invisible ones (Cf); line and paragraph separators;
-  // tags; what never is a character.
-  constexpr std::array<Range, 13> ranges{{{0, 0x1f},
-                                          {0x7f, 0x9f},
-                                          {0xad, 0xad},
-                                          {0x61c, 0x61c},
-                                          {0x180e, 0x180e},
-                                          {0x200b, 0x200f},
-                                          {0x2028, 0x202e},
-                                          {0x2060, 0x206f},
-                                          {0xfdd0, 0xfdef},
-                                          {0xfeff, 0xfeff},
-                                          {0xfff0, 0xfffb},
-                                          {0xfffe, 0xffff},
-                                          {0xe0000, 0xe0fff}}};
-  return std::ranges::any_of(ranges, [&](const Range& range) { return c >= range.first && c <= range.last; });
+  if (c < 0x7f) return c < ' ';
+  const auto* const after =
+      std::ranges::upper_bound(shown_characters, c, std::less<>(), &CodePointRange::first);
+  return after == shown_characters.begin() || c > (after - 1)->last;
 }
 
 }  // namespace
@@ -208,9 +194,9 @@ std::string to_hex(const unsigned char* bytes, std::size_t count) {
 
 std::string to_base64(std::string_view bytes) {
   std::string result((bytes.size() + 2) / 3 * 4 + 1, '\0');  // libcrypto ends it with a NUL
-  const auto size = ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(result.data()),
-                                      reinterpret_cast<const unsigned char*>(bytes.data()),
-                                      static_cast<int>(bytes.size()));
+  const auto size =
+      ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(result.data()),
+                        reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
   result.resize(static_cast<std::size_t>(size));
   return result;
 }

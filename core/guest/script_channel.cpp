@@ -90,7 +90,7 @@ std::size_t ScriptChannel::skip_to_marker(std::string_view data) {
   const auto line = streams_.marker + "\n";
   const auto before = before_marker_.size();
   before_marker_ += data;
-  const auto at = before_marker_.find(line);
+  const auto at = before_marker_.find(line, before - std::min(before, line.size()));
   if (at == std::string::npos) {
     if (before_marker_.size() > longest_prelude) before_marker_.erase(0, before_marker_.size() - line.size());
     return data.size();

@@ -15,16 +15,27 @@ namespace fs = std::filesystem;
 
 namespace {
 
+std::uint64_t size_of(const fs::path& file) {
+  std::error_code error;
+  const auto size = fs::file_size(file, error);
+  if (error) throw Error("read " + file.string() + ": " + errno_text(error.value()));
+  return size;
+}
+
 /// Follows the backing files of one disk through the image's own files, each of which it notes in `below`;
 /// returns the disk's size for the guest. Throws Error (the job's fault) at the first that leads elsewhere.
 std::uint64_t check_chain(const fs::path& folder, const std::string& disk,
                           const std::vector<std::string>& disks, std::set<std::string>& below) {
+  constexpr std::size_t deepest = 32;  // more than people have, and far less than libvirt's own bound
   std::string name = disk;
   std::optional<std::uint64_t> virtual_size;
   for (std::size_t depth = 0;; ++depth) {
     if (depth > disks.size()) throw Error(Blame::job, "the backing chain of disk " + quote(disk) + " loops");
+    if (depth > deepest)
+      throw Error(Blame::job, "the backing chain of disk " + quote(disk) + " has more than " +
+                                  std::to_string(deepest) + " files");
     const auto header = read_qcow2_header(folder / name);
-    const auto size = header ? header->virtual_size : fs::file_size(folder / name);
+    const auto size = header ? header->virtual_size : size_of(folder / name);
     if (!virtual_size) virtual_size = size;
     if (header && header->external_data) {
       throw Error(Blame::job,

@@ -107,6 +107,11 @@ class ChunkReader {
     const auto& expected = chunks_[next_++];
     file_.reset();
     const bool is_right = !hash_ || hash_->finish() == expected.digest;
+    // What has just arrived skopeo has compared with its digest: then the manifest is wrong.
+    if (!hash_ && read_of_chunk_ != expected.size)
+      throw Error(Blame::job, "a layer of the image, " + expected.digest.text() + ", has " +
+                                  std::to_string(read_of_chunk_) + " bytes, not " +
+                                  std::to_string(expected.size) + " as the manifest says");
     if (read_of_chunk_ != expected.size || !is_right) {
       throw Error("read " + path_ +
                   ": its content does not match its digest; remove the file and fetch the image again");
@@ -444,6 +449,7 @@ class Unpacker {
     std::size_t filled = 0;
     bool ended = false;
     while (!ended && filled < data.size()) {
+      cancellation_.check();  // a member may take long to give nothing
       const auto bytes = reader_.peek(1);
       const auto step = inflater.inflate(bytes, {data.data() + filled, data.size() - filled});
       if (bytes.empty() && step.written == 0 && !step.ended) fail_short();

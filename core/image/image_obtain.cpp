@@ -21,10 +21,11 @@ namespace {
 class Bringing {
  public:
   Bringing(const OciLayout& layout, const AnnouncedImage& announced, const RegistryAccess& access)
-      : layout_(layout), mark_(private_mark(layout, announced.digest)) {
-    auto blobs = announced.manifest.layers;
-    blobs.push_back(announced.manifest.config);
-    for (const auto& blob : blobs) note_if_missing(blob.digest);
+      : layout_(layout),
+        mark_(private_mark(layout, announced.digest)),
+        announced_(announced.manifest.layers) {
+    announced_.push_back(announced.manifest.config);
+    for (const auto& blob : announced_) note_if_missing(blob.digest);
     note_if_missing(announced.digest);
     std::error_code error;
     is_marked_ = access.authfile.has_value() && !fs::exists(layout.blob(announced.digest), error);
@@ -36,6 +37,19 @@ class Bringing {
 
   /// Was it not there before, so that skopeo has brought it and looked at its digest?
   [[nodiscard]] bool was_missing(const Digest& digest) const { return missing_.contains(digest.hex()); }
+
+  /// skopeo looks at a blob's digest and not at its size, by which it was let in.
+  void check_sizes() const {
+    for (const auto& blob : announced_) check_size(blob);
+  }
+
+  void check_size(const Descriptor& blob) const {
+    std::error_code missing;
+    const auto size = fs::file_size(layout_.blob(blob.digest), missing);
+    if (missing || size == blob.size) return;
+    throw Error(Blame::job, "the blob " + blob.digest.text() + " has " + std::to_string(size) +
+                                " bytes, not " + std::to_string(blob.size) + " as the manifest says");
+  }
 
   /// It may stay. With this machine's own credentials every job could have it.
   void keep(const RegistryAccess& access) const {
@@ -56,6 +70,7 @@ class Bringing {
 
   const OciLayout& layout_;
   fs::path mark_;
+  std::vector<Descriptor> announced_;
   std::set<std::string> missing_;
   bool is_marked_ = false;
 };
@@ -186,7 +201,11 @@ StoredImage ImageStore::bring(const ObtainRequest& request, const AnnouncedImage
     const auto manifest = registry.fetch(request.source, announced, layout,
                                          known ? std::optional(known->manifest) : std::nullopt, access);
     auto image = within("image " + quote(request.reference.text()), [&] {
-      return read(request.reference, layout, {.manifest = manifest, .tag = request.reference.local_name()});
+      bringing.check_sizes();
+      auto found =
+          read(request.reference, layout, {.manifest = manifest, .tag = request.reference.local_name()});
+      if (request.check) request.check(found.domain_xml);
+      return found;
     });
     bringing.keep(access);
     set_modified_now(layout.blob(manifest.digest));
@@ -284,8 +303,12 @@ std::optional<ObtainedImage> ImageStore::fetch_and_unpack(const ObtainRequest& r
               }
             }};
     const auto layers = vm_layers(announced.manifest, "the manifest");
+    options.await(layers.domain);
+    bringing.check_size(layers.domain);
+    if (request.check) request.check(layout.read_blob(layers.domain));
     const auto disks = unpack_disks(layout, layers.disks, incoming.path(), options, cancellation_);
     const auto manifest = fetching.finish();
+    bringing.check_sizes();
     auto image =
         read(request.reference, layout, {.manifest = manifest, .tag = request.reference.local_name()});
     if (!known.empty() && !has_digests(image, disks)) return std::nullopt;

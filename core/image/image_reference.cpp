@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "core/foundation/error.hpp"
+#include "core/foundation/host_name.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
@@ -34,39 +35,26 @@ bool is_tag(const std::string& text) {
   });
 }
 
-/// Where docker's rule sees a host: a dot, a port, or `localhost` in the first of several components.
-bool looks_like_host(const std::string& component) {
-  return component == "localhost" || component.find_first_of(".:") != std::string::npos;
-}
-
 [[noreturn]] void refuse(std::string_view text, const std::string& why) {
   throw Error(Blame::job, "image name " + quote(text) + ": " + why +
                               "; an image is written like registry.example.org/group/name:tag");
 }
 
-/// host[:port], its parts checked; nothing if it is neither.
+/// host[:port] with its parts checked, in its one spelling; nothing if it is neither.
 std::optional<std::string> canonical_if_host(std::string_view text) {
   const auto colon = text.rfind(':');
-  auto host = lowered(text.substr(0, colon));
-  if (!is_host_name(host)) return std::nullopt;
-  if (host == "index.docker.io" || host == "registry-1.docker.io") host = "docker.io";
-  if (colon == std::string_view::npos) return host;
+  if (!is_host_name(text.substr(0, colon))) return std::nullopt;
   constexpr std::uint64_t largest_port = 65535;
-  constexpr std::uint64_t https_port = 443;
-  const auto port = parse_number(text.substr(colon + 1));
-  if (!port || *port == 0 || *port > largest_port) return std::nullopt;
-  // Without its port a plain word would be no host any more.
-  if (*port == https_port && looks_like_host(host)) return host;
-  return host + ":" + std::to_string(*port);
+  if (colon != std::string_view::npos) {
+    const auto port = parse_number(text.substr(colon + 1));
+    if (!port || *port == 0 || *port > largest_port) return std::nullopt;
+  }
+  return canonical_host(text);
 }
 
 constexpr std::array<std::string_view, 3> names_in_layouts{"blobs", "index.json", "oci-layout"};
 
 }  // namespace
-
-std::string canonical_host(std::string_view text) {
-  return canonical_if_host(text).value_or(std::string(text));
-}
 
 ImageReference ImageReference::parse(std::string_view text) {
   const auto given = text;

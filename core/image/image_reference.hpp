@@ -10,10 +10,6 @@
 
 namespace sarde {
 
-/// The one spelling of a registry's host[:port]: in lower case, without the port that https has anyway,
-/// Docker Hub under the name docker.io. What is no host is returned as it is.
-std::string canonical_host(std::string_view text);
-
 /// The name of an image: `[host[:port]/]path[:tag][@sha256:…]`, in the grammar of the reference of
 /// containers (distribution/reference): lower-case path components of letters, digits and `. _ -`, none of
 /// which starts with one of these, up to 255 characters in all; a tag of up to 128 letters, digits and `. _

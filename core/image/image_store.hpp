@@ -76,6 +76,9 @@ struct ObtainRequest {
   std::optional<AnnouncedImage> announced = std::nullopt;
   /// Told the config's digest before anything of the image is unpacked.
   std::function<void(const std::string&)> announce_use = {};
+  /// Told the domain's XML before a disk is unpacked; throws what refuses the image, of which then nothing
+  /// stays.
+  std::function<void(const std::string& domain_xml)> check = {};
   /// Bytes that have been fetched, or unpacked.
   std::function<void(const std::string& doing, std::uint64_t done, std::uint64_t total)> progress = {};
 };

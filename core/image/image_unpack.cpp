@@ -68,14 +68,16 @@ UnpackedImage ImageStore::unpack_to(const StoredImage& image, const UnpackPlace&
   make_folders(settings_.vmdir, 0700);
   const auto lock = lock_unpacked(place.name);
   const auto folder = settings_.vmdir / place.name;
-  if (fs::exists(folder)) {
+  std::error_code error;
+  if (fs::exists(folder, error)) {
     if (auto there = adopt(image, place)) return std::move(*there);
     if (settings_.announce)
       settings_.announce("WARNING: the disks in " + folder.string() +
                          " are not what was unpacked there: they are unpacked again");
     const auto aside = settings_.vmdir / (".incoming-removed-" + place.name);
     remove_if_there(aside);
-    fs::rename(folder, aside);
+    fs::rename(folder, aside, error);
+    if (error) throw Error("remove " + folder.string() + ": " + errno_text(error.value()));
     remove_if_there(aside);
   }
   return unpack_anew(image, place, progress);
@@ -109,8 +111,13 @@ UnpackedImage ImageStore::unpack_anew(const StoredImage& image, const UnpackPlac
 /// checked and marked. Nothing where shared disks are no longer what they should be.
 std::optional<UnpackedImage> ImageStore::adopt(const StoredImage& image, const UnpackPlace& place) const {
   const auto folder = settings_.vmdir / place.name;
-  const auto marker = read_unpacked_marker(folder);
   const bool is_shared = place.sharing == DiskSharing::many;
+  std::optional<std::pair<UnpackedMarker, DisksState>> marker;
+  try {
+    marker = read_unpacked_marker(folder);
+  } catch (const Error&) {
+    if (!is_shared) throw;  // what is shared can be made anew
+  }
   if (!marker && is_shared) return std::nullopt;
   if (marker && marker->second == DisksState::changed) {
     if (is_shared) return std::nullopt;

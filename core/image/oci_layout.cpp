@@ -64,7 +64,8 @@ std::optional<IndexEntry> OciLayout::find(const std::string& name) const {
   const auto digest = Digest::parse(name);
   // The entry added last counts, as it does for sardinecake.
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-    if (digest ? entry->manifest.digest == *digest : entry->tag == name) return *entry;
+    // (an image that was asked for by an index's digest is named by that)
+    if (entry->tag == name || (digest && entry->manifest.digest == *digest)) return *entry;
   }
   return std::nullopt;
 }

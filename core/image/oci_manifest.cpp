@@ -1,6 +1,7 @@
 #include "core/image/oci_manifest.hpp"
 
 #include <array>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -78,7 +79,13 @@ Manifest parse_manifest(std::string_view text, const std::string& what) {
     if (!value.contains("layers"))
       throw Error("read " + what + ": it lists no layers; is it an index of several platforms?");
     Manifest manifest{.config = descriptor_in(value.at("config")), .layers = {}};
-    for (const auto& layer : value.at("layers")) manifest.layers.push_back(descriptor_in(layer));
+    std::map<std::string, std::uint64_t> sizes{{manifest.config.digest.text(), manifest.config.size}};
+    for (const auto& layer : value.at("layers")) {
+      manifest.layers.push_back(descriptor_in(layer));
+      const auto& last = manifest.layers.back();
+      if (sizes.emplace(last.digest.text(), last.size).first->second != last.size)
+        throw Error("read " + what + ": it gives one blob two sizes, " + last.digest.text());
+    }
     return manifest;
   });
 }
@@ -188,6 +195,10 @@ VmLayers vm_layers(const Manifest& manifest, const std::string& what) {
                                   ", which has no place in a VM image; is it a container image?");
     }
   }
+  constexpr std::size_t most_disk_files = 64;
+  if (disks.size() > most_disk_files)
+    throw Error(Blame::job, "read " + what + ": it has " + std::to_string(disks.size()) +
+                                " disk files; an image may have " + std::to_string(most_disk_files));
   if (!domain)
     throw Error(Blame::job,
                 "read " + what + ": it holds no libvirt domain; is it a container image rather than a VM's?");

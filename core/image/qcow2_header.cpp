@@ -20,6 +20,8 @@ constexpr std::size_t longest_name = 1023;
 constexpr std::uint64_t incompatible_external_data = 4;
 constexpr std::uint32_t extension_end = 0;
 constexpr std::uint32_t extension_backing_format = 0xe2792aca;
+constexpr std::uint32_t extension_encryption = 0x0537be77;
+constexpr std::uint32_t extension_bitmaps = 0x23852875;
 
 /// Big-endian fields at fixed places, checked against the end.
 class Fields {
@@ -51,8 +53,22 @@ class Fields {
 struct Extensions {
   std::optional<std::string> backing_format;
   std::uint64_t end = 0;  ///< where something else may begin
-  bool is_odd = false;    ///< one is longer than there is room, or a format's name than QEMU takes
+  bool is_odd = false;    ///< one is longer than there is room, or not what QEMU takes of its kind
 };
+
+/// What QEMU takes for the list of bitmaps (docs/interop/qcow2.txt, block/qcow2-bitmap.c).
+bool are_bitmaps(const Fields& fields, std::uint64_t at, std::uint64_t length) {
+  constexpr std::uint64_t whole = 24;
+  constexpr std::uint64_t most = 65535;
+  constexpr std::uint64_t longest_list = most * 1024;
+  if (length != whole) return false;
+  const auto count = fields.number(at, 4);
+  const auto list_size = fields.number(at + 8, 8);
+  const auto list_at = fields.number(at + 16, 8);
+  const auto cluster_size = std::uint64_t{1} << fields.number(20, 4);
+  return count >= 1 && count <= most && fields.number(at + 4, 4) == 0 && list_size != 0 &&
+         list_size <= longest_list && list_at != 0 && list_at % cluster_size == 0;
+}
 
 /// From `at` up to `limit`, where the backing file's name begins, as QEMU reads them.
 Extensions extensions_in(const Fields& fields, std::uint64_t at, std::uint64_t limit) {
@@ -63,8 +79,9 @@ Extensions extensions_in(const Fields& fields, std::uint64_t at, std::uint64_t l
     const auto length = static_cast<std::size_t>(fields.number(at + 4, 4));
     if (type == extension_end) break;
     const bool is_format = type == extension_backing_format;
-    found.is_odd =
-        found.is_odd || length > limit - std::min(limit, at + 8) || (is_format && length > longest_format);
+    found.is_odd = length > limit - std::min(limit, at + 8) || (is_format && length > longest_format) ||
+                   type == extension_encryption ||
+                   (type == extension_bitmaps && !are_bitmaps(fields, at + 8, length));
     if (found.is_odd) break;
     if (is_format) found.backing_format = fields.text(at + 8, length);
     at += 8 + (length + 7) / 8 * 8;
@@ -163,6 +180,9 @@ class HeaderReader {
     const auto l1_entries = fields_.number(36, 4);
     if (l1_entries > largest_l1) refuse("its L1 table is too large");
     const bool has_extended_l2 = (incompatible_features() & 16) != 0;
+    constexpr std::uint64_t smallest_with_subclusters = 16U << 10U;
+    if (has_extended_l2 && cluster_size() < smallest_with_subclusters)
+      refuse("its clusters are too small for subclusters");
     const auto l2_entries = cluster_size() / (has_extended_l2 ? 16 : 8);
     const auto behind_l1_entry = cluster_size() * l2_entries;
     const auto size = fields_.number(24, 8);
@@ -194,7 +214,7 @@ class HeaderReader {
     const auto end = name_at != 0 ? name_at : cluster_size();
     if (name_at > cluster_size()) refuse("the backing file's name lies behind the first cluster");
     const auto extensions = extensions_in(fields_, header_length(fields_), end);
-    if (extensions.is_odd) refuse("an extension of it does not fit");
+    if (extensions.is_odd) refuse("it has an extension that QEMU would not take");
     if (name_at == 0) return;
     if (name_size > longest_name || name_size > cluster_size() - name_at)
       refuse("the backing file's name is too long");

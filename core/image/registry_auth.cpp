@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/foundation/host_name.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 

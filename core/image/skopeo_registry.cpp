@@ -4,6 +4,7 @@
 #include <array>
 #include <sys/utsname.h>
 
+#include "core/foundation/host_name.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
@@ -49,6 +50,9 @@ constexpr std::array meanings{
     Meaning{"exceeded maximum allowed size", Blame::job, "a document of the image is larger than any may be"},
     Meaning{"digest did not match", Blame::job,
             "the registry sends other content than the image's manifest says"},
+    Meaning{"size mismatch when copying", Blame::job,
+            "the registry sends other content than the image's manifest says"},
+    Meaning{"blob unknown", Blame::job, "the registry lacks a part of the image; push it again"},
     Meaning{"no space left on device", Blame::host, "the disk is full"},
     Meaning{"connection refused", Blame::host, "nothing answers there: is the registry running?"},
     Meaning{"no such host", Blame::host, "the host's name is not known"},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
+#include <array>
 #include <cerrno>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -72,9 +73,22 @@ std::vector<std::string> resolver_options() {
   return {};
 }
 
+/// passt's account may write to the folder: whatever it puts there in place of its file is no number, and
+/// holds nobody up.
+std::string text_of_pid_file(const fs::path& file) {
+  const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+
+  struct stat status {};
+
+  if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  std::array<char, 16> text{};
+  const auto got = ::read(fd.get(), text.data(), text.size());
+  return got > 0 ? std::string(text.data(), static_cast<std::size_t>(got)) : std::string();
+}
+
 /// Its process, if that is one which was started with this socket.
 std::optional<pid_t> process_of(const fs::path& folder) {
-  const auto pid = parse_number(trimmed(read_file_if_there(folder / pid_name, 64).value_or("")));
+  const auto pid = parse_number(trimmed(text_of_pid_file(folder / pid_name)));
   if (!pid || *pid <= 1 || *pid > 0x7fffffff) return std::nullopt;
   const auto command = read_proc_file("/proc/" + std::to_string(*pid) + "/cmdline").value_or("");
   const auto words = split(command, '\0');

@@ -57,7 +57,8 @@ Copies copies_of_vm(const CommandParts& parts, const std::string& source, const 
                 "clone VM " + quote(source) +
                     ": it is running, and its disks change under a thin copy; shut it down first");
   Copies copies{.xml = hypervisor.definition(source), .files = {}};
-  for (const auto& disk : parse_domain(copies.xml, "the definition of VM '" + source + "'").disks) {
+  for (const auto& disk :
+       parse_domain(copies.xml, "the definition of VM '" + source + "'", DomainOrigin::this_host).disks) {
     const fs::path base = disk.file;
     if (disk.read_only || disk.device == "cdrom") {
       copies.files[disk.file] = {.path = base,

@@ -40,7 +40,7 @@ struct Source {
 
 Source source_in_file(const fs::path& file) {
   Source source{.xml = read_named_file(file), .domain = {}, .files = {}, .copies = {}};
-  source.domain = parse_domain(source.xml, file.string());
+  source.domain = parse_domain(source.xml, file.string(), DomainOrigin::this_host);
   for (const auto& disk : source.domain.disks)
     source.files[disk.file] = (file.parent_path() / disk.file).lexically_normal();
   return source;
@@ -125,7 +125,7 @@ Source source_of(const CommandParts& parts, const std::string& vm) {
   }
   auto& hypervisor = parts.hypervisor();
   Source source{.xml = hypervisor.definition(vm), .domain = {}, .files = {}, .copies = {}};
-  source.domain = parse_domain(source.xml, "the definition of VM '" + vm + "'");
+  source.domain = parse_domain(source.xml, "the definition of VM '" + vm + "'", DomainOrigin::this_host);
   refuse_other_disks(source, "VM " + quote(vm));
   for (const auto& disk : source.domain.disks) source.files[disk.file] = disk.file;
   if (hypervisor.state(vm) != DomainState::running) return source;

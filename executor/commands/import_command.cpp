@@ -23,8 +23,9 @@ std::optional<std::string> existing(const CommandParts& parts, const std::string
   auto uuid = hypervisor.uuid(name);
   if (!uuid) return std::nullopt;
   const auto folder = parts.images.vmdir() / name;
-  for (const auto& file :
-       parse_domain(hypervisor.definition(name), "the definition of VM '" + name + "'").disks) {
+  for (const auto& file : parse_domain(hypervisor.definition(name), "the definition of VM '" + name + "'",
+                                       DomainOrigin::this_host)
+                              .disks) {
     if (std::filesystem::path(file.file).parent_path() == folder) continue;
     // Only the image has its own digest for a name, wherever its disks are: sardinecake keeps them elsewhere.
     if (Digest::parse(name)) {
@@ -72,8 +73,8 @@ std::string define(const CommandParts& parts, const StoredImage& image, const Un
 }
 
 bool has_its_disks(const CommandParts& parts, const std::string& name) {
-  const auto domain =
-      parse_domain(parts.hypervisor().definition(name), "the definition of VM '" + name + "'");
+  const auto domain = parse_domain(parts.hypervisor().definition(name), "the definition of VM '" + name + "'",
+                                   DomainOrigin::this_host);
   return std::ranges::all_of(domain.disks, [](const DomainDisk& disk) {
     std::error_code ignored;
     return std::filesystem::exists(disk.file, ignored);

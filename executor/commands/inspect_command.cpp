@@ -56,11 +56,10 @@ DiskFacts facts_in_manifest(const DiskLayers& disk) {
 /// From the disk's own bytes.
 DiskFacts facts_in_disk(const CommandParts& parts, const StoredImage& image, const DiskLayers& disk) {
   auto facts = facts_in_manifest(disk);
-  const auto summary =
-      summarize_disk(image.layout, disk, {.threads = parts.threads,
-                      .progress = parts.progress("reading"),
-                      .limit = parts.settings.max_image},
-                     parts.cancellation);
+  const auto summary = summarize_disk(
+      image.layout, disk,
+      {.threads = parts.threads, .progress = parts.progress("reading"), .limit = parts.settings.max_image},
+      parts.cancellation);
   facts.name = summary.name;
   facts.size = summary.size;
   if (const auto header = parse_qcow2_header(summary.head, quote(summary.name))) {
@@ -105,7 +104,14 @@ ordered_json facts_of(const CommandParts& parts, const StoredImage& image, bool 
   facts["services"] = ordered_json::array();
   if (!image.vm_config_text.empty()) {
     const auto config = parse_json(image.vm_config_text, "the vm config");
-    if (config.contains("services")) facts["services"] = config["services"];
+    constexpr std::size_t enough = 100;
+    for (const auto& service : config.value("services", nlohmann::json::array())) {
+      ordered_json shown_service;
+      for (const auto* key : {"service", "port", "protocol"})
+        if (service.is_object() && service.contains(key) && service[key].is_primitive())
+          shown_service[key] = service[key];
+      if (facts["services"].size() < enough) facts["services"].push_back(std::move(shown_service));
+    }
   }
   facts["disks"] = std::move(disks);
   facts["layers"] = ordered_json::array();
@@ -165,6 +171,11 @@ std::string as_text(const ordered_json& facts) {
 std::string config_of_image(const CommandParts& parts, const std::string& container) {
   const auto image = load(parts, container);
   if (image.vm_config_text.empty()) return "";
+  // In the order that it has; but finding a key in an ordered object takes time in proportion to their
+  // number.
+  constexpr std::size_t small = 64U << 10U;
+  if (image.vm_config_text.size() > small)
+    return json_text(parse_json(image.vm_config_text, "the vm config"));
   return json_text(ordered_json::parse(image.vm_config_text));
 }
 

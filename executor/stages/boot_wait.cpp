@@ -32,6 +32,7 @@ void BootWait::repeat(const std::string& what, milliseconds timeout,
         throw Error("wait for " + what + " of VM '" + vm_name_ + "': the VM has stopped (last: " + last +
                     ")");
       }
+      if (parts_.watch) parts_.watch();
       look = now + look_at_vm_every;
     }
     if (now >= deadline) {

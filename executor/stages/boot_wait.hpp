@@ -5,10 +5,10 @@
 #include <memory>
 #include <string>
 
+#include "core/foundation/reporter.hpp"
 #include "core/guest/ssh_guest_shell.hpp"
 #include "core/system/clock.hpp"
 #include "core/vm/hypervisor.hpp"
-#include "core/foundation/reporter.hpp"
 
 namespace sarde {
 
@@ -24,9 +24,10 @@ class BootWait {
     Clock& clock;
     Cancellation& cancellation;
     Reporter& reporter;
+    std::function<void()> watch = {};  ///< called about once a second; may throw what ends the wait
   };
 
-  BootWait(std::string vm_name, Parts parts) : vm_name_(std::move(vm_name)), parts_(parts) {}
+  BootWait(std::string vm_name, Parts parts) : vm_name_(std::move(vm_name)), parts_(std::move(parts)) {}
 
   /// The first address that the VM gets.
   std::string for_address(std::chrono::milliseconds timeout);

@@ -13,6 +13,7 @@
 #include "core/vm/domain/libvirt_answers.hpp"
 #include "core/vm/qemu_account.hpp"
 #include "core/vm/traffic_filter.hpp"
+#include "executor/stages/disk_watch.hpp"
 #include "executor/stages/leftovers.hpp"
 #include "executor/stages/thin_copies.hpp"
 
@@ -61,12 +62,16 @@ void PrepareStage::bring_up(const Job& job) {
                            [&] { return resources_.folder().create(owner_of_job(parts_.environment)); });
   const auto [image, disks] = obtain_image(job);
   parts_.images.mark_used(image);
-  refuse_what_reaches_for_the_host(image);
-  static_cast<void>(read_image_domain(image.domain_xml));  // refused now, if it is to be
+  refuse_what_no_job_may_have(image.domain_xml);
   auto record = login_into(image);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   auto network = choose_network(domain);
   auto plan = make_overlays(domain, disks);
+  record.room = free_space(resources_.folder().path());
+  record.disk_limit = disk_limit(record.room);
+  DiskWatch written(resources_, {.limit = record.disk_limit, .room = record.room}, parts_.hypervisor,
+                    parts_.clock);
+  watch_ = [&] { written.look(); };
   start_vm(image, domain, disks, plan, job, network);
   try {
     reach(record, image, network, plan);
@@ -78,9 +83,12 @@ void PrepareStage::bring_up(const Job& job) {
   step("VM " + resources_.name().text() + " is ready", start);
 }
 
-void PrepareStage::refuse_what_reaches_for_the_host(const StoredImage& image) const {
-  const auto refused = elements_to_refuse(image.domain_xml, parts_.settings.allow_devices);
-  if (refused.empty()) return;
+void PrepareStage::refuse_what_no_job_may_have(const std::string& domain_xml) const {
+  const auto refused = elements_to_refuse(domain_xml, parts_.settings.allow_devices);
+  if (refused.empty()) {
+    static_cast<void>(read_image_domain(domain_xml));
+    return;
+  }
   std::vector<std::string> reasons;
   for (const auto& element : refused) reasons.push_back("<" + element.path + "> " + element.why);
   throw Error(Blame::job,
@@ -93,11 +101,12 @@ void PrepareStage::discard_leftovers() {
   try {
     const auto& jobsdir = parts_.settings.jobsdir;
     for (const auto& leftover : find_leftovers(parts_.hypervisor(), jobsdir, parts_.clock)) {
-      if (leftover.name == resources_.name().text()) continue;
       parts_.reporter.say("Removing what another job left, " + leftover.name + ": " + leftover.why);
       remove_leftover(leftover, parts_.hypervisor(), jobsdir, parts_.clock);
     }
-  } catch (const Error& error) {
+  } catch (const Cancelled&) {
+    throw;
+  } catch (const std::exception& error) {
     parts_.reporter.detail(std::string("Could not look for what other jobs left: ") + error.what());
   }
 }
@@ -217,6 +226,7 @@ ObtainedImage PrepareStage::from_registry(const ImageReference& reference, const
        .source = reference,
        .announced = chosen.announced,
        .announce_use = [&](const std::string& digest) { resources_.folder().note_image(digest); },
+       .check = [&](const std::string& domain_xml) { refuse_what_no_job_may_have(domain_xml); },
        .progress =
            [&](const std::string& doing, std::uint64_t done, std::uint64_t total) {
              parts_.reporter.progress({.doing = doing, .done = done, .total = total});
@@ -434,8 +444,6 @@ JobRecord PrepareStage::login_into(const StoredImage& image) {
 void PrepareStage::reach(JobRecord& record, const StoredImage& image, const Network& network,
                          JobDomainPlan& plan) {
   const auto start = parts_.clock.now();
-  record.room = free_space(resources_.folder().path());
-  record.disk_limit = disk_limit(record.room);
   auto& hypervisor = parts_.hypervisor();
   if (network.passt) {
     record.port = network.passt->port;
@@ -445,7 +453,8 @@ void PrepareStage::reach(JobRecord& record, const StoredImage& image, const Netw
     BootWait wait(resources_.name().text(), {.hypervisor = hypervisor,
                                              .clock = parts_.clock,
                                              .cancellation = parts_.cancellation,
-                                             .reporter = parts_.reporter});
+                                             .reporter = parts_.reporter,
+                                             .watch = watch_});
     record.address = wait.for_address(parts_.settings.address_timeout);
     hold_to_address(image, plan, record.address);
   }
@@ -478,7 +487,8 @@ void PrepareStage::log_in(JobRecord record) {
   BootWait wait(resources_.name().text(), {.hypervisor = parts_.hypervisor(),
                                            .clock = parts_.clock,
                                            .cancellation = parts_.cancellation,
-                                           .reporter = parts_.reporter});
+                                           .reporter = parts_.reporter,
+                                           .watch = watch_});
   // On a host with too much to do even a guest that is up takes long to answer: who waited long waits longer.
   const auto connect = [&] {
     const auto waited = milliseconds_between(start, parts_.clock.now());
@@ -498,7 +508,8 @@ void PrepareStage::run_prepare_script(GuestShell& shell) {
   const auto outcome = within("run the prepare-script " + path.string() + " in the VM", [&] {
     const GuestScript script{.content = read_file(path),
                              .shell = parts_.settings.shell,
-                             .deadline = start + parts_.settings.prepare_script_timeout};
+                             .deadline = start + parts_.settings.prepare_script_timeout,
+                             .watch = watch_};
     return shell.run_script(script, parts_.cancellation);
   });
   if (std::holds_alternative<ScriptTimedOut>(outcome))

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "config/settings.hpp"
+#include "core/foundation/reporter.hpp"
 #include "core/image/image_store.hpp"
 #include "core/job/job.hpp"
 #include "core/system/environment.hpp"
@@ -12,7 +13,6 @@
 #include "core/vm/passt.hpp"
 #include "executor/stages/boot_wait.hpp"
 #include "executor/stages/job_resources.hpp"
-#include "core/foundation/reporter.hpp"
 
 namespace sarde {
 
@@ -59,7 +59,7 @@ class PrepareStage {
   ObtainedImage from_registry(const ImageReference& reference, const ChosenAccess& chosen);
   void check_access(const StoredImage& image, const std::string& policy, const Job& job);
   ChosenAccess choose_access(const ImageReference& reference, const Job& job);
-  void refuse_what_reaches_for_the_host(const StoredImage& image) const;
+  void refuse_what_no_job_may_have(const std::string& domain_xml) const;
   void say_unpacked(const UnpackedImage& unpacked, TimePoint start);
   [[nodiscard]] std::string pull_policy(const Job& job) const;
   JobDomainPlan make_overlays(const DomainSummary& domain, const UnpackedImage& disks);
@@ -85,6 +85,7 @@ class PrepareStage {
 
   Parts parts_;
   JobResources resources_;
+  std::function<void()> watch_;  ///< looks at what the VM writes, while it is waited for
 };
 
 }  // namespace sarde

@@ -7,6 +7,7 @@
 #include "core/foundation/text.hpp"
 #include "core/guest/ssh_guest_shell.hpp"
 #include "core/system/files.hpp"
+#include "executor/stages/disk_watch.hpp"
 
 namespace sarde {
 
@@ -19,25 +20,6 @@ constexpr milliseconds connect_deadline(15'000);
 constexpr milliseconds pause(100);
 
 }  // namespace
-
-/// libvirt is asked only once the host has lost so much room that this job may be the reason: for a job that
-/// writes little nothing is loaded.
-void RunStage::watch_disks(const JobRecord& record) {
-  const auto& folder = resources_.folder().path();
-  constexpr std::uint64_t part = 4;
-  const auto room = free_space(folder);
-  if (record.room == 0 || room + std::min(record.disk_limit, record.room) / part > record.room) return;
-  const auto now = parts_.clock.now();
-  if (now < next_look_) return;
-  constexpr milliseconds look_every(2'000);
-  next_look_ = now + look_every;
-  const auto written = parts_.hypervisor().written_bytes(resources_.name().text());
-  if (!written || *written <= record.disk_limit) return;
-  parts_.hypervisor().destroy(resources_.name().text());
-  throw Error(Blame::job, "VM '" + resources_.name().text() + "' was destroyed: the job has written " +
-                              size_text(*written) + " to its disks, more than it may, " +
-                              size_text(record.disk_limit) + " (max-job-disk, or what the host has left)");
-}
 
 /// What ended the script is told, whatever becomes of this question.
 bool RunStage::vm_is_gone() noexcept {
@@ -77,7 +59,9 @@ ScriptOutcome RunStage::run(const std::filesystem::path& script) {
     throw Error("run a script in VM '" + resources_.name().text() +
                 "': this job has no VM; it was not prepared, or is cleaned up already");
   GuestScript guest_script{.content = read_file(script, largest_script), .shell = record->shell};
-  guest_script.watch = [&] { watch_disks(*record); };
+  DiskWatch disks(resources_, {.limit = record->disk_limit, .room = record->room}, parts_.hypervisor,
+                  parts_.clock);
+  guest_script.watch = [&] { disks.look(); };
   const auto shell = connect(*record);
   try {
     auto outcome = shell->run_script(guest_script, parts_.cancellation);

@@ -3,10 +3,10 @@
 #include <filesystem>
 #include <string>
 
+#include "core/foundation/reporter.hpp"
 #include "core/guest/guest_shell.hpp"
 #include "core/system/clock.hpp"
 #include "executor/stages/job_resources.hpp"
-#include "core/foundation/reporter.hpp"
 
 namespace sarde {
 
@@ -28,12 +28,10 @@ class RunStage {
 
  private:
   std::unique_ptr<GuestShell> connect(const JobRecord& record);
-  void watch_disks(const JobRecord& record);
   [[nodiscard]] bool vm_is_gone() noexcept;
 
   Parts parts_;
   JobResources resources_;
-  TimePoint next_look_{};  ///< at what the VM has written
 };
 
 }  // namespace sarde

@@ -138,6 +138,18 @@ def many_disks(count, content=None):
     return Image(domain=xml(disk=disks).encode(), disks=[(f"d{i}.qcow2", content or qcow2()) for i in range(count)])
 
 
+def chain(length):
+    """Files of which each has the next as its backing file."""
+    files = [("disk.qcow2", qcow2(backing="c0.qcow2"))]
+    files += [(f"c{i}.qcow2", qcow2(backing=f"c{i + 1}.qcow2") if i + 1 < length else qcow2()) for i in range(length)]
+    return Image(disks=files)
+
+
+def with_ide_disks(count):
+    disks = "".join(DISK_XML.replace("disk.qcow2", f"d{i}.qcow2").replace("vda", f"hd{'abcdefgh'[i]}").replace("virtio", "ide") for i in range(count))
+    return Image(domain=xml(disk=disks).encode(), disks=[(f"d{i}.qcow2", qcow2()) for i in range(count)])
+
+
 def machine(text):
     return Image(domain=xml().replace("machine='q35'", f"machine='{text}'").encode())
 
@@ -336,11 +348,17 @@ ATTACKS = {
     "a domain of two megabytes": (Image(domain=xml(head="<title>" + "x" * (2 << 20) + "</title>").encode()), "too much for a domain"),
     "a hundred thousand refusals": (with_device("<hostdev/>" * 9000), "<devices/hostdev>"),
     "sixty namespaces deep": (Image(domain=xml(tail=nested("x:y", 60).decode()).encode()), "<x:y>"),
-    "ten thousand layers": (Image(edit_manifest=lambda m: m["layers"].extend([m["layers"][1]] * 10000)), "diff_ids for"),
+    "ten thousand layers": (Image(edit_manifest=lambda m: m["layers"].extend([m["layers"][1]] * 10000)), "10001 disk files; an image may have 64"),
     "ten thousand chunks": (Image(edit_manifest=lambda m: m["layers"].extend(dict(m["layers"][1], mediaType=f"{DISK};chunk={i + 1}") for i in range(10000))), "unpacks to more"),
     "a million empty members": (Image(disks=[(None, gzip.compress(b"", mtime=0) * 50000 + stream(qcow2()), qcow2())]), "no plain file name"),
     "lists in lists in the config": (Image(edit_config=lambda c: b"[" * 200000), "levels deep"),
     "a vm config of a hundred thousand users": (Image(vm_config={"users": [{"username": ""}] * 100000}), "nobody is named"),
+    "two lists of devices": (Image(domain=xml(tail="<devices><hostdev/></devices>").encode()), "two elements <devices>"),
+    "two operating systems": (Image(domain=xml(tail="<os><type>hvm</type></os>").encode()), "two elements <os>"),
+    "sixty-five disk files": (many_disks(65), "an image may have 64"),
+    "forty backing files in a row": (chain(40), "has more than 32 files"),
+    "five disks on an IDE bus": (with_ide_disks(5), "more than 4 disks on one kind of bus, ide"),
+    "one blob of two sizes": (Image(disks=[("disk.qcow2", qcow2()), ("b.qcow2", qcow2())], edit_manifest=lambda m: m["layers"].append(dict(m["layers"][1], size=m["layers"][1]["size"] + 1))), "one blob two sizes"),
     # Text that would be acted upon where it is shown.
     "an architecture that paints the terminal": (Image(domain=xml(arch="\x1b[31mred".replace("\x1b", "&#27;")).encode()), "architecture"),
     "a machine that folds the job's log": (machine("section_start:1:x&#13;&#27;[0K"), "machine type"),
@@ -348,11 +366,12 @@ ATTACKS = {
     "a media type with a second line": (edited(mediaType="application/x\r\nERROR: fine\x9b31m"), "has no place in a VM image"),
     "an element with a right-to-left name": (with_device("<host\u202edev:x/>"), "devices/"),
     "a disk named by a megabyte": (with_disk(DISK_XML.replace("disk.qcow2", "d" * 900000)), "does not hold"),
+    "a machine of letters that nobody sees": (machine("q\u3164\u0600\ue000"), r"q\u{3164}\u{600}\u{e000}"),
     "a digest that hides what comes behind it": (edited(digest="sha256:\u200b" + "0" * 60), "is not a sha256 digest"),
     "a port that rings the bell": (Image(vm_config={"services": [{"service": "ssh", "port": "\x07\x1b]0;x\x07"}]}), "the vm config"),
     # Bytes before bounds.
     "layers that are said to be exabytes": (edited(size=1 << 62), "more than max-image"),
-    "layers whose sizes add up to nothing": (Image(edit_manifest=lambda m: m["layers"].extend([dict(m["layers"][1], size=1 << 63)] * 2)), "diff_ids for"),
+    "layers whose sizes add up to nothing": (Image(edit_manifest=lambda m: m["layers"].extend([dict(m["layers"][1], size=1 << 63)] * 2)), "one blob two sizes"),
     "a config that is said to be a gigabyte": (Image(edit_manifest=lambda m: m["config"].update(size=1 << 30)), "is too much for"),
     "a vm config that is said to be a gigabyte": (Image(vm_config={}, edit_manifest=lambda m: m["layers"][1].update(size=1 << 30)), "is too much for"),
     "a domain that is said to be a gigabyte": (Image(edit_manifest=lambda m: m["layers"][0].update(size=1 << 30)), "is too much for"),
@@ -375,6 +394,11 @@ ATTACKS = {
     "an extension without end": (Image(disks=[("disk.qcow2", patched(104, ">II", 0x12345678, 0x7FFFFFFF))]), "extension"),
     "a backing file's name behind the first cluster": (Image(disks=[("disk.qcow2", patched(8, ">QI", 1 << 20, 8))]), "behind the first cluster"),
     "a backing file's name of a megabyte": (Image(disks=[("disk.qcow2", patched(8, ">QI", 200, 1 << 20))]), "name is too long"),
+    "keys in an extension": (Image(disks=[("disk.qcow2", patched(104, ">IIQQ", 0x0537BE77, 16, 0x20000, 0x1000))]), "an extension that QEMU would not take"),
+    "bitmaps that are none": (Image(disks=[("disk.qcow2", patched(104, ">IIIIQQ", 0x23852875, 24, 0, 0, 64, 0x20000))]), "an extension that QEMU would not take"),
+    "bitmaps between two clusters": (Image(disks=[("disk.qcow2", patched(104, ">IIIIQQ", 0x23852875, 24, 1, 0, 64, 0x20001))]), "an extension that QEMU would not take"),
+    "bitmaps of a terabyte": (Image(disks=[("disk.qcow2", patched(104, ">IIIIQQ", 0x23852875, 24, 1, 0, 1 << 40, 0x20000))]), "an extension that QEMU would not take"),
+    "subclusters of sixteen bytes": (Image(disks=[("disk.qcow2", qcow2(size=1 << 10, cluster_bits=9, incompatible=16))]), "too small for subclusters"),
     # Logins that nobody can log in with.
     "a user without a name": (Image(vm_config={"users": [{"username": "", "password": "x"}]}), "nobody is named"),
     "a user's name of fifty kilobytes": (Image(vm_config={"users": [{"username": "u" * 50000, "password": "x"}]}), "cannot be a user's name"),

@@ -182,6 +182,10 @@ class Copier {
         if (name != "address" && name != "alias") left_out_.insert(here);
         continue;
       }
+      constexpr std::size_t most_in_all = 1000;
+      if (++copied_ > most_in_all)
+        throw Error(Blame::job, "the image's domain has more than " + std::to_string(most_in_all) +
+                                    " elements that a VM could keep");
       constexpr std::size_t most_of_a_kind = 64;
       if (++numbers[name] > most_of_a_kind)
         throw Error(Blame::job, "the image's domain has more than " + std::to_string(most_of_a_kind) +
@@ -238,6 +242,7 @@ class Copier {
 
   std::map<std::string_view, const Carried*> rows_;
   std::set<std::string> left_out_;
+  std::size_t copied_ = 0;
 };
 
 }  // namespace

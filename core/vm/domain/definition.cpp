@@ -182,7 +182,7 @@ BuiltDomain domain_to_define(std::string_view image_xml, const std::string& name
 
 std::string domain_of_copy(std::string_view xml, const std::string& name, const DiskFiles& files) {
   xml_document document;
-  parse_domain_text(document, xml, "the VM's definition");
+  parse_domain_text(document, xml, "the VM's definition", XmlOrigin::own);
   auto domain = document.document_element();
   remove_identity(domain);
   domain.child("os").remove_child("nvram");
@@ -202,7 +202,7 @@ std::string domain_of_copy(std::string_view xml, const std::string& name, const 
 
 std::string domain_for_export(std::string_view xml, const std::map<std::string, std::string>& names) {
   xml_document document;
-  parse_domain_text(document, xml, "the VM's definition");
+  parse_domain_text(document, xml, "the VM's definition", XmlOrigin::own);
   auto domain = document.document_element();
   remove_identity(domain);
   while (domain.remove_child("seclabel")) {

@@ -15,6 +15,7 @@ using pugi::xml_node;
 namespace {
 
 constexpr std::size_t most_disks_on_a_bus = 26;  ///< vda to vdz
+constexpr std::size_t most_ide_disks = 4;        ///< of the one controller that QEMU's machines have
 constexpr std::size_t most_scsi_controllers = 8;
 constexpr std::uint64_t largest_boot_order = 1000;
 
@@ -48,8 +49,9 @@ class DiskReader {
     if (!target.empty() && !targets_.insert(target).second)
       refuse("two disks at one target, " + quote(target));
     auto& number = numbers_[disk_target(disk.bus, 0)];
-    if (number == most_disks_on_a_bus)
-      refuse("more than " + std::to_string(most_disks_on_a_bus) + " disks on one kind of bus");
+    const auto most = disk.bus == "ide" ? most_ide_disks : most_disks_on_a_bus;
+    if (number == most)
+      refuse("more than " + std::to_string(most) + " disks on one kind of bus, " + disk.bus);
     disk.target = disk_target(disk.bus, number++);
     if (const auto order = boot_order_of(node); order != 0 && !orders_.emplace(order, disks_.size()).second)
       refuse("two disks with the boot order " + std::to_string(order));

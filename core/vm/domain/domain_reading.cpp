@@ -34,9 +34,9 @@ void collect_files(const xml_node& disk, std::vector<std::filesystem::path>& fil
 
 }  // namespace
 
-DomainSummary parse_domain(std::string_view xml, const std::string& what) {
+DomainSummary parse_domain(std::string_view xml, const std::string& what, DomainOrigin origin) {
   xml_document document;
-  parse_domain_text(document, xml, what);
+  parse_domain_text(document, xml, what, origin == DomainOrigin::image ? XmlOrigin::foreign : XmlOrigin::own);
   const auto domain = document.document_element();
   DomainSummary result{.name = domain.child("name").text().as_string(),
                        .architecture = attribute(domain.child("os").child("type"), "arch", "x86_64"),
@@ -49,7 +49,7 @@ DomainSummary parse_domain(std::string_view xml, const std::string& what) {
 
 std::vector<std::filesystem::path> files_of_domain(std::string_view xml) {
   xml_document document;
-  parse_domain_text(document, xml, "a VM's definition");
+  parse_domain_text(document, xml, "a VM's definition", XmlOrigin::own);
   const auto domain = document.document_element();
   std::vector<std::filesystem::path> files;
   for (const auto& disk : domain.child("devices").children("disk")) collect_files(disk, files);
@@ -58,7 +58,7 @@ std::vector<std::filesystem::path> files_of_domain(std::string_view xml) {
 
 std::vector<std::filesystem::path> written_files_of_domain(std::string_view xml) {
   xml_document document;
-  parse_domain_text(document, xml, "a VM's definition");
+  parse_domain_text(document, xml, "a VM's definition", XmlOrigin::own);
   std::vector<std::filesystem::path> files;
   for (const auto& disk : file_disks(document.document_element())) {
     const auto one = disk_of(disk);
@@ -69,7 +69,7 @@ std::vector<std::filesystem::path> written_files_of_domain(std::string_view xml)
 
 std::vector<std::string> disks_not_in_files(std::string_view xml) {
   xml_document document;
-  parse_domain_text(document, xml, "a VM's definition");
+  parse_domain_text(document, xml, "a VM's definition", XmlOrigin::own);
   const auto domain = document.document_element();
   const auto in_files = file_disks(domain);
   std::vector<std::string> others;
@@ -84,7 +84,7 @@ std::vector<std::string> disks_not_in_files(std::string_view xml) {
 
 std::vector<VolumeName> volumes_of_domain(std::string_view xml) {
   xml_document document;
-  parse_domain_text(document, xml, "a VM's definition");
+  parse_domain_text(document, xml, "a VM's definition", XmlOrigin::own);
   std::vector<VolumeName> volumes;
   for (const auto& disk : document.document_element().child("devices").children("disk")) {
     const auto source = disk.child("source");
@@ -96,7 +96,7 @@ std::vector<VolumeName> volumes_of_domain(std::string_view xml) {
 
 std::vector<std::string> disk_targets(std::string_view xml) {
   xml_document document;
-  parse_domain_text(document, xml, "a VM's definition");
+  parse_domain_text(document, xml, "a VM's definition", XmlOrigin::own);
   std::vector<std::string> targets;
   for (const auto& disk : document.document_element().child("devices").children("disk"))
     targets.push_back(attribute(disk.child("target"), "dev"));

@@ -29,8 +29,12 @@ struct DomainSummary {
   bool has_user_network = false;  ///< its first interface is QEMU's user-mode network
 };
 
+/// Where a definition comes from: an image's is foreign text, whose size is bounded.
+enum class DomainOrigin { image, this_host };
+
 /// Throws Error (the job's fault) naming `what` when the text is no domain, or too odd to run.
-DomainSummary parse_domain(std::string_view xml, const std::string& what);
+DomainSummary parse_domain(std::string_view xml, const std::string& what,
+                           DomainOrigin origin = DomainOrigin::image);
 
 /// Files and devices that a domain's definition names: disks with their backing chains.
 std::vector<std::filesystem::path> files_of_domain(std::string_view xml);

@@ -14,21 +14,24 @@ using pugi::xml_node;
 namespace {
 
 constexpr std::size_t largest_domain = 1U << 20U;
-constexpr int deepest = 64;
 constexpr std::size_t most_elements = 10'000;
+constexpr int deepest = 64;
+constexpr int deepest_own = 256;  // libxml2, and so libvirt, reads nothing that is deeper
 constexpr std::size_t longest_name = 128;
 
 /// Walks the tree once, without recursion.
-std::string what_is_out_of_bounds(const xml_document& document) {
+std::string what_is_out_of_bounds(const xml_document& document, XmlOrigin origin) {
+  const bool is_foreign = origin == XmlOrigin::foreign;
   int depth = 0;
   std::size_t elements = 0;
   for (auto node = document.first_child(); node;) {
     if (node.type() == pugi::node_doctype) return "it has a <!DOCTYPE>, which is no part of a domain";
-    if (++elements > most_elements) return "it has more than " + std::to_string(most_elements) + " elements";
+    if (++elements > most_elements && is_foreign)
+      return "it has more than " + std::to_string(most_elements) + " elements";
     if (std::string_view(node.name()).size() > longest_name) return "it has an element with an endless name";
     if (node.first_child()) {
       node = node.first_child();
-      if (++depth > deepest) return "it is nested too deeply";
+      if (++depth > (is_foreign ? deepest : deepest_own)) return "it is nested too deeply";
       continue;
     }
     while (node && !node.next_sibling()) {
@@ -42,15 +45,21 @@ std::string what_is_out_of_bounds(const xml_document& document) {
 
 }  // namespace
 
-void parse_domain_text(xml_document& document, std::string_view text, const std::string& what) {
+void parse_domain_text(xml_document& document, std::string_view text, const std::string& what,
+                       XmlOrigin origin) {
   const auto refuse = [&](const std::string& why) { throw Error(Blame::job, "read " + what + ": " + why); };
-  if (text.size() > largest_domain)
+  const bool is_foreign = origin == XmlOrigin::foreign;
+  if (is_foreign && text.size() > largest_domain)
     refuse("its " + size_text(text.size()) + " are too much for a domain's definition");
   const auto result = document.load_buffer(
       text.data(), text.size(), pugi::parse_default | pugi::parse_ws_pcdata_single | pugi::parse_doctype);
   if (!result) refuse(std::string("it is not valid XML: ") + result.description());
-  if (const auto why = what_is_out_of_bounds(document); !why.empty()) refuse(why);
-  if (std::string_view(document.document_element().name()) != "domain") refuse("it is no libvirt domain");
+  if (const auto why = what_is_out_of_bounds(document, origin); !why.empty()) refuse(why);
+  const auto domain = document.document_element();
+  if (std::string_view(domain.name()) != "domain") refuse("it is no libvirt domain");
+  for (const auto* once : {"devices", "os", "features", "cpu", "clock", "metadata", "memory", "vcpu"})
+    if (is_foreign && domain.child(once).next_sibling(once))
+      refuse(std::string("it has two elements <") + once + ">");
 }
 
 std::string xml_text(const xml_document& document) {

@@ -10,10 +10,15 @@ namespace sarde {
 
 // What the files of this folder share in reading and writing XML; nobody else sees pugixml.
 
-/// Parses a domain. Its size (1 MiB), depth (64), number of elements (10,000) and the length of their names
-/// (128) are bounded before anything else reads it, without recursion, so what reads it afterwards takes time
-/// and memory in proportion to the text. Throws Error (the job's fault) naming `what`.
-void parse_domain_text(pugi::xml_document& document, std::string_view text, const std::string& what);
+/// Who wrote a domain's XML: somebody whose image it is, or this host's libvirt or administrator.
+enum class XmlOrigin { foreign, own };
+
+/// Parses a domain. Its depth and the length of its elements' names (128 bytes) are bounded before anything
+/// else reads it, without recursion, so what reads it afterwards takes time and memory in proportion to the
+/// text. A foreign one may have 1 MiB, 10,000 elements and a depth of 64, and nothing twice that can be there
+/// once. Throws Error (the job's fault) naming `what`.
+void parse_domain_text(pugi::xml_document& document, std::string_view text, const std::string& what,
+                       XmlOrigin origin = XmlOrigin::foreign);
 
 std::string xml_text(const pugi::xml_document& document);
 
