@@ -120,3 +120,22 @@ def test_another_manifest_than_was_asked_for_by_its_digest(liar):
     refused = liar.run("fetch", f"{liar.address}/vms/a@{asked}", check=False)
     assert refused.returncode == 2 and "another manifest" in refused.stderr, refused.stderr
     assert not blobs_there(liar)
+
+
+def test_a_refused_domain_leaves_nothing_of_its_image(liar):
+    """The domain is looked at as soon as it has come, and not when the cache holds all of the image."""
+    image = liar.publish(os.urandom(300_000))
+    manifest = json.loads(liar.blobs[image])
+    evil = domain("x", ("disk.raw", "raw")).replace("</devices>", "<hostdev mode='subsystem' type='pci'/></devices>").encode()
+    config = json.loads(liar.blobs[manifest["config"]["digest"]])
+    at = next(i for i, layer in enumerate(manifest["layers"]) if layer["mediaType"].startswith("application/vnd.libvirt.domain"))
+    config["rootfs"]["diff_ids"][at] = manifest["layers"][at]["digest"] = liar.add(evil)
+    manifest["layers"][at]["size"] = len(evil)
+    text = json.dumps(config).encode()
+    manifest["config"] |= {"digest": liar.add(text), "size": len(text)}
+    liar.tags["1"] = [liar.add(json.dumps(manifest).encode())]
+    job = {"CI_JOB_ID": "1", "CI_JOB_IMAGE": f"{liar.address}/vms/a:1", "SARDE_CONNECT": "qemu+unix:///session?socket=/nonexistent"}
+    refused = liar.run("prepare", check=False, **job)
+    assert refused.returncode == 1 and "<devices/hostdev>" in refused.stderr, refused.stderr
+    assert not blobs_there(liar) and "vms/a" not in liar.run("list").stdout
+    assert not [path for path in (liar.folder / "vms").iterdir() if path.is_dir()] and not list((liar.folder / "jobs").iterdir())

@@ -46,8 +46,8 @@ def test_the_table_has_every_option_and_every_test_in_it_is_there(place):
 
 # A value of each kind of option, and one that it does not take.
 VALUES = {"format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"),
-          "ssh-port": ("22", "x"), "vcpus": ("2", "two"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
-          "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "older-than")}
+          "ssh-port": ("22", "x"), "vcpus": ("2", "two"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "max-job-disk": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
+          "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than")}
 WORDS = {"run": ["script", "stage"], "clone": ["a", "b"], "settings": [], "login": ["h.example"], "logout": ["h.example"]}
 
 

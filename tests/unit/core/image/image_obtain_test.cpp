@@ -214,6 +214,57 @@ TEST_CASE("obtain: another's config opens neither his disks nor spoils them") {
   }
 }
 
+TEST_CASE("obtain: a folder whose marker is damaged is unpacked anew") {
+  for (const auto* marker : {"", "{", "[]", "\xff"}) {
+    CAPTURE(marker);
+    Bench bench;
+    bench.publish("one", "d.raw", "content");
+    const auto image = bench.store.fetch_as(bench.reference, bench.reference, bench.registry, {});
+    const auto first = bench.store.unpack_shared(image, {});
+    write_file(first.folder / ".sarde-image.json", marker, 0600);
+    const auto again = bench.store.unpack_shared(image, {});
+    CHECK_FALSE(again.was_there);
+    CHECK(read_file(again.folder / "d.raw") == "content");
+  }
+}
+
+TEST_CASE("obtain: whoever asks may refuse an image by its domain, and then nothing of it stays") {
+  Bench bench;
+  bench.publish("one", "d.raw", "content");
+  std::string seen;
+  CHECK_THROWS_AS(bench.store.obtain({.reference = bench.reference,
+                                      .source = bench.reference,
+                                      .check =
+                                          [&](const std::string& domain_xml) {
+                                            seen = domain_xml;
+                                            throw Error(Blame::job, "not this one");
+                                          }},
+                                     bench.registry, {}),
+                  Error);
+  CHECK(seen.find("<domain") != std::string::npos);
+  bench.check_nothing_stays();
+}
+
+TEST_CASE("obtain: a blob of another size than its manifest says is refused, and nothing of it stays") {
+  for (const auto size : {std::uint64_t{1}, std::uint64_t{1} << 20U}) {
+    for (const bool is_domain : {false, true}) {
+      CAPTURE(size);
+      CAPTURE(is_domain);
+      Bench bench;
+      const auto [layers, id] = bench.disk("d.raw", "content");
+      Manifest manifest{.config = bench.config_of({bench.domain().digest, id}), .layers = {bench.domain()}};
+      manifest.layers.insert(manifest.layers.end(), layers.chunks.begin(), layers.chunks.end());
+      (is_domain ? manifest.layers.front() : manifest.layers.back()).size = size;
+      bench.publish("one", manifest);
+      check_error(Blame::job, "the manifest says", [&] { static_cast<void>(bench.obtain()); });
+      check_error(Blame::job, "the manifest says", [&] {
+        static_cast<void>(bench.store.fetch_as(bench.reference, bench.reference, bench.registry, {}));
+      });
+      bench.check_nothing_stays();
+    }
+  }
+}
+
 TEST_CASE("obtain: folders of older versions are not taken for a job's, and are an image's all the same") {
   Bench bench;
   bench.publish("one", "d.raw", "content");

@@ -48,6 +48,9 @@ TEST_CASE("names: a tag, or one beside a digest, takes no image out of its secti
   CHECK(section_of("h.example/x:9", {"h.example/x", "h.example/x:9"}) == "h.example/x:9");
   CHECK(section_of("h.example/x", {"h.example/x:latest"}) == "h.example/x:latest");
   CHECK(section_of("h.example:5000/x", {"h.example/*"}).empty());
+  CHECK(section_of("localhost:443/x", {"localhost:443/*"}) == "localhost:443/*");
+  CHECK(section_of("localhost/x", {"localhost:443/x"}) == "localhost:443/x");
+  CHECK(section_of("h:0443/x", {"h:443/*"}) == "h:443/*");  // no host's name without its port
 }
 
 TEST_CASE("names: one without a host is Docker Hub's") {
