@@ -239,6 +239,16 @@ def test_a_job_that_fills_its_disk(place, small_image):
         assert late.code == 2 and "the VM is gone" in late.stderr.decode()
 
 
+def test_a_vm_that_fills_its_disk_while_it_is_prepared(place, small_image):
+    """An image could do so as soon as it boots; what is watched in `run` is watched from the VM's start on."""
+    script = place.write("fill.sh", "while :; do head -c 8000000 /dev/zero >>/var/tmp/fill || sleep 1; sync; done\n")
+    with place.runner(f'max-job-disk = "48MiB"\nprepare-script = "{script}"\n').job(job_id=31, image=small_image) as job:
+        assert not job.prepare(), job.result.text
+        assert re.search(r"was destroyed: the job has written \d+\.\d MB to its disks, more than it may, 50.3 MB \(max-job-disk", job.result.text), job.result.text
+        assert job.result.verdict == "build_failure", job.result.text
+        assert job.settings["hostname"] not in place.domains()
+
+
 def test_a_guest_that_writes_to_its_console_without_end(place, small_image):
     """virtlogd keeps what it keeps: the files stop growing."""
     with place.runner().job(job_id=30, image=small_image) as job:
