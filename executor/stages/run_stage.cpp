@@ -21,10 +21,17 @@ constexpr milliseconds pause(100);
 
 }  // namespace
 
-/// What ended the script is told, whatever becomes of this question.
+/// The connection may be lost some moments before libvirt has noticed that QEMU ended. What ended the script
+/// is told, whatever becomes of this question.
 bool RunStage::vm_is_gone() noexcept {
+  constexpr milliseconds patience(2'000);
   try {
-    return parts_.hypervisor().state(resources_.name().text()) != DomainState::running;
+    const auto deadline = parts_.clock.now() + patience;
+    while (parts_.hypervisor().state(resources_.name().text()) == DomainState::running) {
+      if (parts_.clock.now() >= deadline) return false;
+      parts_.clock.sleep(pause, parts_.cancellation);
+    }
+    return true;
   } catch (const std::exception&) {
     return false;
   }
