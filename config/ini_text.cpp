@@ -1,8 +1,8 @@
 #include "config/ini_text.hpp"
 
 #include <algorithm>
-#include <map>
 #include <cctype>
+#include <map>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -136,8 +136,9 @@ class IniReader {
   bool value_is_open_ = false;
   std::size_t references_ = 0;  ///< followed for the value at line_
   std::vector<IniSection> sections_;
-  std::map<std::string, std::size_t> section_at_;                         ///< where in sections_, by name
-  std::map<std::pair<std::size_t, std::string>, std::size_t> value_at_;  ///< where in a section's values, by key
+  std::map<std::string, std::size_t> section_at_;  ///< where in sections_, by name
+  std::map<std::pair<std::size_t, std::string>, std::size_t>
+      value_at_;  ///< where in a section's values, by key
 };
 
 }  // namespace

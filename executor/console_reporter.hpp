@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "core/system/clock.hpp"
 #include "core/foundation/reporter.hpp"
+#include "core/system/clock.hpp"
 
 namespace sarde {
 

@@ -11,19 +11,19 @@ class Hypervisor;
 /// Where a VM gets its address: from libvirt's own DHCP server, or from anybody on its network.
 enum class AddressSource { libvirt, anybody };
 
-/// What lets a VM on a bridge send under its own addresses only: a reference to one of libvirt's network filters
-/// (formatnwfilter.html). Without it one guest's gratuitous ARP makes the host take it for another one, whose
-/// host key nobody knows yet.
+/// What lets a VM on a bridge send under its own addresses only: a reference to one of libvirt's network
+/// filters (formatnwfilter.html). Without it one guest's gratuitous ARP makes the host take it for another
+/// one, whose host key nobody knows yet.
 struct TrafficFilter {
   std::string name;
   AddressSource source = AddressSource::libvirt;
   std::map<std::string, std::string> parameters = {};
 };
 
-/// While the VM has no address yet. On a network whose DHCP server is libvirt's it may do nothing but ask that for
-/// one; elsewhere, where it may have its address from anywhere, only its MAC address is held to. libvirt's own
-/// clean-traffic is taken if it is there, else filters of ours are defined. Throws Error where libvirt has no network
-/// filters.
+/// While the VM has no address yet. On a network whose DHCP server is libvirt's it may do nothing but ask
+/// that for one; elsewhere, where it may have its address from anywhere, only its MAC address is held to.
+/// libvirt's own clean-traffic is taken if it is there, else filters of ours are defined. Throws Error where
+/// libvirt has no network filters.
 TrafficFilter filter_without_address(Hypervisor& hypervisor, AddressSource source);
 
 /// Once its IPv4 address is known: that one and no other. Where the address is not from libvirt IPv6 passes.

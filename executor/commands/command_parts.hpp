@@ -1,11 +1,11 @@
 #pragma once
 
 #include "config/settings.hpp"
+#include "core/foundation/reporter.hpp"
 #include "core/image/image_store.hpp"
 #include "core/image/registry.hpp"
 #include "core/system/environment.hpp"
 #include "executor/stages/job_resources.hpp"
-#include "core/foundation/reporter.hpp"
 
 namespace sarde {
 

@@ -7,8 +7,8 @@
 
 #include "config/settings_rules.hpp"
 #include "config/units.hpp"
-#include "core/foundation/text.hpp"
 #include "core/foundation/digest.hpp"
+#include "core/foundation/text.hpp"
 #include "core/image/image_reference.hpp"
 #include "core/image/oci_manifest.hpp"
 #include "core/image/vm_config.hpp"

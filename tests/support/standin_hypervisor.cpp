@@ -25,9 +25,9 @@
 #include <thread>
 #include <unistd.h>
 
+#include "core/foundation/digest.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/foundation/digest.hpp"
 #include "core/image/disk_chain.hpp"
 #include "core/image/qcow2_header.hpp"
 #include "core/system/file_lock.hpp"
