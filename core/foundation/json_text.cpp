@@ -45,25 +45,14 @@ nlohmann::json parse_json(std::string_view text, const std::string& what) {
   }
 }
 
-namespace {
-
-/// GitLab folds a job's log by such lines; in JSON a colon has another spelling.
-std::string without_markers(std::string text) {
-  for (const std::string_view marker : {"section_start:", "section_end:"}) {
-    for (auto at = text.find(marker); at != std::string::npos; at = text.find(marker, at + 1))
-      text.replace(at + marker.size() - 1, 1, "\\u003a");
-  }
-  return text;
-}
-
-}  // namespace
-
 std::string json_text(const nlohmann::json& value) {
-  return without_markers(value.dump(2, ' ', true, nlohmann::json::error_handler_t::replace));
+  return without_section_markers(value.dump(2, ' ', true, nlohmann::json::error_handler_t::replace),
+                                 "\\u003a");
 }
 
 std::string json_text(const nlohmann::ordered_json& value) {
-  return without_markers(value.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
+  return without_section_markers(value.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace),
+                                 "\\u003a");
 }
 
 }  // namespace sarde

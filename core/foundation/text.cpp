@@ -135,6 +135,14 @@ bool is_utf8_text(std::string_view text) {
   return true;
 }
 
+std::string without_section_markers(std::string text, std::string_view colon) {
+  for (const std::string_view marker : {"section_start:", "section_end:"}) {
+    for (auto at = text.find(marker); at != std::string::npos; at = text.find(marker, at + 1))
+      text.replace(at + marker.size() - 1, 1, colon);
+  }
+  return text;
+}
+
 std::string printable_line(std::string_view text, std::size_t longest) {
   std::string line;
   for (std::size_t at = 0; at < text.size();) {
@@ -152,11 +160,7 @@ std::string printable_line(std::string_view text, std::size_t longest) {
     }
     at += std::max<std::size_t>(size, 1);
   }
-  // GitLab folds a job's log by such lines.
-  for (const std::string_view marker : {"section_start:", "section_end:"}) {
-    for (auto at = line.find(marker); at != std::string::npos; at = line.find(marker, at + 1))
-      line.replace(at + marker.size() - 1, 1, "\\x3a");
-  }
+  line = without_section_markers(std::move(line), "\\x3a");
   while (line.ends_with(' ')) line.pop_back();
   return line;
 }

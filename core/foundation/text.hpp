@@ -30,6 +30,10 @@ std::string quote(std::string_view text, std::size_t longest = 200);
 /// bytes.
 std::string printable_line(std::string_view text, std::size_t longest = 4000);
 
+/// The text without what GitLab folds a job's log by, section_start: and section_end:, whose colons become
+/// `colon`.
+std::string without_section_markers(std::string text, std::string_view colon);
+
 /// Is it UTF-8 (RFC 3629) without NUL?
 bool is_utf8_text(std::string_view text);
 

@@ -10,7 +10,7 @@ namespace sarde {
 
 // Parts of ImageStore's: what is checked of an image's disks while they are unpacked.
 
-/// The blobs' locks and marks of a layout: there is a file here for each manifest that came with one job's
+/// The file that marks a manifest of this layout as private: it is there if the image came with one job's
 /// credentials.
 std::filesystem::path private_mark(const OciLayout& layout, const Digest& manifest);
 

@@ -106,10 +106,6 @@ void put_number(Bytes& bytes, std::size_t at, std::size_t size, std::uint64_t va
     bytes.at(at + size - 1 - i) = static_cast<unsigned char>(value >> (8 * i));
 }
 
-}  // namespace
-
-namespace {
-
 /// What QEMU (block/qcow2.c, qcow2_do_open) would not open is refused before it is asked to: so it is known
 /// whose fault it is.
 class HeaderReader {

@@ -2,6 +2,7 @@
 
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/definition.hpp"
+#include "executor/stages/thin_copies.hpp"
 
 namespace sarde {
 
@@ -18,9 +19,7 @@ void let_qemu_use(const CommandParts& parts, const std::filesystem::path& folder
   const QemuAccess access(parts.hypervisor().qemu_account());
   access.enter(folder.parent_path());
   access.enter(folder);
-  if (image == nullptr) return;
-  access.enter(image->folder);
-  for (const auto& disk : image->disks) access.read(image->folder / disk);
+  if (image != nullptr) let_qemu_read(access, *image);
 }
 
 }  // namespace sarde

@@ -62,7 +62,6 @@ void PrepareStage::bring_up(const Job& job) {
                            [&] { return resources_.folder().create(owner_of_job(parts_.environment)); });
   const auto [image, disks] = obtain_image(job);
   parts_.images.mark_used(image);
-  refuse_what_no_job_may_have(image.domain_xml);
   auto record = login_into(image);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   auto network = choose_network(domain);
@@ -209,6 +208,7 @@ ObtainedImage PrepareStage::from_cache(const ImageReference& reference, const st
   const auto start = parts_.clock.now();
   auto image = parts_.images.load(reference);
   check_access(image, policy, job);
+  refuse_what_no_job_may_have(image.domain_xml);
   parts_.images.mark_used(image);
   resources_.folder().note_image(image.config_digest.text());
   parts_.reporter.say("It is " + image.manifest.digest.text());
@@ -348,9 +348,9 @@ void PrepareStage::start(const StoredImage& image, JobDomainPlan& plan) {
 void PrepareStage::let_qemu_in(const UnpackedImage& disks, const JobDomainPlan& plan) {
   const QemuAccess access(parts_.hypervisor().qemu_account());
   const auto& folder = resources_.folder().path();
-  for (const auto& path : {parts_.images.vmdir(), disks.folder, folder.parent_path(), folder})
-    access.enter(path);
-  for (const auto& disk : disks.disks) access.read(disks.folder / disk);
+  let_qemu_read(access, disks);
+  access.enter(folder.parent_path());
+  access.enter(folder);
   for (const auto& [disk, file] : plan.disk_files)
     if (file.path.parent_path() == folder) access.own(file.path);
 }

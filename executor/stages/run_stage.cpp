@@ -1,6 +1,5 @@
 #include "executor/stages/run_stage.hpp"
 
-#include <algorithm>
 #include <memory>
 
 #include "core/foundation/error.hpp"

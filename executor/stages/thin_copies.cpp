@@ -41,6 +41,12 @@ DiskFile file_of_image(const UnpackedImage& image, const DomainDisk& disk) {
   return file;
 }
 
+void let_qemu_read(const QemuAccess& access, const UnpackedImage& image) {
+  access.enter(image.folder.parent_path());
+  access.enter(image.folder);
+  for (const auto& disk : image.disks) access.read(image.folder / disk);
+}
+
 DiskFiles make_thin_copies(const DomainSummary& domain, const UnpackedImage& image,
                            const std::function<std::filesystem::path(const std::string& disk)>& copy_of) {
   DiskFiles files;

@@ -6,9 +6,9 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/carried.hpp"
-#include "core/vm/domain/disk_files.hpp"
 #include "core/vm/domain/disk_reading.hpp"
 #include "core/vm/domain/image_domain.hpp"
+#include "core/vm/domain/image_parts.hpp"
 #include "core/vm/domain/vocabulary.hpp"
 #include "core/vm/domain/xml_text.hpp"
 
@@ -18,13 +18,6 @@ using pugi::xml_document;
 using pugi::xml_node;
 
 namespace {
-
-const DiskFile& file_for(const std::string& disk, const DiskFiles& files) {
-  const auto found = files.find(disk);
-  if (found == files.end())
-    throw Error(Blame::job, "the domain has a disk " + quote(disk) + ", which the image does not hold");
-  return found->second;
-}
 
 class DefinitionBuilder {
  public:
@@ -42,11 +35,8 @@ class DefinitionBuilder {
     add(domain_, "vcpu", {}, std::to_string(values_.vcpus));
     machine();
     auto devices = add(domain_, "devices");
-    for (const auto& disk : values_.disks) add_disk(devices, disk);
+    write_disks(devices, values_, files_);
     add_empty_drives(devices);
-    for (std::size_t i = 0; i < values_.scsi_controllers.size(); ++i)
-      add(devices, "controller",
-          {{"type", "scsi"}, {"index", std::to_string(i)}, {"model", values_.scsi_controllers[i]}});
     auto left_out = copy_carried(image_, domain_);
     processor_model(left_out);
     for (const auto* seen : {"name", "memory", "vcpu", "os", "uuid", "currentMemory", "devices/emulator"})
@@ -57,29 +47,14 @@ class DefinitionBuilder {
 
  private:
   void machine() {
-    auto os = add(domain_, "os");
-    if (values_.uefi) os.append_attribute("firmware").set_value("efi");
-    auto type = add(os, "type", {{"arch", values_.architecture}}, "hvm");
-    if (!values_.machine.empty()) type.append_attribute("machine").set_value(values_.machine.c_str());
-    const bool disks_have_order =
-        std::ranges::any_of(values_.disks, [](const ImageDisk& disk) { return disk.boot_order != 0; });
-    if (disks_have_order) return;
+    auto os = write_os(domain_, values_);
+    if (disks_have_boot_order(values_)) return;
     std::set<std::string> devices;
     for (const auto& boot : image_.child("os").children("boot")) {
       const auto device = attribute(boot, "dev");
       if (passes(device, "hd|cdrom|network|fd") && devices.insert(device).second)
         add(os, "boot", {{"dev", device}});
     }
-  }
-
-  void add_disk(xml_node devices, const ImageDisk& disk) {
-    const auto& file = file_for(disk.file, files_);
-    auto node = add(devices, "disk", {{"type", "file"}, {"device", disk.is_cdrom ? "cdrom" : "disk"}});
-    add(node, "driver", {{"name", "qemu"}, {"type", file.format}});
-    write_disk_source(node, file);
-    add(node, "target", {{"dev", disk.target}, {"bus", disk.bus}});
-    if (disk.boot_order != 0) add(node, "boot", {{"order", std::to_string(disk.boot_order)}});
-    if (disk.read_only || disk.is_cdrom) add(node, "readonly");
   }
 
   /// CD drives without a CD.

@@ -5,8 +5,8 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/vm/domain/disk_files.hpp"
 #include "core/vm/domain/image_domain.hpp"
+#include "core/vm/domain/image_parts.hpp"
 #include "core/vm/domain/vocabulary.hpp"
 #include "core/vm/domain/xml_text.hpp"
 
@@ -93,23 +93,16 @@ class JobDomainBuilder {
   }
 
   void firmware_and_machine() {
-    auto os = add(domain_, "os");
-    if (image_.uefi) os.append_attribute("firmware").set_value("efi");
-    auto type = add(os, "type", {{"arch", image_.architecture}}, "hvm");
-    if (!image_.machine.empty()) type.append_attribute("machine").set_value(image_.machine.c_str());
+    auto os = write_os(domain_, image_);
     if (image_.uefi) add(os, "nvram", {}, plan_.nvram.string());
-    const bool disks_have_order =
-        std::ranges::any_of(image_.disks, [](const ImageDisk& disk) { return disk.boot_order != 0; });
-    if (!disks_have_order) add(os, "boot", {{"dev", "hd"}});
+    if (!disks_have_boot_order(image_)) add(os, "boot", {{"dev", "hd"}});
     auto features = add(domain_, "features");
     for (const auto& feature : image_.features) add(features, feature.c_str());
   }
 
   void devices(const std::vector<xml_node>& allowed) {
-    for (const auto& disk : image_.disks) add_disk(disk);
-    for (std::size_t i = 0; i < image_.scsi_controllers.size(); ++i)
-      add(devices_, "controller",
-          {{"type", "scsi"}, {"index", std::to_string(i)}, {"model", image_.scsi_controllers[i]}});
+    // `unsafe`: what a job's VM wrote is thrown away anyhow, so its flushes need not reach the disk.
+    write_disks(devices_, image_, plan_.disk_files, {{"cache", "unsafe"}, {"discard", "unmap"}});
     for (const auto& device : allowed) {
       auto own = devices_.append_copy(device);
       // Where it is in the guest is for libvirt to say, which places the others anew.
@@ -124,21 +117,6 @@ class JobDomainBuilder {
     add(rng, "backend", {{"model", "random"}}, "/dev/urandom");
     // Some systems' boot loaders want a screen; nobody can look at it.
     if (!image_.video.empty()) add(add(devices_, "video"), "model", {{"type", image_.video}});
-  }
-
-  void add_disk(const ImageDisk& disk) {
-    const auto file = plan_.disk_files.find(disk.file);
-    if (file == plan_.disk_files.end())
-      throw Error(Blame::job,
-                  "the image's domain has a disk " + quote(disk.file) + ", which the image does not hold");
-    auto node = add(devices_, "disk", {{"type", "file"}, {"device", disk.is_cdrom ? "cdrom" : "disk"}});
-    // `unsafe`: what a job's VM wrote is thrown away anyhow, so its flushes need not reach the disk.
-    add(node, "driver",
-        {{"name", "qemu"}, {"type", file->second.format}, {"cache", "unsafe"}, {"discard", "unmap"}});
-    write_disk_source(node, file->second);
-    add(node, "target", {{"dev", disk.target}, {"bus", disk.bus}});
-    if (disk.boot_order != 0) add(node, "boot", {{"order", std::to_string(disk.boot_order)}});
-    if (disk.read_only || disk.is_cdrom) add(node, "readonly");
   }
 
   void add_interface(xml_node parent) {

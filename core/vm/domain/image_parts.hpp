@@ -1,0 +1,34 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/vm/disk_file.hpp"
+#include "core/vm/domain/image_domain.hpp"
+#include "core/vm/domain/xml_text.hpp"
+
+namespace sarde {
+
+// What the domain of a job's VM and that of a VM to be defined have of an image alike.
+
+/// Writes <source>, <backingStore> of a disk element for this file. What several VMs share is said not to be
+/// relabelled: libvirt would give it to QEMU's account, and whoever breaks out of one VM's QEMU could change
+/// the disks of all later ones (formatdomain.html, "seclabel").
+void write_disk_source(pugi::xml_node disk, const DiskFile& file);
+
+/// The file for a domain's disk. Throws Error (the job's fault) if there is none.
+const DiskFile& file_for(const std::string& disk, const DiskFiles& files);
+
+/// Writes the disks of an image's domain and their SCSI controllers into <devices> of a new one. `driver`:
+/// more attributes for each disk's driver. Throws Error (the job's fault) for a disk without a file.
+void write_disks(pugi::xml_node devices, const ImageDomainValues& image, const DiskFiles& files,
+                 const std::vector<std::pair<const char*, std::string>>& driver = {});
+
+/// Writes <os>: firmware, architecture and machine, as the image has them.
+pugi::xml_node write_os(pugi::xml_node domain, const ImageDomainValues& image);
+
+/// Has one of the disks a place of its own in the boot order? libvirt takes no <boot> in <os> beside it.
+bool disks_have_boot_order(const ImageDomainValues& image);
+
+}  // namespace sarde
