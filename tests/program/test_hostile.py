@@ -11,7 +11,7 @@ import pytest
 from conftest import TOP
 
 sys.path.insert(0, str(TOP / "tests/hostile"))
-from images import ATTACKS, HOSTS_FAULT, Image  # noqa: E402
+from images import ATTACKS, HOSTS_FAULT, Image, with_device  # noqa: E402
 
 
 def prepare(place, tmp_path, image):
@@ -45,6 +45,12 @@ def test_an_attack_is_refused(place, tmp_path, request, attack):
     assert not [name for name in unpacked if name.startswith(".")], unpacked
     outside = {path.name for path in tmp_path.iterdir()} - {"oci", "vms", "jobs"}
     assert outside == set()
+
+
+def test_a_forbidden_device_is_refused_before_a_disk_is_unpacked(place, tmp_path):
+    refused = prepare(place, tmp_path, with_device("<hostdev mode='subsystem' type='pci'/>"))
+    assert refused.returncode == 1 and b"<devices/hostdev>" in refused.stderr
+    assert b"Unpacked" not in refused.stderr and not [path for path in (tmp_path / "vms").glob("*") if path.is_dir()]
 
 
 def test_there_are_enough_of_them_and_an_honest_one_passes(place, tmp_path):

@@ -80,10 +80,12 @@ def test_qemus_own_user_network_has_to_be_asked_for(place, small_image):
     place.assert_nothing_left()
 
 
-def test_jobs_on_a_libvirt_network(place, small_image):
+@pytest.mark.parametrize("filter_name", ["sarde-executor-address-1", "clean-traffic"])
+def test_jobs_on_a_libvirt_network(place, small_image, filter_name):
     """Runs this file's inner test in the namespace: pytest itself moves there, for the driver and virsh must be in it."""
     need(os.geteuid() == 0 or shutil.which("sudo"), "a network namespace needs root")
     need(shutil.which("dnsmasq") or os.path.exists("/usr/sbin/dnsmasq"), "dnsmasq is not installed")
+    need(filter_name != "clean-traffic" or os.path.isdir("/usr/share/libvirt/nwfilter"), "libvirt-daemon-config-nwfilter is not installed")
     inner = pathlib.Path(__file__).with_name("network_inner.py")
     prefix = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=SARDE_REQUIRE_ALL"]
     environment = {k: v for k, v in os.environ.items() if k not in ("SARDE_PRIVATE_LIBVIRT", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
@@ -91,7 +93,7 @@ def test_jobs_on_a_libvirt_network(place, small_image):
     subprocess.run([*prefix, "ip", "netns", "add", namespace], check=True)
     try:
         done = subprocess.run([*prefix, "ip", "netns", "exec", namespace, str(inner.parents[1] / "support" / "private-libvirt"), "/usr/bin/python3", str(inner),
-                               place.program, str(place.guest)], env=environment, capture_output=True, text=True, timeout=600)
+                               place.program, str(place.guest), filter_name], env=environment, capture_output=True, text=True, timeout=600)
         print(done.stdout, done.stderr)
         assert done.returncode == 0
         assert "ALL CHECKED" in done.stdout
