@@ -1,11 +1,67 @@
 """What somebody who types at it gets to read: answers on stdout, all else on stderr, and no libvirt where none is needed."""
+import contextlib
 import json
 import os
 import pathlib
+import re
+import socket
+import struct
 import subprocess
+import threading
 import time
 
 import pytest
+
+
+class LibvirtThatGoes(threading.Thread):
+    """A socket that leads to the real libvirt until a client calls the procedure (src/remote/remote_protocol.x), and then is shut."""
+
+    def __init__(self, path, libvirt, procedure):
+        super().__init__(daemon=True)
+        self.libvirt, self.procedure, self.was_called = libvirt, procedure, False
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(str(path))
+        self.server.listen()
+        self.start()
+
+    def run(self):
+        while True:
+            client = self.server.accept()[0]
+            daemon = socket.socket(socket.AF_UNIX)
+            daemon.connect(self.libvirt)
+            threading.Thread(target=self.pass_on, args=(daemon, client), daemon=True).start()
+            threading.Thread(target=self.pass_calls, args=(client, daemon), daemon=True).start()
+
+    @staticmethod
+    def pass_on(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+
+    def pass_calls(self, client, daemon):
+        """A call: its length, the program, its version, the procedure, each of four bytes, and the rest."""
+        calls = client.makefile("rb")
+        with contextlib.suppress(OSError):
+            while len(head := calls.read(16)) == 16:
+                length, _, _, procedure = struct.unpack(">IIII", head)
+                if procedure == self.procedure:
+                    self.was_called = True
+                    break
+                daemon.sendall(head + calls.read(length - 16))
+        for end in (client, daemon):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_libvirt_that_goes_is_not_one_without_kvm(place, tmp_path):
+    """Jobs would be emulated from then on, slowly, for no reason that anybody sees."""
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "list"], check=True, capture_output=True)
+    runtime = "/run" if os.geteuid() == 0 else os.environ["XDG_RUNTIME_DIR"]
+    domain_capabilities = 342
+    libvirt = LibvirtThatGoes(tmp_path / "libvirt.sock", f"{runtime}/libvirt/libvirt-sock", domain_capabilities)
+    said = place.run("selftest", env=place.store(tmp_path) | {"SARDE_CONNECT": f"qemu+unix:///session?socket={tmp_path}/libvirt.sock"}, check=False)
+    assert libvirt.was_called, said.stdout
+    assert re.search("^FAILED  virtualisation: .*whether it has KVM", said.stdout, re.M), said.stdout
 
 
 def test_version_and_help(place):

@@ -10,6 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from conftest import need
+
 
 def qemu_img(*arguments):
     return subprocess.run(["qemu-img", *map(str, arguments)], check=True, capture_output=True, text=True).stdout
@@ -134,12 +136,60 @@ def test_a_running_vm_is_exported_live(place, tmp_path, undefined):
     done = place.run("export", "--live", "live", "h.example/vms/live:1", env=env)
     assert "no guest agent froze" in done.stderr
     assert subprocess.run(["virsh", "-q", "-c", "qemu:///session", "domstate", "live"], capture_output=True, text=True).stdout.strip() == "running"
-    assert not list((tmp_path / "oci").glob(".sarde-*"))
+    assert not list((tmp_path / "vms").glob(".incoming-*"))
     subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", "live"], check=True)
     place.run("import", "-n", "from-live", "h.example/vms/live:1", env=env)
     disk = tmp_path / "vms/from-live/disk.qcow2"
     assert "backing file" not in qemu_img("info", disk)
     qemu_img("check", disk)
+
+
+# Freezes, and does not thaw: what libvirt asks of an agent, guest-sync first.
+STUBBORN_AGENT = r"""#!/bin/bash
+agent() {
+  until port=$(echo /dev/vport*p1) && [[ -c $port ]]; do sleep 0.2; done
+  exec 3<>"$port"
+  while :; do  # a read ends at once as long as nobody is at the other end
+    IFS= read -r line <&3 || { sleep 0.2; continue; }
+    case $line in
+      *guest-sync*) [[ $line =~ \"id\":\ *([0-9]+) ]]; printf '{"return": %s}\n' "${BASH_REMATCH[1]}" >&3 ;;
+      *fsfreeze-freeze*) printf '{"return": 1}\n' >&3 ;;
+      *fsfreeze-thaw*) printf '{"error": {"class": "GenericError", "desc": "it stays frozen"}}\n' >&3 ;;
+      *) printf '{"return": {}}\n' >&3 ;;
+    esac
+  done
+}
+agent &
+"""
+
+
+def test_a_guest_that_stays_frozen_is_spoken_of(place, tmp_path, undefined):
+    """Whether its copy was made or not: somebody has to thaw it, and who exports is the one that can know."""
+    agent = place.write("agent.sh", STUBBORN_AGENT)
+    guest = place.changed_guest("frozen", [f"write {agent} /etc/rc.local", "sif /etc/rc.local mode 0100755"])
+    xml = guest / "domain.xml"
+    xml.write_text(xml.read_text().replace("<serial", "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel><serial", 1))
+    env = place.store(tmp_path)
+    place.run("export", "--compression", "fast", "--libvirtconfig", xml, "g", "h.example/vms/frozen:1", env=env)
+    place.run("clone", "h.example/vms/frozen:1", "frozen", env=env)
+    virsh = ["virsh", "-q", "-c", "qemu:///session"]
+    subprocess.run([*virsh, "start", "frozen"], check=True)
+    deadline = time.monotonic() + 90
+    while subprocess.run([*virsh, "qemu-agent-command", "frozen", '{"execute": "guest-ping"}'], capture_output=True).returncode != 0:
+        assert time.monotonic() < deadline, "the agent answers"
+        time.sleep(0.5)
+    sentence = "the guest's file systems are still frozen: 'virsh domfsthaw frozen' thaws them"
+    done = place.run("export", "--live", "frozen", "h.example/vms/copy:1", env=env)
+    assert f"WARNING: {sentence}" in done.stderr, done.stderr
+    small = tmp_path / "small"
+    small.mkdir()
+    need(subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", small], capture_output=True).returncode == 0, "mounting a small file system needs root")
+    try:
+        failed = place.run("export", "--live", "frozen", "h.example/vms/copy:2", env=env | {"SARDE_VMDIR": str(small)}, check=False)
+        assert failed.returncode != 0 and f"; and {sentence}" in failed.stderr, failed.stderr
+        assert not list(small.glob(".incoming-*"))
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
 
 
 def test_clone_of_an_image_and_of_a_vm(place, tmp_path, small_image, undefined):
