@@ -9,7 +9,7 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "executor/version.hpp"
+#include "core/foundation/version.hpp"
 
 namespace sarde {
 

@@ -7,11 +7,11 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/foundation/version.hpp"
 #include "core/system/cancellation.hpp"
 #include "core/system/environment.hpp"
 #include "executor/cli.hpp"
 #include "executor/exit_codes.hpp"
-#include "executor/version.hpp"
 #include "executor/wiring.hpp"
 
 namespace {

@@ -2,13 +2,13 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/disk_chain.hpp"
-#include "core/image/disk_overlay.hpp"
+#include "core/image/disk/disk_chain.hpp"
+#include "core/image/disk/disk_overlay.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/domain/definition.hpp"
 #include "executor/commands/definitions.hpp"
 #include "executor/commands/transfer_commands.hpp"
-#include "executor/stages/thin_copies.hpp"
+#include "executor/job/thin_copies.hpp"
 
 namespace sarde {
 

@@ -2,10 +2,10 @@
 
 #include "config/settings.hpp"
 #include "core/foundation/reporter.hpp"
-#include "core/image/image_store.hpp"
-#include "core/image/registry.hpp"
+#include "core/image/registry/registry.hpp"
+#include "core/image/store/image_store.hpp"
 #include "core/system/environment.hpp"
-#include "executor/stages/job_resources.hpp"
+#include "executor/job/job_resources.hpp"
 
 namespace sarde {
 

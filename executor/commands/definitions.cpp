@@ -2,7 +2,7 @@
 
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/definition.hpp"
-#include "executor/stages/thin_copies.hpp"
+#include "executor/job/thin_copies.hpp"
 
 namespace sarde {
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "core/image/image_store.hpp"
+#include "core/image/store/image_store.hpp"
 #include "core/vm/disk_file.hpp"
 #include "executor/commands/command_parts.hpp"
 

@@ -9,8 +9,8 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/disk_chain.hpp"
-#include "core/image/qcow2_header.hpp"
+#include "core/image/disk/disk_chain.hpp"
+#include "core/image/disk/qcow2_header.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/domain/definition.hpp"
 #include "core/vm/domain/domain_reading.hpp"

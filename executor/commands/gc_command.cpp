@@ -5,8 +5,8 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/image_removal.hpp"
-#include "executor/stages/leftovers.hpp"
+#include "core/image/store/image_removal.hpp"
+#include "executor/job/leftovers.hpp"
 
 namespace sarde {
 

@@ -5,8 +5,8 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/disk_chain.hpp"
-#include "core/image/qcow2_header.hpp"
+#include "core/image/disk/disk_chain.hpp"
+#include "core/image/disk/qcow2_header.hpp"
 
 namespace sarde {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/image/image_removal.hpp"
+#include "core/image/store/image_removal.hpp"
 #include "executor/commands/command_parts.hpp"
 
 namespace sarde {

@@ -9,7 +9,7 @@
 #include "core/vm/domain/domain_reading.hpp"
 #include "executor/commands/definitions.hpp"
 #include "executor/commands/transfer_commands.hpp"
-#include "executor/stages/thin_copies.hpp"
+#include "executor/job/thin_copies.hpp"
 
 namespace sarde {
 

@@ -7,7 +7,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/qcow2_header.hpp"
+#include "core/image/disk/qcow2_header.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 
 namespace sarde {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/foundation/reporter.hpp"
-#include "executor/stages/job_resources.hpp"
+#include "executor/job/job_resources.hpp"
 
 namespace sarde {
 

@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/foundation/version.hpp"
 #include "core/vm/vm_name.hpp"
-#include "executor/version.hpp"
 
 namespace sarde {
 

@@ -5,7 +5,7 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/registry_auth.hpp"
+#include "core/image/registry/registry_auth.hpp"
 #include "core/job/job_environment.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/domain/domain_policy.hpp"
@@ -13,9 +13,9 @@
 #include "core/vm/domain/libvirt_answers.hpp"
 #include "core/vm/qemu_account.hpp"
 #include "core/vm/traffic_filter.hpp"
-#include "executor/stages/disk_watch.hpp"
-#include "executor/stages/leftovers.hpp"
-#include "executor/stages/thin_copies.hpp"
+#include "executor/job/disk_watch.hpp"
+#include "executor/job/leftovers.hpp"
+#include "executor/job/thin_copies.hpp"
 
 namespace sarde {
 

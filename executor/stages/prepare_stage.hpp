@@ -5,14 +5,14 @@
 
 #include "config/settings.hpp"
 #include "core/foundation/reporter.hpp"
-#include "core/image/image_store.hpp"
+#include "core/image/store/image_store.hpp"
 #include "core/job/job.hpp"
 #include "core/system/environment.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 #include "core/vm/domain/job_domain.hpp"
 #include "core/vm/passt.hpp"
-#include "executor/stages/boot_wait.hpp"
-#include "executor/stages/job_resources.hpp"
+#include "executor/job/boot_wait.hpp"
+#include "executor/job/job_resources.hpp"
 
 namespace sarde {
 

@@ -6,7 +6,7 @@
 #include "core/foundation/text.hpp"
 #include "core/guest/ssh_guest_shell.hpp"
 #include "core/system/files.hpp"
-#include "executor/stages/disk_watch.hpp"
+#include "executor/job/disk_watch.hpp"
 
 namespace sarde {
 

@@ -6,7 +6,7 @@
 #include "core/foundation/reporter.hpp"
 #include "core/guest/guest_shell.hpp"
 #include "core/system/clock.hpp"
-#include "executor/stages/job_resources.hpp"
+#include "executor/job/job_resources.hpp"
 
 namespace sarde {
 

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
 #include "core/vm/domain/job_domain.hpp"
-#include "core/vm/libvirt/hypervisor_loader.hpp"
+#include "core/vm/hypervisor_loader.hpp"
 #include "tests/support/check_error.hpp"
 
 using namespace sarde;

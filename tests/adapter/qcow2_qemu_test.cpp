@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include "core/image/qcow2_header.hpp"
+#include "core/image/disk/qcow2_header.hpp"
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
 #include "tests/support/check_error.hpp"

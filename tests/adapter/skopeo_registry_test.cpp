@@ -1,4 +1,4 @@
-#include "core/image/skopeo_registry.hpp"
+#include "core/image/registry/skopeo_registry.hpp"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -7,7 +7,7 @@
 
 #include <doctest/doctest.h>
 
-#include "core/image/image_store.hpp"
+#include "core/image/store/image_store.hpp"
 #include "core/system/files.hpp"
 #include "tests/support/check_error.hpp"
 #include "tests/support/temp_folder.hpp"

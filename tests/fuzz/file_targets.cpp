@@ -11,8 +11,8 @@
 #include "config/sardinecake_ini.hpp"
 #include "config/settings_file.hpp"
 #include "core/foundation/error.hpp"
-#include "core/image/disk_packing.hpp"
-#include "core/image/qcow2_header.hpp"
+#include "core/image/disk/disk_packing.hpp"
+#include "core/image/disk/qcow2_header.hpp"
 #include "core/system/files.hpp"
 #include "tests/fuzz/must.hpp"
 

@@ -2,7 +2,7 @@
 
 #include <functional>
 
-#include "core/image/registry.hpp"
+#include "core/image/registry/registry.hpp"
 #include "core/system/files.hpp"
 
 namespace sarde::testing {

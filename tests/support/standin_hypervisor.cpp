@@ -28,13 +28,13 @@
 #include "core/foundation/digest.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/disk_chain.hpp"
-#include "core/image/qcow2_header.hpp"
+#include "core/image/disk/disk_chain.hpp"
+#include "core/image/disk/qcow2_header.hpp"
 #include "core/system/file_lock.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 #include "core/vm/domain/libvirt_answers.hpp"
-#include "core/vm/libvirt/hypervisor_loader.hpp"
+#include "core/vm/hypervisor_loader.hpp"
 
 namespace sarde {
 

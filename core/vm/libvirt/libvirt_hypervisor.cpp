@@ -14,7 +14,7 @@
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 #include "core/vm/domain/libvirt_answers.hpp"
-#include "core/vm/libvirt/hypervisor_loader.hpp"
+#include "core/vm/hypervisor_loader.hpp"
 #include "core/vm/neighbours.hpp"
 #include "core/vm/vm_name.hpp"
 

@@ -2,9 +2,9 @@
 #include <nlohmann/json.hpp>
 
 #include "core/system/files.hpp"
-#include "executor/stages/boot_wait.hpp"
+#include "executor/job/boot_wait.hpp"
+#include "executor/job/job_resources.hpp"
 #include "executor/stages/config_stage.hpp"
-#include "executor/stages/job_resources.hpp"
 #include "tests/support/check_error.hpp"
 #include "tests/support/fake_clock.hpp"
 #include "tests/support/fake_hypervisor.hpp"

@@ -1,0 +1,122 @@
+#include "core/image/disk/disk_chain.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/disk/disk_packing.hpp"
+#include "core/image/disk/qcow2_header.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+[[noreturn]] void refuse(const fs::path& file, const std::string& why) {
+  throw Error(Blame::job, "export: " + file.string() + " " + why);
+}
+
+fs::path existing(const fs::path& file, const std::string& role) {
+  std::error_code error;
+  auto canonical = fs::canonical(file, error);
+  if (error) refuse(file, role + " cannot be found: " + error.message());
+  if (!fs::is_regular_file(canonical, error)) refuse(file, role + " is no regular file");
+  return canonical;
+}
+
+/// One disk's files, base first; names are still to be given.
+std::vector<ChainFile> chain_of(const ChainTop& top) {
+  std::vector<ChainFile> chain;
+  std::set<fs::path> seen;
+  auto given = top.path;  // QEMU looks for a backing file from here, whatever this links to
+  auto path = existing(given, "(a disk of the VM)");
+  auto format = top.format;
+  for (;;) {
+    if (!seen.insert(path).second)
+      refuse(top.path, "has a backing chain that loops: it comes back to " + path.string());
+    const auto header = read_qcow2_header(path);
+    if (format.empty())
+      refuse(path, "is a disk whose format the VM's definition does not say (<driver type='qcow2'/> does)");
+    if (format != "qcow2" && format != "raw")
+      refuse(path,
+             "has the format " + quote(format) + "; images hold qcow2 and raw (qemu-img convert makes one)");
+    if (format == "qcow2" && !header) refuse(path, "is said to be qcow2, but is not");
+    ChainFile file{.path = path,
+                   .format = format,
+                   .backing_text = {},
+                   .backing_path = {},
+                   .name = {},
+                   .backing_name = {}};
+    if (format == "raw" || !header->backing_file) {
+      if (format == "qcow2" && header->external_data)
+        refuse(path, "keeps its data in an external file, which an image cannot hold");
+      chain.insert(chain.begin(), std::move(file));
+      return chain;
+    }
+    if (header->external_data) refuse(path, "keeps its data in an external file, which an image cannot hold");
+    file.backing_text = *header->backing_file;
+    if (!header->backing_format)
+      refuse(path, "does not say the format of its backing file " + quote(file.backing_text) +
+                       " (qemu-img rebase -u -F FORMAT -b FILE sets it)");
+    given = backing_path(given, file.backing_text);
+    format = *header->backing_format;
+    const auto below = existing(given, "(the backing file of " + path.string() + ")");
+    file.backing_path = below;
+    chain.insert(chain.begin(), std::move(file));
+    path = below;
+  }
+}
+
+class Names {
+ public:
+  /// The file's own name, or one like it that nobody has yet.
+  std::string give(const fs::path& file) {
+    auto wanted = file.filename().string();
+    if (!is_disk_name(wanted)) wanted = "disk" + file.extension().string();
+    if (!is_disk_name(wanted)) wanted = "disk";
+    const fs::path parts(wanted);
+    auto name = wanted;
+    for (unsigned i = 2; !given_.insert(name).second; ++i)
+      name = parts.stem().string() + "-" + std::to_string(i) + parts.extension().string();
+    return name;
+  }
+
+ private:
+  std::set<std::string> given_;
+};
+
+}  // namespace
+
+fs::path backing_path(const fs::path& file, const std::string& backing_text) {
+  // QEMU takes what stands before a colon for a protocol, unless a slash comes first.
+  std::string text = backing_text;
+  if (text.starts_with("file:")) text.erase(0, 5);
+  const auto colon = text.find(':');
+  if (colon != std::string::npos && text.find('/') > colon)
+    refuse(file,
+           "has the backing file " + quote(backing_text) + ", which is no file that an image could hold");
+  return fs::path(text).is_absolute() ? fs::path(text) : file.parent_path() / text;
+}
+
+std::vector<ChainFile> image_files(const std::vector<ChainTop>& tops) {
+  std::vector<ChainFile> files;
+  for (const auto& top : tops) {
+    for (const auto& file : chain_of(top)) {
+      if (std::ranges::find(files, file.path, &ChainFile::path) == files.end()) files.push_back(file);
+    }
+  }
+  // Bases come first, and keep their names: so they are the same blobs as in an image of their own.
+  std::map<fs::path, std::string> names;
+  Names given;
+  for (const auto& file : files) names[file.path] = given.give(file.path);
+  for (auto& file : files) {
+    file.name = names[file.path];
+    if (!file.backing_text.empty()) file.backing_name = names.at(file.backing_path);
+  }
+  return files;
+}
+
+}  // namespace sarde

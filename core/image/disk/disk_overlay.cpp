@@ -1,0 +1,123 @@
+#include "core/image/disk/disk_overlay.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <fcntl.h>
+#include <string_view>
+#include <unistd.h>
+
+#include "core/foundation/bytes.hpp"
+#include "core/foundation/error.hpp"
+#include "core/image/disk/qcow2_header.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+namespace {
+
+constexpr unsigned cluster_bits = 16;
+constexpr std::uint64_t cluster = 1U << cluster_bits;
+constexpr std::uint64_t bytes_of_l2_table = cluster * (cluster / 8);  ///< of the disk, behind one L1 entry
+constexpr std::uint64_t largest_disk = std::uint64_t{1} << 50U;
+constexpr std::size_t header_size = 104;
+constexpr std::size_t longest_name = 1023;
+constexpr std::uint32_t extension_backing_format = 0xe2792aca;
+
+/// Big-endian numbers and text, one behind the other.
+class Writer {
+ public:
+  void number(std::uint64_t value, unsigned size) {
+    for (unsigned i = size; i-- > 0;) bytes_.push_back(static_cast<unsigned char>(value >> (8 * i)));
+  }
+
+  void text(std::string_view value) { bytes_.insert(bytes_.end(), value.begin(), value.end()); }
+
+  void zeros(std::size_t count) { bytes_.resize(bytes_.size() + count); }
+
+  void pad_to(std::size_t multiple) { bytes_.resize((bytes_.size() + multiple - 1) / multiple * multiple); }
+
+  [[nodiscard]] std::size_t size() const { return bytes_.size(); }
+
+  [[nodiscard]] const Bytes& bytes() const { return bytes_; }
+
+ private:
+  Bytes bytes_;
+};
+
+std::uint64_t virtual_size(const DiskOverlay& overlay) {
+  constexpr std::uint64_t sector = 512;
+  if (overlay.base_format != "qcow2")
+    return (std::filesystem::file_size(overlay.base) + sector - 1) / sector * sector;
+  const auto header = read_qcow2_header(overlay.base);
+  if (!header) throw Error(Blame::job, overlay.base.string() + " is said to be qcow2, but is not");
+  return header->virtual_size;
+}
+
+// Cluster 0 holds the header, 1 the refcount table, 2 the only refcount block, those from 3 on the L1 table,
+// in which nothing is allocated yet.
+constexpr std::uint64_t l1_cluster = 3;
+
+Bytes header_of(const DiskOverlay& overlay, std::uint64_t disk_size, std::uint64_t l1_entries) {
+  constexpr unsigned refcount_order = 4;  // 16 bits
+  const auto name = overlay.base.string();
+  const auto& format = overlay.base_format;
+  const auto name_at = header_size + 8 + (format.size() + 7) / 8 * 8 + 8;
+  Writer out;
+  out.text("QFI\xfb");
+  out.number(3, 4);
+  out.number(name_at, 8);
+  out.number(name.size(), 4);
+  out.number(cluster_bits, 4);
+  out.number(disk_size, 8);
+  out.number(0, 4);  // not encrypted
+  out.number(l1_entries, 4);
+  out.number(l1_cluster * cluster, 8);
+  out.number(1 * cluster, 8);
+  out.number(1, 4);  // clusters of the refcount table
+  out.zeros(4 + 8);  // no snapshots
+  out.zeros(3 * 8);  // no incompatible, compatible or autoclear features
+  out.number(refcount_order, 4);
+  out.number(header_size, 4);
+  out.number(extension_backing_format, 4);
+  out.number(format.size(), 4);
+  out.text(format);
+  out.pad_to(8);
+  out.zeros(8);  // no more extensions
+  out.text(name);
+  return out.bytes();
+}
+
+void write_at(int fd, const Bytes& bytes, std::uint64_t offset, const std::string& name) {
+  if (::lseek(fd, static_cast<off_t>(offset), SEEK_SET) < 0)
+    throw Error("write " + name + ": " + errno_text(errno));
+  write_full(fd, bytes.data(), bytes.size(), name);
+}
+
+}  // namespace
+
+void create_overlay(const DiskOverlay& overlay) {
+  const auto doing = "make a thin copy of " + overlay.base.string();
+  within(doing, [&] {
+    const auto size = virtual_size(overlay);
+    if (size > largest_disk) throw Error(Blame::job, "it is larger than a pebibyte");
+    if (overlay.base.string().size() > longest_name)
+      throw Error("its path is longer than qcow2 files can hold; choose another vmdir");
+    const auto l1_entries = std::max<std::uint64_t>(1, (size + bytes_of_l2_table - 1) / bytes_of_l2_table);
+    const auto clusters = l1_cluster + (l1_entries * 8 + cluster - 1) / cluster;
+    const auto name = overlay.overlay.string();
+    const UniqueFd fd(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!fd) throw Error("make " + name + ": " + errno_text(errno));
+    Writer refcount_table;
+    refcount_table.number(2 * cluster, 8);
+    Writer refcounts;
+    for (std::uint64_t i = 0; i < clusters; ++i) refcounts.number(1, 2);
+    write_at(fd.get(), header_of(overlay, size, l1_entries), 0, name);
+    write_at(fd.get(), refcount_table.bytes(), 1 * cluster, name);
+    write_at(fd.get(), refcounts.bytes(), 2 * cluster, name);
+    if (::ftruncate(fd.get(), static_cast<off_t>(clusters * cluster)) != 0)
+      throw Error("write " + name + ": " + errno_text(errno));
+  });
+}
+
+}  // namespace sarde

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/image/disk/disk_stretches.hpp"
+#include "core/image/disk/gzip_stream.hpp"
+#include "core/image/layout/oci_layout.hpp"
+#include "core/system/cancellation.hpp"
+
+namespace sarde {
+
+/// Called with bytes of a disk file done and in all; must be quick.
+using DiskProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
+struct PackOptions {
+  std::string name;        ///< the FNAME of the stream: a bare file name
+  std::string media_type;  ///< before `+gzip`
+  Compression compression = Compression::small;
+  std::uint64_t chunk_limit = 0;  ///< bytes that no layer exceeds; 0: no limit
+  unsigned threads = 1;
+  DiskProgress progress = {};
+  Bytes head = {};  ///< stands in for the file's first bytes (at most a member's); empty: it does not
+};
+
+struct PackedDisk {
+  Digest diff_id;  ///< of the bytes that were packed: the file's own, but for `head`
+  std::vector<Descriptor> chunks;
+};
+
+/// Compresses a disk file into blobs of the layout. Layers begin at fixed offsets of the file (a multiple of
+/// 16 MiB, more for very large files, so that a manifest stays under 1,000 layers), so a change in the file
+/// changes the layers where it is and no others. Memory does not grow with the file. Throws Error, Cancelled.
+PackedDisk pack_disk(const std::filesystem::path& file, const OciLayout& layout, const PackOptions& options,
+                     Cancellation& cancellation);
+
+/// Where in an unpacked file the data of one layer is. Only layers that begin and end with a member have one.
+struct LayerSpan {
+  Digest layer;
+  std::uint64_t at = 0;      ///< bytes from the file's beginning
+  std::uint64_t length = 0;  ///< bytes
+};
+
+/// The same, in a file of an image that was unpacked before.
+struct KnownSpan {
+  std::filesystem::path file;
+  std::uint64_t at = 0;
+  std::uint64_t length = 0;
+};
+
+using KnownSpans = std::map<std::string, KnownSpan>;  ///< by the layer's digest
+
+struct UnpackOptions {
+  unsigned threads = 1;
+  DiskProgress progress = {};  ///< in compressed bytes
+  /// Layers whose data need not be unpacked again where the file system can share extents.
+  const KnownSpans* known = nullptr;
+  std::uint64_t limit = UINT64_MAX;  ///< bytes that the file may have
+  /// Blobs are checked against their digests while they are read; those for which this says so have been.
+  std::function<bool(const Descriptor&)> is_checked = {};
+  /// Called before a blob is opened: waits until it is there.
+  std::function<void(const Descriptor&)> await = {};
+};
+
+struct UnpackedDisk {
+  std::string name;  ///< the file's, from the stream: a bare name
+  Digest diff_id;
+  std::uint64_t size = 0;
+  std::vector<LayerSpan> spans;
+  std::uint64_t shared = 0;  ///< bytes that are other files' too
+  DiskStretches stretches = {};
+};
+
+/// Decompresses the chunks into a new sparse file in `folder`, under the name that the stream gives. Every
+/// blob's size and sha256 is checked on the way (but see is_checked), and of the layers in `options.known`
+/// only the data. The file is synced. On failure, and until the caller has compared diff_id, what is in the
+/// folder must not be taken for a disk. Throws Error, Cancelled.
+UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const std::filesystem::path& folder,
+                         const UnpackOptions& options, Cancellation& cancellation);
+
+/// What can be told of a packed disk without unpacking it to a file.
+struct DiskSummary {
+  std::string name;  ///< the file's, from the stream; not checked
+  std::uint64_t size = 0;
+  Bytes head;  ///< its first bytes, as many as a qcow2 header may have
+};
+
+/// Decompresses the chunks, checking them as unpack_disk does, and keeps the summary only.
+DiskSummary summarize_disk(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,
+                           Cancellation& cancellation);
+
+/// Can a disk file of an image be called so? Letters, digits and `._+-=@~ ()` only, not beginning with a dot:
+/// with a colon QEMU would take it for a protocol (`json:…`, `nbd:…`) when it stands as a backing file's
+/// name.
+bool is_disk_name(const std::string& name);
+
+/// Is `name` usable as a file's name in a folder: not empty, no slash, not `.` or `..`, no control
+/// characters?
+bool is_bare_file_name(const std::string& name);
+
+}  // namespace sarde

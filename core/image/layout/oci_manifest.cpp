@@ -1,0 +1,222 @@
+#include "core/image/layout/oci_manifest.hpp"
+
+#include <array>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
+#include "core/foundation/text.hpp"
+
+namespace sarde {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr auto ref_name = "org.opencontainers.image.ref.name";
+
+/// Runs a reader of foreign JSON: whatever is not as it must be becomes an Error of the job's.
+template <typename Read>
+auto reading(std::string_view text, const std::string& what, Read read) {
+  try {
+    return read(parse_json(text, what));
+  } catch (const json::exception& error) {
+    throw Error(Blame::job, "read " + what + ": it has not the expected form: " + quote(error.what()));
+  } catch (const Error& error) {
+    throw Error(Blame::job, error.what());
+  }
+}
+
+Digest digest_in(const json& value) {
+  const auto text = value.get<std::string>();
+  const auto digest = Digest::parse(text);
+  if (!digest) throw Error(quote(text) + " is not a sha256 digest");
+  return *digest;
+}
+
+Descriptor descriptor_in(const json& value) {
+  const auto& size = value.at("size");
+  if (!size.is_number_unsigned()) throw Error("a blob's size is not a positive number");
+  Descriptor descriptor{.media_type = value.value("mediaType", ""),
+                        .digest = digest_in(value.at("digest")),
+                        .size = size.get<std::uint64_t>()};
+  if (value.contains("annotations") && value["annotations"].is_object()) {
+    for (const auto& [key, text] : value["annotations"].items()) {
+      if (text.is_string()) descriptor.annotations[key] = text.get<std::string>();
+    }
+  }
+  return descriptor;
+}
+
+json to_json(const Descriptor& descriptor) {
+  json value{
+      {"mediaType", descriptor.media_type}, {"digest", descriptor.digest.text()}, {"size", descriptor.size}};
+  for (const auto& [key, text] : descriptor.annotations) value["annotations"][key] = text;
+  return value;
+}
+
+/// N of a media type's `;chunk=N`; 0 without.
+std::uint64_t chunk_number(const std::string& type) {
+  for (const auto& parameter : split(type, ';')) {
+    const auto text = trimmed(parameter);
+    if (text.starts_with("chunk=")) return parse_number(text.substr(6)).value_or(0);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Manifest parse_manifest(std::string_view text, const std::string& what) {
+  return reading(text, what, [&](const json& value) {
+    const auto type = value.value("mediaType", "");
+    if (type.starts_with("application/vnd.docker."))
+      throw Error("read " + what + ": it is of docker's own kind, " + quote(type) +
+                  ", which a VM image cannot have; push it as OCI");
+    if (!value.contains("layers"))
+      throw Error("read " + what + ": it lists no layers; is it an index of several platforms?");
+    Manifest manifest{.config = descriptor_in(value.at("config")), .layers = {}};
+    std::map<std::string, std::uint64_t> sizes{{manifest.config.digest.text(), manifest.config.size}};
+    for (const auto& layer : value.at("layers")) {
+      manifest.layers.push_back(descriptor_in(layer));
+      const auto& last = manifest.layers.back();
+      if (sizes.emplace(last.digest.text(), last.size).first->second != last.size)
+        throw Error("read " + what + ": it gives one blob two sizes, " + last.digest.text());
+    }
+    return manifest;
+  });
+}
+
+bool is_index(std::string_view text) {
+  return reading(text, "the registry's answer",
+                 [](const json& value) { return value.contains("manifests") && !value.contains("layers"); });
+}
+
+PlatformManifest choose_platform(std::string_view index_text, const std::string& architecture,
+                                 const std::string& what) {
+  const auto all = reading(index_text, what, [](const json& value) {
+    std::vector<PlatformManifest> found;
+    for (const auto& entry : value.at("manifests")) {
+      const auto platform = entry.value("platform", json::object());
+      found.push_back({.manifest = descriptor_in(entry),
+                       .os = platform.value("os", ""),
+                       .architecture = platform.value("architecture", "")});
+    }
+    return found;
+  });
+  const PlatformManifest* unsaid = nullptr;
+  std::vector<std::string> listed;
+  for (const auto& one : all) {
+    if (one.os == "linux" && one.architecture == architecture) return one;
+    if (one.os.empty() && one.architecture.empty() && unsaid == nullptr) unsaid = &one;
+    constexpr std::size_t enough = 20;
+    if (listed.size() < enough) listed.push_back(quote(one.os + "/" + one.architecture));
+  }
+  if (unsaid != nullptr) return *unsaid;
+  throw Error(Blame::job, "read " + what + ": it is an index without an image for linux/" + architecture +
+                              "; it has " + (listed.empty() ? "none at all" : join(listed, ", ")));
+}
+
+ImageConfig parse_image_config(std::string_view text, const std::string& what) {
+  return reading(text, what, [](const json& value) {
+    ImageConfig config;
+    config.architecture = value.value("architecture", "");
+    if (value.contains("created") && value["created"].is_string())
+      config.created = value["created"].get<std::string>();
+    for (const auto& id : value.at("rootfs").at("diff_ids")) config.diff_ids.push_back(digest_in(id));
+    return config;
+  });
+}
+
+std::vector<IndexEntry> parse_index(std::string_view text, const std::string& what) {
+  return reading(text, what, [](const json& value) {
+    std::vector<IndexEntry> index;
+    for (const auto& entry : value.at("manifests")) {
+      IndexEntry read{.manifest = descriptor_in(entry), .tag = {}};
+      if (auto name = read.manifest.annotations.extract(ref_name)) read.tag = std::move(name.mapped());
+      index.push_back(std::move(read));
+    }
+    return index;
+  });
+}
+
+std::string to_text(const Manifest& manifest) {
+  json value{{"schemaVersion", 2},
+             {"mediaType", media_type::manifest},
+             {"config", to_json(manifest.config)},
+             {"layers", json::array()}};
+  for (const auto& layer : manifest.layers) value["layers"].push_back(to_json(layer));
+  return value.dump(2);
+}
+
+std::string to_text(const ImageConfig& config) {
+  json value{{"architecture", config.architecture}, {"os", "linux"}, {"created", config.created}};
+  value["rootfs"] = {{"type", "layers"}, {"diff_ids", json::array()}};
+  for (const auto& id : config.diff_ids) value["rootfs"]["diff_ids"].push_back(id.text());
+  value["history"] = json::array();
+  for (const auto& line : config.history)
+    value["history"].push_back({{"created", config.created}, {"created_by", line}});
+  return value.dump(2);
+}
+
+std::string to_text(const std::vector<IndexEntry>& index) {
+  json value{{"schemaVersion", 2}, {"manifests", json::array()}};
+  for (const auto& entry : index) {
+    auto described = to_json(entry.manifest);
+    if (!entry.tag.empty()) described["annotations"][ref_name] = entry.tag;
+    value["manifests"].push_back(std::move(described));
+  }
+  return value.dump(2);
+}
+
+VmLayers vm_layers(const Manifest& manifest, const std::string& what) {
+  std::optional<Descriptor> domain;
+  std::vector<Descriptor> vm_config;
+  std::vector<DiskLayers> disks;
+  for (const auto& layer : manifest.layers) {
+    const auto type = split(layer.media_type, ';').front();
+    if (type == media_type::domain && !domain) {
+      domain = layer;
+    } else if (type == media_type::vm_config && vm_config.empty()) {
+      vm_config.push_back(layer);
+    } else if (type.ends_with("+gzip")) {
+      const auto number = chunk_number(layer.media_type);
+      if (number == 0) disks.emplace_back();
+      if (disks.empty() || number != disks.back().chunks.size()) {
+        throw Error(Blame::job, "read " + what + ": chunk " + std::to_string(number) +
+                                    " of a disk is not where it belongs");
+      }
+      disks.back().chunks.push_back(layer);
+    } else {
+      throw Error(Blame::job, "read " + what + ": a layer is of type " + quote(layer.media_type) +
+                                  ", which has no place in a VM image; is it a container image?");
+    }
+  }
+  constexpr std::size_t most_disk_files = 64;
+  if (disks.size() > most_disk_files)
+    throw Error(Blame::job, "read " + what + ": it has " + std::to_string(disks.size()) +
+                                " disk files; an image may have " + std::to_string(most_disk_files));
+  if (!domain)
+    throw Error(Blame::job,
+                "read " + what + ": it holds no libvirt domain; is it a container image rather than a VM's?");
+  return {.domain = *domain, .vm_config = std::move(vm_config), .disks = std::move(disks)};
+}
+
+std::string go_architecture(const std::string& libvirt_architecture) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> names{{{"x86_64", "amd64"},
+                                                                                {"aarch64", "arm64"},
+                                                                                {"i686", "386"},
+                                                                                {"armv7l", "arm"},
+                                                                                {"ppc64le", "ppc64le"},
+                                                                                {"riscv64", "riscv64"},
+                                                                                {"s390x", "s390x"}}};
+  for (const auto& [libvirt, go] : names) {
+    if (libvirt == libvirt_architecture) return std::string(go);
+  }
+  return libvirt_architecture;
+}
+
+}  // namespace sarde

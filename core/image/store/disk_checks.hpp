@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "core/image/store/image_store.hpp"
+
+namespace sarde {
+
+// Parts of ImageStore's: what is checked of an image's disks while they are unpacked.
+
+/// The file that marks a manifest of this layout as private: it is there if the image came with one job's
+/// credentials.
+std::filesystem::path private_mark(const OciLayout& layout, const Digest& manifest);
+
+/// What an image of ours says of the size of a disk's file; others say nothing.
+std::optional<std::uint64_t> declared_size(const DiskLayers& disk);
+
+/// Unpacks all of them; `options.limit` is for all in all.
+std::vector<UnpackedDisk> unpack_disks(const OciLayout& layout, const std::vector<DiskLayers>& disks,
+                                       const std::filesystem::path& folder, UnpackOptions options,
+                                       Cancellation& cancellation);
+
+/// Are they what the image's config says?
+bool has_digests(const StoredImage& image, const std::vector<UnpackedDisk>& disks);
+
+/// Follows every disk's backing files through these files of a folder, and nowhere else; what the disks have
+/// for the guest is `max_disk` bytes at most in all. Throws Error (the job's fault).
+void check_disks(const std::filesystem::path& folder, const std::vector<std::string>& disks,
+                 std::uint64_t max_disk);
+
+/// Where unpacked disks are to be.
+struct UnpackTarget {
+  std::filesystem::path folder;
+  DiskSharing sharing = DiskSharing::many;
+  std::uint64_t max_disk = UINT64_MAX;
+};
+
+/// Compares the disks with what the image says of them, and gives the folder its marker and its name.
+UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<UnpackedDisk>& disks,
+                               TempFolder incoming, const UnpackTarget& target);
+
+}  // namespace sarde

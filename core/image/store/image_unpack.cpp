@@ -1,0 +1,157 @@
+// ImageStore: how an image's disks get to vmdir.
+#include <algorithm>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/disk/reflink.hpp"
+#include "core/image/store/disk_checks.hpp"
+#include "core/image/store/image_store.hpp"
+#include "core/image/store/unpacked_marker.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+Digest digest_of_file(const fs::path& path, Cancellation& cancellation) {
+  const auto fd = open_to_read(path);
+  Sha256 hash;
+  Bytes buffer(member_size);
+  for (;;) {
+    cancellation.check();
+    const auto got = read_full(fd.get(), buffer.data(), buffer.size(), path.string());
+    hash.update(buffer.data(), got);
+    if (got < buffer.size()) return hash.finish();
+  }
+}
+
+constexpr auto advice = "; remove the folder if it is of no use, or import under another name";
+
+}  // namespace
+
+KnownSpans ImageStore::known_spans() const {
+  KnownSpans known;
+  for (const auto& folder : folder_entries(settings_.vmdir)) {
+    if (folder.filename().string().starts_with('.')) continue;
+    try {
+      const auto marker = read_unpacked_marker(folder);
+      if (!marker || marker->second != DisksState::untouched) continue;
+      for (const auto& disk : marker->first.disks) {
+        for (const auto& span : disk.spans)
+          known[span.layer.text()] = {.file = folder / disk.name, .at = span.at, .length = span.length};
+      }
+    } catch (const Error&) {
+      // A neighbour that cannot be read has nothing to share.
+    }
+  }
+  return known;
+}
+
+UnpackedImage ImageStore::unpack(const StoredImage& image, const std::string& name,
+                                 const DiskProgress& progress) const {
+  if (!is_bare_file_name(name))
+    throw Error(Blame::job, "import as " + quote(name) + ": that cannot be a folder's name");
+  return within("import " + quote(image.reference.text()),
+                [&] { return unpack_to(image, {.name = name, .sharing = DiskSharing::one_vm}, progress); });
+}
+
+UnpackedImage ImageStore::unpack_shared(const StoredImage& image, const DiskProgress& progress) const {
+  return within("image " + quote(image.reference.text()), [&] {
+    return unpack_to(image, {.name = image.manifest.digest.text(), .sharing = DiskSharing::many}, progress);
+  });
+}
+
+UnpackedImage ImageStore::unpack_to(const StoredImage& image, const UnpackPlace& place,
+                                    const DiskProgress& progress) const {
+  check_disk_sizes(image.disks);
+  make_folders(settings_.vmdir, 0700);
+  const auto lock = lock_unpacked(place.name);
+  const auto folder = settings_.vmdir / place.name;
+  std::error_code error;
+  if (fs::exists(folder, error)) {
+    if (auto there = adopt(image, place)) return std::move(*there);
+    if (settings_.announce)
+      settings_.announce("WARNING: the disks in " + folder.string() +
+                         " are not what was unpacked there: they are unpacked again");
+    const auto aside = settings_.vmdir / (".incoming-removed-" + place.name);
+    remove_if_there(aside);
+    fs::rename(folder, aside, error);
+    if (error) throw Error("remove " + folder.string() + ": " + errno_text(error.value()));
+    remove_if_there(aside);
+  }
+  return unpack_anew(image, place, progress);
+}
+
+UnpackedImage ImageStore::unpack_anew(const StoredImage& image, const UnpackPlace& place,
+                                      const DiskProgress& progress) const {
+  const UnpackTarget target{
+      .folder = settings_.vmdir / place.name, .sharing = place.sharing, .max_disk = settings_.max_disk};
+  auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
+  const auto known = can_share_extents(incoming.path()) ? known_spans() : KnownSpans();
+  UnpackOptions options{.threads = settings_.threads,
+                        .progress = progress,
+                        .known = known.empty() ? nullptr : &known,
+                        .limit = settings_.max_image};
+  if (options.known != nullptr) {
+    try {
+      const auto disks = unpack_disks(image.layout, image.disks, incoming.path(), options, cancellation_);
+      if (has_digests(image, disks)) return finish_unpacking(image, disks, std::move(incoming), target);
+    } catch (const Error&) {
+      // Somebody writes to what was to be shared: then this image's own layers it is.
+    }
+    incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
+    options.known = nullptr;
+  }
+  const auto disks = unpack_disks(image.layout, image.disks, incoming.path(), options, cancellation_);
+  return finish_unpacking(image, disks, std::move(incoming), target);
+}
+
+/// A folder that is there already: ours, or one that sardinecake or an older version unpacked, which is then
+/// checked and marked. Nothing where shared disks are no longer what they should be.
+std::optional<UnpackedImage> ImageStore::adopt(const StoredImage& image, const UnpackPlace& place) const {
+  const auto folder = settings_.vmdir / place.name;
+  const bool is_shared = place.sharing == DiskSharing::many;
+  std::optional<std::pair<UnpackedMarker, DisksState>> marker;
+  try {
+    marker = read_unpacked_marker(folder);
+  } catch (const Error&) {
+    if (!is_shared) throw;  // what is shared can be made anew
+  }
+  if (!marker && is_shared) return std::nullopt;
+  if (marker && marker->second == DisksState::changed) {
+    if (is_shared) return std::nullopt;
+    throw Error("the disks in " + folder.string() +
+                " have been changed since they were unpacked: they are the image's no more" + advice);
+  }
+  if (!marker || marker->first.manifest_digest.empty()) return adopt_unmarked(image, folder);
+  const auto& [known, state] = *marker;
+  if (known.manifest_digest != image.manifest.digest.text())
+    throw Error(folder.string() + " holds another image" + advice);
+  if (is_shared && !changed_disks(folder, known, StretchCheck::sample, cancellation_).empty())
+    return std::nullopt;
+  return UnpackedImage{.folder = folder, .disks = known.names(), .was_there = true};
+}
+
+UnpackedImage ImageStore::adopt_unmarked(const StoredImage& image, const fs::path& folder) const {
+  UnpackedImage unpacked{.folder = folder, .disks = {}, .was_there = true};
+  const auto files = folder_entries(folder);
+  for (const auto& wanted : image.disk_diff_ids) {
+    const auto match = std::ranges::find_if(files, [&](const fs::path& file) {
+      std::error_code error;
+      return fs::is_regular_file(file, error) && digest_of_file(file, cancellation_) == wanted;
+    });
+    if (match == files.end())
+      throw Error(folder.string() + " is there and does not hold the image's disks" + advice);
+    unpacked.disks.push_back(match->filename().string());
+  }
+  check_disks(folder, unpacked.disks, settings_.max_disk);
+  UnpackedMarker marker{.config_digest = image.config_digest.text(),
+                        .manifest_digest = image.manifest.digest.text(),
+                        .disks = {}};
+  for (const auto& name : unpacked.disks) marker.disks.push_back({.name = name});
+  write_unpacked_marker(folder, marker);
+  return unpacked;
+}
+
+}  // namespace sarde

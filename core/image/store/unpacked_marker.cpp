@@ -1,0 +1,90 @@
+#include "core/image/store/unpacked_marker.hpp"
+
+#include <sys/stat.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
+#include "core/foundation/text.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr auto marker_name = ".sarde-image.json";
+
+/// Size and time of the last change of its content, as one text; empty if there is no such file.
+std::string look_of(const std::filesystem::path& file) {
+  struct stat status {};
+
+  if (::stat(file.c_str(), &status) != 0) return {};
+  return std::to_string(status.st_size) + " bytes, " + std::to_string(status.st_mtim.tv_sec) + "." +
+         std::to_string(status.st_mtim.tv_nsec);
+}
+
+}  // namespace
+
+std::vector<std::string> UnpackedMarker::names() const {
+  std::vector<std::string> names;
+  for (const auto& disk : disks) names.push_back(disk.name);
+  return names;
+}
+
+void write_unpacked_marker(const std::filesystem::path& folder, const UnpackedMarker& marker) {
+  json value{
+      {"config", marker.config_digest}, {"manifest", marker.manifest_digest}, {"disks", json::array()}};
+  for (const auto& disk : marker.disks) {
+    json entry{{"name", disk.name}, {"look", look_of(folder / disk.name)}, {"layers", json::array()}};
+    if (disk.stretches.length != 0) entry["stretches"] = disk.stretches.text();
+    for (const auto& span : disk.spans)
+      entry["layers"].push_back({{"digest", span.layer.text()}, {"at", span.at}, {"length", span.length}});
+    value["disks"].push_back(std::move(entry));
+  }
+  write_file(folder / marker_name, value.dump(2), 0600);
+}
+
+std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
+    const std::filesystem::path& folder) {
+  const auto path = folder / marker_name;
+  const auto text = read_file_if_there(path);
+  if (!text) return std::nullopt;
+  try {
+    const auto value = parse_json(*text, path.string());
+    UnpackedMarker marker{.config_digest = value.at("config").get<std::string>(),
+                          .manifest_digest = value.value("manifest", ""),
+                          .disks = {}};
+    auto state = DisksState::untouched;
+    for (const auto& disk : value.at("disks")) {
+      marker.disks.push_back({.name = disk.at("name").get<std::string>()});
+      for (const auto& span : disk.value("layers", json::array())) {
+        const auto digest = Digest::parse(span.at("digest").get<std::string>());
+        if (!digest) continue;
+        marker.disks.back().spans.push_back({.layer = *digest,
+                                             .at = span.at("at").get<std::uint64_t>(),
+                                             .length = span.at("length").get<std::uint64_t>()});
+      }
+      marker.disks.back().stretches = DiskStretches::parse(disk.value("stretches", ""));
+      if (look_of(folder / marker.disks.back().name) != disk.at("look").get<std::string>())
+        state = DisksState::changed;
+    }
+    return std::pair{std::move(marker), state};
+  } catch (const json::exception& error) {
+    throw Error("read " + path.string() + ": " + quote(error.what()));
+  }
+}
+
+std::vector<std::string> changed_disks(const std::filesystem::path& folder, const UnpackedMarker& marker,
+                                       StretchCheck check, Cancellation& cancellation) {
+  std::vector<std::string> changed;
+  for (const auto& disk : marker.disks) {
+    if (!stretches_agree(folder / disk.name, disk.stretches, check, cancellation))
+      changed.push_back(disk.name);
+  }
+  return changed;
+}
+
+}  // namespace sarde

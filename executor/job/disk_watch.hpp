@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "core/system/clock.hpp"
+#include "executor/job/job_resources.hpp"
+
+namespace sarde {
+
+/// Watches what a job's VM writes to its disks on this host, from its start on: in every wait of `prepare`,
+/// and while a script runs. No quota: between two looks more may come.
+class DiskWatch {
+ public:
+  struct Bounds {
+    std::uint64_t limit = UINT64_MAX;  ///< bytes that the VM may write
+    std::uint64_t room = 0;  ///< bytes that were free when it started; 0: not known, and nothing is watched
+  };
+
+  DiskWatch(const JobResources& resources, Bounds bounds, HypervisorSource hypervisor, const Clock& clock)
+      : name_(resources.name().text()),
+        folder_(resources.folder().path()),
+        bounds_(bounds),
+        hypervisor_(std::move(hypervisor)),
+        clock_(clock),
+        next_sure_look_(clock.now() + sure_look_every) {}
+
+  /// To be called about once a second. Destroys the VM and throws Error, the job's fault, when it has written
+  /// more than it may, or is what the host has hardly any room left for. libvirt is asked only when the host
+  /// has lost so much room that this VM may be the reason, and once a minute.
+  void look();
+
+ private:
+  static constexpr std::chrono::milliseconds sure_look_every{60'000};
+
+  [[nodiscard]] bool is_due(std::uint64_t room_now);
+
+  std::string name_;
+  std::filesystem::path folder_;
+  Bounds bounds_;
+  HypervisorSource hypervisor_;
+  const Clock& clock_;
+  TimePoint next_look_{};
+  TimePoint next_sure_look_;
+};
+
+}  // namespace sarde

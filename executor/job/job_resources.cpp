@@ -1,0 +1,43 @@
+#include "executor/job/job_resources.hpp"
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/system/files.hpp"
+#include "core/vm/passt.hpp"
+
+namespace sarde {
+
+void Attempts::operator()(const std::string& what, const std::function<void()>& step) {
+  try {
+    step();
+  } catch (const std::exception& error) {
+    failures_.push_back(what + ": " + error.what());
+  }
+}
+
+void Attempts::finish() const {
+  if (!failures_.empty()) throw Error(join(failures_, "; "));
+}
+
+bool JobResources::are_there() const {
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::symlink_status(folder_.path(), ignored));
+}
+
+void JobResources::take_down() const {
+  if (!are_there()) return;
+  bool vm_is_gone = !folder_.expects_vm();
+  Attempts attempt;
+  if (!vm_is_gone) {
+    attempt("take down VM '" + name_.text() + "'", [&] {
+      hypervisor_().destroy(name_.text());
+      vm_is_gone = true;
+    });
+  }
+  attempt("end the VM's network", [&] { stop_passt(folder_.network()); });
+  // The folder names the VM that may still run: it stays until somebody has taken that down.
+  if (vm_is_gone) attempt("remove the job's files", [&] { folder_.remove(); });
+  attempt.finish();
+}
+
+}  // namespace sarde

@@ -1,0 +1,109 @@
+#include "executor/job/leftovers.hpp"
+
+#include <cerrno>
+#include <map>
+#include <sys/stat.h>
+
+#include "core/foundation/error.hpp"
+#include "core/system/files.hpp"
+#include "core/vm/vm_name.hpp"
+#include "executor/job/job_resources.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Looks with the runner's own eyes, for it may have a /tmp of its own.
+bool has_thrown_away(const JobOwner& owner) {
+  if (!owner.response_file.is_absolute()) return false;
+  const auto path = "/proc/" + std::to_string(owner.runner.pid) + "/root" + owner.response_file.string();
+
+  struct stat ignored {};
+
+  const bool is_gone = ::stat(path.c_str(), &ignored) != 0 && errno == ENOENT;
+  return is_gone && life_of(owner.runner) == ProcessLife::lives;
+}
+
+/// By the VM's own metadata; empty: somebody may need it. Metadata alone prove nothing, for anybody who
+/// defines a VM can write them: it must have a name of ours, say the folder that this jobsdir would have for
+/// it, and be one of which libvirt keeps no definition.
+std::string why_left(const JobDomain& vm, const fs::path& jobsdir, const Moment& now) {
+  const bool is_ours = VmName::parse(vm.name) && vm.folder == jobsdir / vm.name && vm.is_transient;
+  std::error_code error;
+  if (!is_ours || !fs::is_directory(jobsdir, error)) return "";
+  // A job's folder is made before its VM and removed after it.
+  if (!fs::exists(vm.folder, error)) return error ? "" : "its folder is gone";
+  return vm.expires && vm.expires->is_before(now) ? "its time is over" : "";
+}
+
+/// The same, asked anew.
+std::string why_left_now(const std::string& name, Hypervisor& hypervisor, const fs::path& jobsdir,
+                         const Moment& now) {
+  for (const auto& vm : hypervisor.list_jobs())
+    if (vm.name == name) return why_left(vm, jobsdir, now);
+  return "";
+}
+
+/// Why nobody needs the folder any more; empty: somebody may. The caller holds its lock.
+std::string why_left(const JobFolder& folder, const std::string& name, Hypervisor& hypervisor) {
+  if (!folder.is_prepared()) return "its prepare was killed";
+  const auto owner = folder.owner();
+  const auto runner = owner ? life_of(owner->runner) : ProcessLife::unknown;
+  if (runner == ProcessLife::ended) return "its runner is gone";
+  if (runner == ProcessLife::lives) return has_thrown_away(*owner) ? "its runner is done with it" : "";
+  return hypervisor.state(name) == DomainState::gone ? "its VM is gone" : "";
+}
+
+/// Its lock, nothing if somebody has it or has just removed the folder.
+std::optional<FileLock> lock_of(const JobFolder& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder.path(), error)) return std::nullopt;
+  try {
+    return folder.try_lock();
+  } catch (const Error&) {
+    if (!fs::is_directory(folder.path(), error)) return std::nullopt;
+    throw;
+  }
+}
+
+}  // namespace
+
+std::vector<Leftover> find_leftovers(Hypervisor& hypervisor, const fs::path& jobsdir, const Clock& clock) {
+  const auto now = clock.moment();
+  std::map<std::string, Leftover> found;
+  for (const auto& vm : hypervisor.list_jobs()) {
+    if (const auto why = why_left(vm, jobsdir, now); !why.empty())
+      found[vm.name] = {.name = vm.name, .why = why, .is_vm = true};
+  }
+  for (const auto& path : folder_entries(jobsdir)) {
+    const auto name = path.filename().string();
+    if (!VmName::parse(name)) continue;
+    const JobFolder folder(path);
+    const auto lock = lock_of(folder);
+    const auto why = lock ? why_left(folder, name, hypervisor) : "";
+    if (!why.empty()) found.try_emplace(name, Leftover{.name = name, .why = why});
+  }
+  std::vector<Leftover> leftovers;
+  for (const auto& [name, leftover] : found) leftovers.push_back(leftover);
+  return leftovers;
+}
+
+void remove_leftover(const Leftover& leftover, Hypervisor& hypervisor, const fs::path& jobsdir,
+                     const Clock& clock) {
+  const auto name = VmName::parse(leftover.name);
+  if (!name) return;
+  const JobFolder folder(jobsdir / leftover.name);
+  std::error_code ignored;
+  const auto lock = lock_of(folder);
+  if (!lock && fs::exists(folder.path(), ignored)) return;
+  // Under the lock all is looked at again: the job's next try may have taken the name meanwhile.
+  const auto why = leftover.is_vm ? why_left_now(leftover.name, hypervisor, jobsdir, clock.moment())
+                                  : why_left(folder, leftover.name, hypervisor);
+  if (why.empty()) return;
+  if (leftover.is_vm) hypervisor.destroy(leftover.name);
+  JobResources(*name, folder, [&]() -> Hypervisor& { return hypervisor; }).take_down();
+}
+
+}  // namespace sarde

@@ -1,0 +1,71 @@
+#include "executor/job/thin_copies.hpp"
+
+#include <algorithm>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/disk/disk_overlay.hpp"
+#include "core/image/disk/qcow2_header.hpp"
+
+namespace sarde {
+
+std::string checked_disk_format(const UnpackedImage& image, const DomainDisk& disk) {
+  if (std::ranges::find(image.disks, disk.file) == image.disks.end()) {
+    throw Error(Blame::job,
+                "the image's domain has a disk " + quote(disk.file) + ", which the image does not hold");
+  }
+  const auto said = disk.format.empty() ? "raw" : disk.format;  // as libvirt takes it
+  const bool is_qcow2 = read_qcow2_header(image.folder / disk.file).has_value();
+  if (said == "qcow2" && !is_qcow2)
+    throw Error(Blame::job, "disk " + quote(disk.file) + " is not in qcow2 format as the image says");
+  if (said == "raw" && is_qcow2)
+    throw Error(Blame::job, "disk " + quote(disk.file) + " is in qcow2 format, not raw as the image says");
+  if (said != "qcow2" && said != "raw")
+    throw Error(Blame::job, "disk " + quote(disk.file) + " has the format " + quote(said) +
+                                "; qcow2 and raw are supported");
+  return said;
+}
+
+DiskFile file_of_image(const UnpackedImage& image, const DomainDisk& disk) {
+  DiskFile file{.path = image.folder / disk.file, .format = checked_disk_format(image, disk)};
+  auto below = file.path;
+  auto format = file.format;
+  // The chain was checked when the image was unpacked: its files are the image's own, and it ends.
+  while (format == "qcow2" && file.backing.size() < image.disks.size()) {
+    const auto header = read_qcow2_header(below);
+    if (!header || !header->backing_file) break;
+    below = image.folder / *header->backing_file;
+    format = header->backing_format.value_or("raw");
+    file.backing.push_back({.path = below, .format = format});
+  }
+  return file;
+}
+
+void let_qemu_read(const QemuAccess& access, const UnpackedImage& image) {
+  access.enter(image.folder.parent_path());
+  access.enter(image.folder);
+  for (const auto& disk : image.disks) access.read(image.folder / disk);
+}
+
+DiskFiles make_thin_copies(const DomainSummary& domain, const UnpackedImage& image,
+                           const std::function<std::filesystem::path(const std::string& disk)>& copy_of) {
+  DiskFiles files;
+  for (const auto& disk : domain.disks) {
+    auto base = file_of_image(image, disk);
+    if (disk.read_only || disk.device == "cdrom") {
+      base.ownership = DiskOwnership::shared;
+      files[disk.file] = std::move(base);
+      continue;
+    }
+    DiskFile copy{.path = copy_of(disk.file),
+                  .format = "qcow2",
+                  .backing = {{.path = base.path, .format = base.format}}};
+    create_overlay({.base = base.path, .base_format = base.format, .overlay = copy.path});
+    copy.backing.insert(copy.backing.end(), base.backing.begin(), base.backing.end());
+    files[disk.file] = std::move(copy);
+  }
+  if (files.empty()) throw Error(Blame::job, "the image's domain has no disk");
+  return files;
+}
+
+}  // namespace sarde
