@@ -11,6 +11,7 @@
 #include "core/foundation/text.hpp"
 #include "core/image/registry/skopeo_registry.hpp"
 #include "core/image/store/image_store.hpp"
+#include "core/job/job_environment.hpp"
 #include "core/vm/hypervisor_loader.hpp"
 #include "executor/commands/clone_command.hpp"
 #include "executor/commands/export_command.hpp"
@@ -141,7 +142,7 @@ class Wiring {
     return *hypervisor_;
   }
 
-  HypervisorSource hypervisor_source() {
+  Source<Hypervisor> hypervisor_source() {
     return [this]() -> Hypervisor& { return hypervisor(); };
   }
 
@@ -174,18 +175,77 @@ class Wiring {
 
   static unsigned threads() { return std::clamp(std::thread::hardware_concurrency(), 1U, 16U); }
 
+  GuestDoor guest_door() {
+    return GuestDoor({.address_timeout = settings_.address_timeout,
+                      .boot_timeout = settings_.boot_timeout,
+                      .hypervisor = hypervisor_source(),
+                      .connect =
+                          [this](const SshTarget& target, const ConnectLimits& limits) {
+                            return connect_ssh(target, limits, clock_, cancellation_);
+                          },
+                      .clock = clock_,
+                      .cancellation = cancellation_,
+                      .reporter = reporter_});
+  }
+
+  JobNetworks job_networks() {
+    return JobNetworks({.wanted = settings_.network,
+                        .is_session = settings_.connect.find("/session") != std::string::npos,
+                        .environment = environment_,
+                        .hypervisor = hypervisor_source(),
+                        .clock = clock_,
+                        .cancellation = cancellation_,
+                        .reporter = reporter_});
+  }
+
+  [[nodiscard]] ShapeRules shape_rules() const {
+    return {.virt_type = settings_.virt_type == "kvm"    ? std::optional(VirtType::kvm)
+                         : settings_.virt_type == "qemu" ? std::optional(VirtType::qemu)
+                                                         : std::nullopt,
+            .memory_mib = settings_.memory_mib,
+            .vcpus = settings_.vcpus,
+            .max_memory_mib = settings_.max_memory_mib,
+            .max_vcpus = settings_.max_vcpus,
+            .allowed_devices = settings_.allow_devices};
+  }
+
+  [[nodiscard]] PrepareStage::Rules prepare_rules() const {
+    return {.image = {.default_image = settings_.image,
+                      .pull_policy = settings_.pull_policy,
+                      .allowed_policies = settings_.allowed_pull_policies},
+            .login = {.of_image = {settings_.image_login.username, settings_.image_login.password},
+                      .otherwise = {settings_.login.username, settings_.login.password},
+                      .identity_file = settings_.identity_file,
+                      .ssh_port = settings_.ssh_port == 0 ? std::nullopt : std::optional(settings_.ssh_port)},
+            .provision = {.script = settings_.prepare_script,
+                          .timeout = settings_.prepare_script_timeout,
+                          .shell = settings_.shell},
+            .shell = settings_.shell,
+            .max_job_disk = settings_.max_job_disk == 0 ? UINT64_MAX : settings_.max_job_disk,
+            .jobsdir = settings_.jobsdir,
+            .owner = owner_of_job(environment_)};
+  }
+
   int prepare() {
     const auto images = image_store();
     const auto from = registry();
-    PrepareStage({.settings = settings_,
-                  .environment = environment_,
-                  .images = images,
-                  .registry = *from,
-                  .hypervisor = hypervisor_source(),
+    PrepareStage({.rules = prepare_rules(),
+                  .resources = resources_of(job()),
+                  .images = JobImages({.images = images,
+                                       .registry = *from,
+                                       .clock = clock_,
+                                       .reporter = reporter_,
+                                       .allowed_devices = settings_.allow_devices}),
+                  .starter = VmStarter({.shape = shape_rules(),
+                                        .networks = job_networks(),
+                                        .hypervisor = hypervisor_source(),
+                                        .clock = clock_,
+                                        .reporter = reporter_}),
+                  .door = guest_door(),
+                  .machines = hypervisor_source(),
                   .clock = clock_,
                   .cancellation = cancellation_,
-                  .reporter = reporter_},
-                 resources_of(job()))
+                  .reporter = reporter_})
         .run(job());
     return 0;
   }
@@ -193,11 +253,12 @@ class Wiring {
   int run_script() {
     exit_codes_.forget_earlier_failure();
     reporter_.detail("stage " + quote(invocation_.arguments.at(1)));
-    RunStage stage({.hypervisor = hypervisor_source(),
+    RunStage stage({.resources = resources_of(job()),
+                    .door = guest_door(),
+                    .machines = hypervisor_source(),
                     .clock = clock_,
                     .cancellation = cancellation_,
-                    .reporter = reporter_},
-                   resources_of(job()));
+                    .reporter = reporter_});
     return exit_codes_.of(stage.run(invocation_.arguments.at(0)));
   }
 

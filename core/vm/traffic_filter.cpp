@@ -1,7 +1,6 @@
 #include "core/vm/traffic_filter.hpp"
 
 #include "core/foundation/error.hpp"
-#include "core/vm/hypervisor.hpp"
 
 namespace sarde {
 
@@ -58,33 +57,32 @@ constexpr OwnFilter ipv4_filter{
 )"};
 
 /// Defines the filter, unless it is there. Another job may be quicker. Its name.
-std::string define_once(Hypervisor& hypervisor, const OwnFilter& filter) {
-  if (hypervisor.has_network_filter(filter.name)) return filter.name;
+std::string define_once(NetworkFilters& filters, const OwnFilter& filter) {
+  if (filters.has(filter.name)) return filter.name;
   try {
-    hypervisor.define_network_filter(std::string("<filter name='") + filter.name + "' chain='root'>\n" +
-                                     filter.rules + "</filter>");
+    filters.define(std::string("<filter name='") + filter.name + "' chain='root'>\n" + filter.rules +
+                   "</filter>");
   } catch (const Error&) {
-    if (!hypervisor.has_network_filter(filter.name)) throw;
+    if (!filters.has(filter.name)) throw;
   }
   return filter.name;
 }
 
 }  // namespace
 
-TrafficFilter filter_without_address(Hypervisor& hypervisor, AddressSource source) {
-  if (source == AddressSource::anybody)
-    return {.name = define_once(hypervisor, mac_filter), .source = source};
-  if (hypervisor.has_network_filter(of_libvirt))
+TrafficFilter filter_without_address(NetworkFilters& filters, AddressSource source) {
+  if (source == AddressSource::anybody) return {.name = define_once(filters, mac_filter), .source = source};
+  if (filters.has(of_libvirt))
     return {.name = of_libvirt, .source = source, .parameters = {{"CTRL_IP_LEARNING", "dhcp"}}};
-  return {.name = define_once(hypervisor, dhcp_filter), .source = source};
+  return {.name = define_once(filters, dhcp_filter), .source = source};
 }
 
-TrafficFilter filter_with_address(Hypervisor& hypervisor, AddressSource source, const std::string& address) {
+TrafficFilter filter_with_address(NetworkFilters& filters, AddressSource source, const std::string& address) {
   TrafficFilter filter{.name = of_libvirt, .source = source, .parameters = {{"IP", address}}};
   if (source == AddressSource::anybody) {
-    filter.name = define_once(hypervisor, ipv4_filter);
-  } else if (!hypervisor.has_network_filter(of_libvirt)) {
-    filter.name = define_once(hypervisor, address_filter);
+    filter.name = define_once(filters, ipv4_filter);
+  } else if (!filters.has(of_libvirt)) {
+    filter.name = define_once(filters, address_filter);
   }
   return filter;
 }

@@ -6,8 +6,6 @@
 
 namespace sarde {
 
-class Hypervisor;
-
 /// Where a VM gets its address: from libvirt's own DHCP server, or from anybody on its network.
 enum class AddressSource { libvirt, anybody };
 
@@ -20,13 +18,27 @@ struct TrafficFilter {
   std::map<std::string, std::string> parameters = {};
 };
 
+/// libvirt's network filters (formatnwfilter.html).
+class NetworkFilters {
+ public:
+  NetworkFilters() = default;
+  NetworkFilters(const NetworkFilters&) = delete;
+  NetworkFilters& operator=(const NetworkFilters&) = delete;
+  virtual ~NetworkFilters() = default;
+
+  [[nodiscard]] virtual bool has(const std::string& name) = 0;
+
+  /// Makes a filter; there must be none of its name. Throws Error.
+  virtual void define(const std::string& filter_xml) = 0;
+};
+
 /// While the VM has no address yet. On a network whose DHCP server is libvirt's it may do nothing but ask
 /// that for one; elsewhere, where it may have its address from anywhere, only its MAC address is held to.
 /// libvirt's own clean-traffic is taken if it is there, else filters of ours are defined. Throws Error where
 /// libvirt has no network filters.
-TrafficFilter filter_without_address(Hypervisor& hypervisor, AddressSource source);
+TrafficFilter filter_without_address(NetworkFilters& filters, AddressSource source);
 
 /// Once its IPv4 address is known: that one and no other. Where the address is not from libvirt IPv6 passes.
-TrafficFilter filter_with_address(Hypervisor& hypervisor, AddressSource source, const std::string& address);
+TrafficFilter filter_with_address(NetworkFilters& filters, AddressSource source, const std::string& address);
 
 }  // namespace sarde

@@ -92,7 +92,8 @@ std::string clone_vm(const CommandParts& parts, const std::string& source, const
   if (!is_bare_file_name(target))
     throw Error(Blame::job, "clone: " + quote(target) + " cannot be a VM's name");
   auto& hypervisor = parts.hypervisor();
-  if (hypervisor.uuid(target)) throw Error(Blame::job, "clone: there is a VM " + quote(target) + " already");
+  const auto domains = hypervisor.domains();
+  if (domains.contains(target)) throw Error(Blame::job, "clone: there is a VM " + quote(target) + " already");
   const auto& vmdir = parts.images.vmdir();
   const auto folder = vmdir / target;
   std::error_code ignored;
@@ -101,8 +102,8 @@ std::string clone_vm(const CommandParts& parts, const std::string& source, const
                 "clone: " + folder.string() + " is there already; remove it, or choose another name");
   make_folders(vmdir, 0700);
   auto incoming = TempFolder::in(vmdir, ".incoming-", 0700);
-  auto copies = hypervisor.uuid(source) ? copies_of_vm(parts, source, incoming.path())
-                                        : copies_of_image(parts, source, incoming.path());
+  auto copies = domains.contains(source) ? copies_of_vm(parts, source, incoming.path())
+                                         : copies_of_image(parts, source, incoming.path());
   for (auto& [disk, file] : copies.files) {
     if (file.path.parent_path() == incoming.path()) file.path = folder / file.path.filename();
   }

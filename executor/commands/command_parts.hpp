@@ -2,9 +2,11 @@
 
 #include "config/settings.hpp"
 #include "core/foundation/reporter.hpp"
+#include "core/foundation/source.hpp"
 #include "core/image/registry/registry.hpp"
 #include "core/image/store/image_store.hpp"
 #include "core/system/environment.hpp"
+#include "core/vm/hypervisor.hpp"
 #include "executor/job/job_resources.hpp"
 
 namespace sarde {
@@ -15,7 +17,7 @@ struct CommandParts {
   const Environment& environment;
   const ImageStore& images;
   Registry& registry;
-  HypervisorSource hypervisor;
+  Source<Hypervisor> hypervisor;
   Clock& clock;
   Cancellation& cancellation;
   Reporter& reporter;

@@ -20,8 +20,9 @@ namespace {
 std::optional<std::string> existing(const CommandParts& parts, const std::string& doing,
                                     const std::string& name) {
   auto& hypervisor = parts.hypervisor();
-  auto uuid = hypervisor.uuid(name);
-  if (!uuid) return std::nullopt;
+  const auto domains = hypervisor.domains();
+  const auto found = domains.find(name);
+  if (found == domains.end()) return std::nullopt;
   const auto folder = parts.images.vmdir() / name;
   for (const auto& file : parse_domain(hypervisor.definition(name), "the definition of VM '" + name + "'",
                                        DomainOrigin::this_host)
@@ -35,7 +36,7 @@ std::optional<std::string> existing(const CommandParts& parts, const std::string
     throw Error(Blame::job, doing + ": there is a VM " + quote(name) + " already, on other disks (" +
                                 file.file + "); choose another --name");
   }
-  return uuid;
+  return found->second.uuid;
 }
 
 /// The VM's own disks libvirt gives to QEMU when it starts; what they rest on stays ours.

@@ -15,7 +15,7 @@ namespace sarde {
 namespace {
 
 using nlohmann::ordered_json;
-using States = std::map<std::string, bool>;
+using States = std::map<std::string, KnownDomain>;
 
 struct AskedStates {
   States states;
@@ -34,12 +34,13 @@ std::string as_json(const std::vector<CatalogEntry>& entries, const States& stat
   auto list = ordered_json::array();
   for (const auto& entry : entries) {
     const auto state = states.find(entry.config_digest.text());
-    list.push_back({{"source", "oci"},
-                    {"name", entry.repository},
-                    {"tag", entry.tag.empty() ? ordered_json() : ordered_json(entry.tag)},
-                    {"digest", entry.manifest.digest.text()},
-                    {"id", entry.config_digest.text()},
-                    {"state", state == states.end() ? ordered_json() : ordered_json(state->second)}});
+    list.push_back(
+        {{"source", "oci"},
+         {"name", entry.repository},
+         {"tag", entry.tag.empty() ? ordered_json() : ordered_json(entry.tag)},
+         {"digest", entry.manifest.digest.text()},
+         {"id", entry.config_digest.text()},
+         {"state", state == states.end() ? ordered_json() : ordered_json(state->second.is_running)}});
   }
   return json_text(list);
 }
@@ -57,9 +58,9 @@ std::string as_table(const std::vector<CatalogEntry>& entries, const States& sta
     rows.push_back({"oci",
                     entry.repository + (has_tag ? ":" + entry.tag : "@" + shortened(entry.manifest.digest)),
                     shortened(entry.config_digest),
-                    state == states.end() ? "missing"
-                    : state->second       ? "running"
-                                          : "stopped"});
+                    state == states.end()      ? "missing"
+                    : state->second.is_running ? "running"
+                                               : "stopped"});
   }
   std::array<std::size_t, 4> widths{};
   for (const auto& row : rows) {

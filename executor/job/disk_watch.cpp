@@ -25,17 +25,23 @@ void DiskWatch::look() {
   if (bounds_.room == 0) return;
   const auto room = free_space(folder_);
   if (!is_due(room)) return;
-  const auto written = hypervisor_().written_bytes(name_);
+  const auto written = machines_().written_bytes(name_);
   if (!written) return;
   constexpr std::uint64_t reserve_part = 20;
   const auto lost = bounds_.room - std::min(bounds_.room, room);
   const bool takes_the_last = room<bounds_.room / reserve_part&& * written> lost / 2;
   if (*written <= bounds_.limit && !takes_the_last) return;
-  hypervisor_().destroy(name_);
+  machines_().destroy(name_);
   const auto why = takes_the_last ? "and the host has hardly any room left, " + size_text(room)
                                   : "more than it may, " + size_text(bounds_.limit) + " (max-job-disk)";
   throw Error(Blame::job, "VM '" + name_ + "' was destroyed: the job has written " + size_text(*written) +
                               " to its disks, " + why);
+}
+
+DiskWatch::Bounds disk_bounds(const std::filesystem::path& folder, std::uint64_t limit) {
+  constexpr std::uint64_t reserve_part = 20;
+  const auto room = free_space(folder);
+  return {.limit = std::min(limit, room - room / reserve_part), .room = room};
 }
 
 }  // namespace sarde

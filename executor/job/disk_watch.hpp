@@ -18,11 +18,11 @@ class DiskWatch {
     std::uint64_t room = 0;  ///< bytes that were free when it started; 0: not known, and nothing is watched
   };
 
-  DiskWatch(const JobResources& resources, Bounds bounds, HypervisorSource hypervisor, const Clock& clock)
+  DiskWatch(const JobResources& resources, Bounds bounds, Source<Machines> machines, const Clock& clock)
       : name_(resources.name().text()),
         folder_(resources.folder().path()),
         bounds_(bounds),
-        hypervisor_(std::move(hypervisor)),
+        machines_(std::move(machines)),
         clock_(clock),
         next_sure_look_(clock.now() + sure_look_every) {}
 
@@ -39,10 +39,14 @@ class DiskWatch {
   std::string name_;
   std::filesystem::path folder_;
   Bounds bounds_;
-  HypervisorSource hypervisor_;
+  Source<Machines> machines_;
   const Clock& clock_;
   TimePoint next_look_{};
   TimePoint next_sure_look_;
 };
+
+/// The bounds of a VM whose disks are in this folder: `limit` (max-job-disk), but never the last room that
+/// the host has.
+DiskWatch::Bounds disk_bounds(const std::filesystem::path& folder, std::uint64_t limit);
 
 }  // namespace sarde

@@ -30,7 +30,7 @@ void JobResources::take_down() const {
   Attempts attempt;
   if (!vm_is_gone) {
     attempt("take down VM '" + name_.text() + "'", [&] {
-      hypervisor_().destroy(name_.text());
+      machines_().destroy(name_.text());
       vm_is_gone = true;
     });
   }
@@ -38,6 +38,15 @@ void JobResources::take_down() const {
   // The folder names the VM that may still run: it stays until somebody has taken that down.
   if (vm_is_gone) attempt("remove the job's files", [&] { folder_.remove(); });
   attempt.finish();
+}
+
+Rollback::~Rollback() {
+  if (is_dismissed_) return;
+  try {
+    resources_.take_down();
+  } catch (const std::exception& error) {
+    reporter_.warn(std::string("WARNING: ") + error.what());
+  }
 }
 
 }  // namespace sarde

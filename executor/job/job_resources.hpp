@@ -4,14 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "core/foundation/reporter.hpp"
+#include "core/foundation/source.hpp"
 #include "core/job/job_record.hpp"
-#include "core/vm/hypervisor.hpp"
+#include "core/vm/machines.hpp"
 #include "core/vm/vm_name.hpp"
 
 namespace sarde {
-
-/// The connection to libvirt, made when it is first needed.
-using HypervisorSource = std::function<Hypervisor&()>;
 
 /// Tries every step, whatever failed before; finish() throws one Error that lists what did.
 class Attempts {
@@ -27,8 +26,8 @@ class Attempts {
 /// after it, so where there is no folder there is no VM.
 class JobResources {
  public:
-  JobResources(VmName name, JobFolder folder, HypervisorSource hypervisor)
-      : name_(std::move(name)), folder_(std::move(folder)), hypervisor_(std::move(hypervisor)) {}
+  JobResources(VmName name, JobFolder folder, Source<Machines> machines)
+      : name_(std::move(name)), folder_(std::move(folder)), machines_(std::move(machines)) {}
 
   [[nodiscard]] const VmName& name() const { return name_; }
 
@@ -42,7 +41,25 @@ class JobResources {
  private:
   VmName name_;
   JobFolder folder_;
-  HypervisorSource hypervisor_;
+  Source<Machines> machines_;
+};
+
+/// Takes down what a job has got so far unless dismiss() is called: whatever ends `prepare`, also what the
+/// standard library throws.
+class Rollback {
+ public:
+  Rollback(const JobResources& resources, Reporter& reporter) : resources_(resources), reporter_(reporter) {}
+
+  Rollback(const Rollback&) = delete;
+  Rollback& operator=(const Rollback&) = delete;
+  ~Rollback();
+
+  void dismiss() { is_dismissed_ = true; }
+
+ private:
+  const JobResources& resources_;
+  Reporter& reporter_;
+  bool is_dismissed_ = false;
 };
 
 }  // namespace sarde

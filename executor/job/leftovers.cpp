@@ -39,21 +39,21 @@ std::string why_left(const JobDomain& vm, const fs::path& jobsdir, const Moment&
 }
 
 /// The same, asked anew.
-std::string why_left_now(const std::string& name, Hypervisor& hypervisor, const fs::path& jobsdir,
+std::string why_left_now(const std::string& name, Machines& machines, const fs::path& jobsdir,
                          const Moment& now) {
-  for (const auto& vm : hypervisor.list_jobs())
+  for (const auto& vm : machines.list_jobs())
     if (vm.name == name) return why_left(vm, jobsdir, now);
   return "";
 }
 
 /// Why nobody needs the folder any more; empty: somebody may. The caller holds its lock.
-std::string why_left(const JobFolder& folder, const std::string& name, Hypervisor& hypervisor) {
+std::string why_left(const JobFolder& folder, const std::string& name, Machines& machines) {
   if (!folder.is_prepared()) return "its prepare was killed";
   const auto owner = folder.owner();
   const auto runner = owner ? life_of(owner->runner) : ProcessLife::unknown;
   if (runner == ProcessLife::ended) return "its runner is gone";
   if (runner == ProcessLife::lives) return has_thrown_away(*owner) ? "its runner is done with it" : "";
-  return hypervisor.state(name) == DomainState::gone ? "its VM is gone" : "";
+  return machines.state(name) == DomainState::gone ? "its VM is gone" : "";
 }
 
 /// Its lock, nothing if somebody has it or has just removed the folder.
@@ -70,10 +70,10 @@ std::optional<FileLock> lock_of(const JobFolder& folder) {
 
 }  // namespace
 
-std::vector<Leftover> find_leftovers(Hypervisor& hypervisor, const fs::path& jobsdir, const Clock& clock) {
+std::vector<Leftover> find_leftovers(Machines& machines, const fs::path& jobsdir, const Clock& clock) {
   const auto now = clock.moment();
   std::map<std::string, Leftover> found;
-  for (const auto& vm : hypervisor.list_jobs()) {
+  for (const auto& vm : machines.list_jobs()) {
     if (const auto why = why_left(vm, jobsdir, now); !why.empty())
       found[vm.name] = {.name = vm.name, .why = why, .is_vm = true};
   }
@@ -82,7 +82,7 @@ std::vector<Leftover> find_leftovers(Hypervisor& hypervisor, const fs::path& job
     if (!VmName::parse(name)) continue;
     const JobFolder folder(path);
     const auto lock = lock_of(folder);
-    const auto why = lock ? why_left(folder, name, hypervisor) : "";
+    const auto why = lock ? why_left(folder, name, machines) : "";
     if (!why.empty()) found.try_emplace(name, Leftover{.name = name, .why = why});
   }
   std::vector<Leftover> leftovers;
@@ -90,7 +90,7 @@ std::vector<Leftover> find_leftovers(Hypervisor& hypervisor, const fs::path& job
   return leftovers;
 }
 
-void remove_leftover(const Leftover& leftover, Hypervisor& hypervisor, const fs::path& jobsdir,
+void remove_leftover(const Leftover& leftover, Machines& machines, const fs::path& jobsdir,
                      const Clock& clock) {
   const auto name = VmName::parse(leftover.name);
   if (!name) return;
@@ -99,11 +99,25 @@ void remove_leftover(const Leftover& leftover, Hypervisor& hypervisor, const fs:
   const auto lock = lock_of(folder);
   if (!lock && fs::exists(folder.path(), ignored)) return;
   // Under the lock all is looked at again: the job's next try may have taken the name meanwhile.
-  const auto why = leftover.is_vm ? why_left_now(leftover.name, hypervisor, jobsdir, clock.moment())
-                                  : why_left(folder, leftover.name, hypervisor);
+  const auto why = leftover.is_vm ? why_left_now(leftover.name, machines, jobsdir, clock.moment())
+                                  : why_left(folder, leftover.name, machines);
   if (why.empty()) return;
-  if (leftover.is_vm) hypervisor.destroy(leftover.name);
-  JobResources(*name, folder, [&]() -> Hypervisor& { return hypervisor; }).take_down();
+  if (leftover.is_vm) machines.destroy(leftover.name);
+  JobResources(*name, folder, [&]() -> Machines& { return machines; }).take_down();
+}
+
+void discard_leftovers(const Source<Machines>& machines, const std::filesystem::path& jobsdir,
+                       const Clock& clock, Reporter& reporter) {
+  try {
+    for (const auto& leftover : find_leftovers(machines(), jobsdir, clock)) {
+      reporter.say("Removing what another job left, " + leftover.name + ": " + leftover.why);
+      remove_leftover(leftover, machines(), jobsdir, clock);
+    }
+  } catch (const Cancelled&) {
+    throw;
+  } catch (const std::exception& error) {
+    reporter.detail(std::string("Could not look for what other jobs left: ") + error.what());
+  }
 }
 
 }  // namespace sarde

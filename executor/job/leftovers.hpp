@@ -4,8 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "core/foundation/reporter.hpp"
+#include "core/foundation/source.hpp"
 #include "core/system/clock.hpp"
-#include "core/vm/hypervisor.hpp"
+#include "core/vm/machines.hpp"
 
 namespace sarde {
 
@@ -21,11 +23,16 @@ struct Leftover {
 /// is gone (both are in its own metadata); or, where the runner is not known, the VM is gone. Never a VM that
 /// is defined, has no name of ours or says another folder than it would have in `jobsdir`, nor one whose job
 /// may still run. Throws Error if libvirt cannot be asked.
-std::vector<Leftover> find_leftovers(Hypervisor& hypervisor, const std::filesystem::path& jobsdir,
+std::vector<Leftover> find_leftovers(Machines& machines, const std::filesystem::path& jobsdir,
                                      const Clock& clock);
 
 /// Destroys the VM and removes the folder; nothing if somebody has begun to work on it since. Throws Error.
-void remove_leftover(const Leftover& leftover, Hypervisor& hypervisor, const std::filesystem::path& jobsdir,
+void remove_leftover(const Leftover& leftover, Machines& machines, const std::filesystem::path& jobsdir,
                      const Clock& clock);
+
+/// Both, for all that there are; each is said. Whatever goes wrong is a detail: it is no fault of the job at
+/// hand. Throws Cancelled.
+void discard_leftovers(const Source<Machines>& machines, const std::filesystem::path& jobsdir,
+                       const Clock& clock, Reporter& reporter);
 
 }  // namespace sarde

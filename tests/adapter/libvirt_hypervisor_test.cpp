@@ -21,35 +21,41 @@ const std::string small_domain =
 
 }  // namespace
 
-TEST_CASE("libvirt: a domain starts, is listed as a job's, and goes") {
+TEST_CASE("libvirt: a running domain goes, once and for all") {
   const auto libvirt = test_driver();
-  const auto uuid = libvirt->start(small_domain);
+  CHECK(libvirt->state("test") == DomainState::running);  // the test driver has one from the start
+  CHECK(libvirt->domains().at("test").is_running);
+  libvirt->destroy("test");
+  CHECK(libvirt->state("test") == DomainState::stopped);
+  libvirt->destroy("test");
+  libvirt->destroy("none");
+}
+
+TEST_CASE("libvirt: a domain with a job's metadata is listed as a job's") {
+  const auto libvirt = test_driver();
+  const auto uuid = libvirt->define(small_domain);
   CHECK(uuid.size() == 36);
-  CHECK(libvirt->state("one") == DomainState::running);
   const auto jobs = libvirt->list_jobs();
   REQUIRE(jobs.size() == 1);
   CHECK(jobs[0].name == "one");
   CHECK(jobs[0].uuid == uuid);
   CHECK(jobs[0].expires->unix_seconds == 99);
-  libvirt->destroy("one");
-  CHECK(libvirt->state("one") == DomainState::gone);
-  libvirt->destroy("one");
-  CHECK(libvirt->list_jobs().empty());
+  CHECK_FALSE(jobs[0].is_transient);
 }
 
 TEST_CASE("libvirt: a domain that is only defined is stopped, and has its XML") {
   const auto libvirt = test_driver();
   const auto uuid = libvirt->define(small_domain);
   CHECK(libvirt->state("one") == DomainState::stopped);
-  CHECK(libvirt->uuid("one") == uuid);
-  CHECK_FALSE(libvirt->uuid("two"));
+  CHECK(libvirt->domains().at("one").uuid == uuid);
+  CHECK_FALSE(libvirt->domains().contains("two"));
   CHECK(libvirt->definition("one").find("<name>one</name>") != std::string::npos);
 }
 
 TEST_CASE("libvirt: what goes wrong is said in its own words") {
   const auto libvirt = test_driver();
   check_error(Blame::job, "there is no VM 'none'", [&] { libvirt->definition("none"); });
-  check_error(Blame::host, "start the VM: ", [&] { libvirt->start("<domain/>"); });
+  check_error(Blame::host, "define the VM: ", [&] { libvirt->define("<domain/>"); });
   check_error(Blame::host, "connect to libvirt at nonsense:///x: ", [] {
     connect_hypervisor("nonsense:///x", {SARDE_BUILD_DIR});
   });

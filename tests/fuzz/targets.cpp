@@ -96,13 +96,13 @@ void read_domain(Input bytes) {
   tolerate([&] { static_cast<void>(disk_targets(xml)); });
   tolerate([&] {
     const auto parsed = parse_domain(xml, "it");
-    JobDomainPlan plan{.name = VmName::of_job("7", "x")};
+    JobVm plan{.name = VmName::of_job("7", "x"), .image_xml = xml};
     std::map<std::string, std::string> names;
     for (const auto& disk : parsed.disks) {
       plan.disk_files[disk.file] = {.path = "/overlay", .format = "qcow2"};
       names[disk.file] = "disk";
     }
-    tolerate([&] { check_job_domain(build_job_domain(xml, plan).xml, parsed.disks.size()); });
+    tolerate([&] { check_job_domain(build_job_domain(plan).xml, parsed.disks.size()); });
     tolerate([&] { static_cast<void>(domain_for_export(xml, names)); });
     tolerate([&] { check_definition(domain_to_define(xml, "x", plan.disk_files).xml, parsed.disks.size()); });
     tolerate([&] { static_cast<void>(domain_of_copy(xml, "x", plan.disk_files)); });

@@ -16,16 +16,12 @@ class FakeHypervisor final : public Hypervisor {
   std::set<std::string> defined;
   std::vector<DomainFiles> files;
   std::vector<std::string> known_addresses;
-  std::set<std::string> filters;
-  std::vector<std::string> updates;
+  std::string held_to;
   std::vector<JobDomain> jobs;
   std::optional<std::uint64_t> written;
   bool refuses_to_destroy = false;
 
-  std::string start(const std::string& domain_xml) override {
-    running.insert(domain_xml);
-    return "uuid";
-  }
+  void start(const JobVm& vm) override { running.insert(vm.name.text()); }
 
   DomainState state(const std::string& name) override {
     return running.contains(name) ? DomainState::running : DomainState::gone;
@@ -48,14 +44,12 @@ class FakeHypervisor final : public Hypervisor {
 
   std::string define(const std::string& /*domain_xml*/) override { return "uuid"; }
 
-  std::optional<std::string> uuid(const std::string& /*name*/) override { return std::nullopt; }
-
   void undefine(const std::string& name) override { defined.erase(name); }
 
-  std::map<std::string, bool> domains() override {
-    std::map<std::string, bool> states;
-    for (const auto& name : defined) states[name] = false;
-    for (const auto& name : running) states[name] = true;
+  std::map<std::string, KnownDomain> domains() override {
+    std::map<std::string, KnownDomain> states;
+    for (const auto& name : defined) states[name] = {};
+    for (const auto& name : running) states[name] = {.uuid = "", .is_running = true};
     return states;
   }
 
@@ -75,15 +69,9 @@ class FakeHypervisor final : public Hypervisor {
 
   bool has_stream_network() override { return false; }
 
-  bool network_gives_addresses(const std::string& /*network*/) override { return false; }
+  TrafficFilter filter_without_address(const std::string& /*network*/) override { return {.name = "f"}; }
 
-  bool has_network_filter(const std::string& name) override { return filters.contains(name); }
-
-  void define_network_filter(const std::string& filter_xml) override { filters.insert(filter_xml); }
-
-  void update_device(const std::string& /*name*/, const std::string& device_xml) override {
-    updates.push_back(device_xml);
-  }
+  void hold_to_address(const JobVm& /*vm*/, const std::string& address) override { held_to = address; }
 
   bool is_local() override { return true; }
 };

@@ -33,6 +33,7 @@
 #include "core/system/file_lock.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/domain/job_domain.hpp"
 #include "core/vm/domain/libvirt_answers.hpp"
 #include "core/vm/hypervisor_loader.hpp"
 
@@ -130,7 +131,8 @@ class StandinHypervisor final : public Hypervisor {
     for (const auto* name : {"running", "defined"}) fs::create_directories(folder_ / name);
   }
 
-  std::string start(const std::string& domain_xml) override {
+  void start(const JobVm& vm) override {
+    const auto domain_xml = build_job_domain(vm).xml;
     const auto name = element_text(domain_xml, "name");
     Running domain;
     domain.uuid = element_text(domain_xml, "uuid");
@@ -140,7 +142,6 @@ class StandinHypervisor final : public Hypervisor {
     Listener listener;
     domain.port = listener.port;
     launch(name, domain, listener);
-    return domain.uuid;
   }
 
   DomainState state(const std::string& name) override {
@@ -172,7 +173,7 @@ class StandinHypervisor final : public Hypervisor {
 
   std::vector<JobDomain> list_jobs() override {
     std::vector<JobDomain> jobs;
-    for (const auto& [name, running] : domains()) {
+    for (const auto& [name, running] : states()) {
       const auto xml = running ? xml_of_running(name) : read_file_if_there(definition_file(name), no_limit);
       const auto element = job_element(xml.value_or(""));
       if (element.empty()) continue;
@@ -201,30 +202,18 @@ class StandinHypervisor final : public Hypervisor {
     return uuid;
   }
 
-  std::optional<std::string> uuid(const std::string& name) override {
-    if (const auto domain = find(name)) return domain->uuid;
-    if (const auto xml = read_file_if_there(definition_file(name), no_limit))
-      return element_text(*xml, "uuid");
-    return std::nullopt;
-  }
-
   void undefine(const std::string& name) override { fs::remove(definition_file(name)); }
 
-  std::map<std::string, bool> domains() override {
-    std::map<std::string, bool> states;
-    for (const auto& entry : fs::directory_iterator(folder_ / "defined")) {
-      if (entry.path().extension() == ".xml") states[entry.path().stem().string()] = false;
-    }
-    for (const auto& entry : fs::directory_iterator(folder_ / "running")) {
-      const auto name = entry.path().filename().string();
-      if (!name.starts_with('.') && find(name)) states[name] = true;
-    }
-    return states;
+  std::map<std::string, KnownDomain> domains() override {
+    std::map<std::string, KnownDomain> known;
+    for (const auto& [name, running] : states())
+      known[name] = {.uuid = uuid(name).value_or(""), .is_running = running};
+    return known;
   }
 
   std::vector<DomainFiles> domain_files() override {
     std::vector<DomainFiles> all;
-    for (const auto& [name, running] : domains()) {
+    for (const auto& [name, running] : states()) {
       DomainFiles entry{.name = name, .files = {}};
       if (const auto domain = running ? find(name) : std::nullopt) entry.files = domain->files;
       if (const auto xml = read_file_if_there(definition_file(name), no_limit)) {
@@ -251,17 +240,32 @@ class StandinHypervisor final : public Hypervisor {
   /// No passt: its guests' SSH server is on the host's loopback already.
   bool has_stream_network() override { return false; }
 
-  bool network_gives_addresses(const std::string& /*network*/) override { return false; }
+  TrafficFilter filter_without_address(const std::string& /*network*/) override { return {}; }
 
-  bool has_network_filter(const std::string& /*name*/) override { return false; }
-
-  void define_network_filter(const std::string& /*filter_xml*/) override {}
-
-  void update_device(const std::string& /*name*/, const std::string& /*device_xml*/) override {}
+  void hold_to_address(const JobVm& /*vm*/, const std::string& /*address*/) override {}
 
   bool is_local() override { return true; }
 
  private:
+  std::optional<std::string> uuid(const std::string& name) {
+    if (const auto domain = find(name)) return domain->uuid;
+    if (const auto xml = read_file_if_there(definition_file(name), no_limit))
+      return element_text(*xml, "uuid");
+    return std::nullopt;
+  }
+
+  std::map<std::string, bool> states() {
+    std::map<std::string, bool> states;
+    for (const auto& entry : fs::directory_iterator(folder_ / "defined")) {
+      if (entry.path().extension() == ".xml") states[entry.path().stem().string()] = false;
+    }
+    for (const auto& entry : fs::directory_iterator(folder_ / "running")) {
+      const auto name = entry.path().filename().string();
+      if (!name.starts_with('.') && find(name)) states[name] = true;
+    }
+    return states;
+  }
+
   [[nodiscard]] fs::path running_file(const std::string& name) const { return folder_ / "running" / name; }
 
   [[nodiscard]] fs::path definition_file(const std::string& name) const {

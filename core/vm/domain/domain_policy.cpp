@@ -6,6 +6,7 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/vm/domain/image_domain.hpp"
 #include "core/vm/domain/xml_text.hpp"
 
 namespace sarde {
@@ -191,6 +192,19 @@ std::vector<DomainElement> elements_to_refuse(std::string_view image_xml,
   pugi::xml_document document;
   parse_domain_text(document, image_xml, "the image's domain");
   return Judge(allowed).judge(document);
+}
+
+void refuse_what_no_job_may_have(std::string_view image_xml, const std::vector<std::string>& allowed) {
+  const auto refused = elements_to_refuse(image_xml, allowed);
+  if (refused.empty()) {
+    static_cast<void>(read_image_domain(image_xml));
+    return;
+  }
+  std::vector<std::string> reasons;
+  for (const auto& element : refused) reasons.push_back("<" + element.path + "> " + element.why);
+  throw Error(Blame::job,
+              "the image's domain requests host resources that job VMs may not use: " + join(reasons, "; ") +
+                  ". Export the VM without them; an administrator can allow them with allow-devices");
 }
 
 }  // namespace sarde

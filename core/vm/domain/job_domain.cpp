@@ -21,7 +21,7 @@ constexpr std::size_t longest_title = 200;
 
 class JobDomainBuilder {
  public:
-  JobDomainBuilder(const ImageDomainValues& image, const JobDomainPlan& plan) : image_(image), plan_(plan) {}
+  JobDomainBuilder(const ImageDomainValues& image, const JobVm& vm) : image_(image), vm_(vm) {}
 
   std::string build_interface() {
     add_interface(document_);
@@ -30,16 +30,16 @@ class JobDomainBuilder {
 
   /// `allowed`: devices to take as the image has them.
   std::string build(const std::vector<xml_node>& allowed) {
-    domain_ = add(document_, "domain", {{"type", plan_.virt_type == VirtType::kvm ? "kvm" : "qemu"}});
-    add(domain_, "name", {}, plan_.name.text());
-    add(domain_, "title", {}, printable_line(printable_tail(plan_.title, 1), longest_title));
+    domain_ = add(document_, "domain", {{"type", vm_.virt_type == VirtType::kvm ? "kvm" : "qemu"}});
+    add(domain_, "name", {}, vm_.name.text());
+    add(domain_, "title", {}, printable_line(printable_tail(vm_.title, 1), longest_title));
     add(add(domain_, "metadata"), "sarde:job",
         {{"xmlns:sarde", job_metadata_uri},
-         {"id", plan_.job_id},
-         {"expires", std::to_string(plan_.expires.unix_seconds)},
-         {"boot", plan_.expires.boot},
-         {"expires-uptime", std::to_string(plan_.expires.uptime)},
-         {"folder", plan_.folder.string()}});
+         {"id", vm_.job_id},
+         {"expires", std::to_string(vm_.expires.unix_seconds)},
+         {"boot", vm_.expires.boot},
+         {"expires-uptime", std::to_string(vm_.expires.uptime)},
+         {"folder", vm_.folder.string()}});
     size_and_processor();
     firmware_and_machine();
     for (const auto* event : {"on_poweroff", "on_crash"}) add(domain_, event, {}, "destroy");
@@ -55,7 +55,7 @@ class JobDomainBuilder {
   void connect_to_socket() {
     domain_.append_attribute("xmlns:qemu").set_value("http://libvirt.org/schemas/domain/qemu/1.0");
     std::string path;
-    for (const char c : plan_.user_network_socket.string()) path += c == ',' ? ",," : std::string(1, c);
+    for (const char c : vm_.user_network_socket.string()) path += c == ',' ? ",," : std::string(1, c);
     auto command_line = add(domain_, "qemu:commandline");
     for (const auto& word :
          {std::string("-netdev"), "stream,id=passt0,server=off,addr.type=unix,addr.path=" + path})
@@ -66,16 +66,16 @@ class JobDomainBuilder {
   }
 
   void size_and_processor() {
-    const auto kib = plan_.memory_mib ? *plan_.memory_mib * 1024 : image_.memory_kib;
-    if (plan_.max_memory_mib && kib > *plan_.max_memory_mib * 1024)
+    const auto kib = vm_.memory_mib ? *vm_.memory_mib * 1024 : image_.memory_kib;
+    if (vm_.max_memory_mib && kib > *vm_.max_memory_mib * 1024)
       throw Error(Blame::job, "the VM would have " + size_text(kib * 1024) +
                                   " of memory, more than max-memory, " +
-                                  size_text(*plan_.max_memory_mib << 20U));
+                                  size_text(*vm_.max_memory_mib << 20U));
     add(domain_, "memory", {{"unit", "KiB"}}, std::to_string(kib));
-    const auto vcpus = plan_.vcpus.value_or(image_.vcpus);
-    if (plan_.max_vcpus && vcpus > *plan_.max_vcpus)
+    const auto vcpus = vm_.vcpus.value_or(image_.vcpus);
+    if (vm_.max_vcpus && vcpus > *vm_.max_vcpus)
       throw Error(Blame::job, "the VM would have " + std::to_string(vcpus) +
-                                  " processors, more than max-vcpus, " + std::to_string(*plan_.max_vcpus));
+                                  " processors, more than max-vcpus, " + std::to_string(*vm_.max_vcpus));
     add(domain_, "vcpu", {}, std::to_string(vcpus));
     processor();
     add(domain_, "clock", {{"offset", image_.clock_offset}});
@@ -84,8 +84,8 @@ class JobDomainBuilder {
   /// A job's VM never moves to another host, so it may have all of this one's processor; unless its image was
   /// made for one model, which the nearest that this host has stands for. Emulation has what it has.
   void processor() {
-    if (plan_.virt_type != VirtType::kvm || image_.cpu_model.empty()) {
-      add(domain_, "cpu", {{"mode", plan_.virt_type == VirtType::kvm ? "host-passthrough" : "maximum"}});
+    if (vm_.virt_type != VirtType::kvm || image_.cpu_model.empty()) {
+      add(domain_, "cpu", {{"mode", vm_.virt_type == VirtType::kvm ? "host-passthrough" : "maximum"}});
       return;
     }
     auto cpu = add(domain_, "cpu", {{"mode", "custom"}, {"match", "exact"}, {"check", "none"}});
@@ -94,7 +94,7 @@ class JobDomainBuilder {
 
   void firmware_and_machine() {
     auto os = write_os(domain_, image_);
-    if (image_.uefi) add(os, "nvram", {}, plan_.nvram.string());
+    if (image_.uefi) add(os, "nvram", {}, vm_.nvram.string());
     if (!disks_have_boot_order(image_)) add(os, "boot", {{"dev", "hd"}});
     auto features = add(domain_, "features");
     for (const auto& feature : image_.features) add(features, feature.c_str());
@@ -102,7 +102,7 @@ class JobDomainBuilder {
 
   void devices(const std::vector<xml_node>& allowed) {
     // `unsafe`: what a job's VM wrote is thrown away anyhow, so its flushes need not reach the disk.
-    write_disks(devices_, image_, plan_.disk_files, {{"cache", "unsafe"}, {"discard", "unmap"}});
+    write_disks(devices_, image_, vm_.disk_files, {{"cache", "unsafe"}, {"discard", "unmap"}});
     for (const auto& device : allowed) {
       auto own = devices_.append_copy(device);
       // Where it is in the guest is for libvirt to say, which places the others anew.
@@ -110,7 +110,7 @@ class JobDomainBuilder {
     }
     add_interface(devices_);
     auto serial = add(devices_, "serial", {{"type", "pty"}});
-    add(serial, "log", {{"file", plan_.console_log.string()}, {"append", "off"}});
+    add(serial, "log", {{"file", vm_.console_log.string()}, {"append", "off"}});
     auto console = add(devices_, "console", {{"type", "pty"}});
     add(console, "target", {{"type", "serial"}, {"port", "0"}});
     auto rng = add(devices_, "rng", {{"model", "virtio"}});
@@ -121,13 +121,13 @@ class JobDomainBuilder {
 
   void add_interface(xml_node parent) {
     auto type = image_.interface.type;
-    if (plan_.network == NetworkMode::user) type = "user";
-    if (plan_.network == NetworkMode::named) type = "network";
-    user_network_from_socket_ = type == "user" && !plan_.user_network_socket.empty();
+    if (vm_.network == NetworkMode::user) type = "user";
+    if (vm_.network == NetworkMode::named) type = "network";
+    user_network_from_socket_ = type == "user" && !vm_.user_network_socket.empty();
     auto node = add(parent, "interface", {{"type", type}});
-    add(node, "mac", {{"address", plan_.name.mac_address()}});
-    if (plan_.network == NetworkMode::named) {
-      add(node, "source", {{"network", plan_.network_name}});
+    add(node, "mac", {{"address", vm_.name.mac_address()}});
+    if (vm_.network == NetworkMode::named) {
+      add(node, "source", {{"network", vm_.network_name}});
     } else if (type == "network" || type == "bridge") {
       add(node, "source", {{type.c_str(), source_of_image(type)}});
     } else if (type != "user") {
@@ -144,9 +144,9 @@ class JobDomainBuilder {
   /// not another's. The filter lets it send under its own addresses only.
   void restrict_to_own_traffic(xml_node node) {
     add(node, "port", {{"isolated", "yes"}});
-    if (plan_.filter) {
-      auto filter = add(node, "filterref", {{"filter", plan_.filter->name}});
-      for (const auto& [name, value] : plan_.filter->parameters)
+    if (vm_.filter) {
+      auto filter = add(node, "filterref", {{"filter", vm_.filter->name}});
+      for (const auto& [name, value] : vm_.filter->parameters)
         add(filter, "parameter", {{"name", name}, {"value", value}});
     }
   }
@@ -168,7 +168,7 @@ class JobDomainBuilder {
   }
 
   const ImageDomainValues& image_;
-  const JobDomainPlan& plan_;
+  const JobVm& vm_;
   xml_document document_;
   xml_node domain_;
   xml_node devices_;
@@ -184,11 +184,11 @@ bool is_built(std::string_view name) {
 
 }  // namespace
 
-BuiltDomain build_job_domain(std::string_view image_xml, const JobDomainPlan& plan) {
-  const auto values = read_image_domain(image_xml);
+BuiltDomain build_job_domain(const JobVm& vm) {
+  const auto values = read_image_domain(vm.image_xml);
   xml_document document;
-  parse_domain_text(document, image_xml, "the image's domain");
-  const std::set<std::string> allowed_names(plan.allowed_devices.begin(), plan.allowed_devices.end());
+  parse_domain_text(document, vm.image_xml, "the image's domain");
+  const std::set<std::string> allowed_names(vm.allowed_devices.begin(), vm.allowed_devices.end());
   std::vector<xml_node> allowed;
   std::vector<std::string> left_out;
   std::set<std::string> seen;
@@ -201,12 +201,12 @@ BuiltDomain build_job_domain(std::string_view image_xml, const JobDomainPlan& pl
       left_out.push_back(name);
     }
   }
-  return {.xml = JobDomainBuilder(values, plan).build(allowed), .left_out = std::move(left_out)};
+  return {.xml = JobDomainBuilder(values, vm).build(allowed), .left_out = std::move(left_out)};
 }
 
-std::string job_interface(std::string_view image_xml, const JobDomainPlan& plan) {
-  const auto values = read_image_domain(image_xml);
-  return JobDomainBuilder(values, plan).build_interface();
+std::string job_interface(const JobVm& vm) {
+  const auto values = read_image_domain(vm.image_xml);
+  return JobDomainBuilder(values, vm).build_interface();
 }
 
 }  // namespace sarde

@@ -13,6 +13,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/domain/job_domain.hpp"
 #include "core/vm/domain/libvirt_answers.hpp"
 #include "core/vm/hypervisor_loader.hpp"
 #include "core/vm/neighbours.hpp"
@@ -140,6 +141,24 @@ class JobStats {
   int type_ = VIR_DOMAIN_JOB_NONE;
 };
 
+class LibvirtFilters final : public NetworkFilters {
+ public:
+  explicit LibvirtFilters(const Connection& connection) : connection_(connection) {}
+
+  bool has(const std::string& name) override {
+    const Filter filter(virNWFilterLookupByName(connection_.get(), name.c_str()));
+    return filter != nullptr;
+  }
+
+  void define(const std::string& filter_xml) override {
+    const Filter filter(virNWFilterDefineXML(connection_.get(), filter_xml.c_str()));
+    if (!filter) fail_libvirt("define a network filter");
+  }
+
+ private:
+  const Connection& connection_;
+};
+
 class LibvirtHypervisor final : public Hypervisor {
  public:
   explicit LibvirtHypervisor(const std::string& uri) : uri_(uri) {
@@ -148,10 +167,10 @@ class LibvirtHypervisor final : public Hypervisor {
     if (!connection_) fail_libvirt("connect to libvirt at " + uri);
   }
 
-  std::string start(const std::string& domain_xml) override {
-    const Domain domain(virDomainCreateXML(connection_.get(), domain_xml.c_str(), 0));
+  void start(const JobVm& vm) override {
+    const auto xml = build_job_domain(vm).xml;
+    const Domain domain(virDomainCreateXML(connection_.get(), xml.c_str(), 0));
     if (!domain) fail_with_domain("start the VM");
-    return uuid_of(domain);
   }
 
   DomainState state(const std::string& name) override {
@@ -235,12 +254,6 @@ class LibvirtHypervisor final : public Hypervisor {
     return uuid_of(domain);
   }
 
-  std::optional<std::string> uuid(const std::string& name) override {
-    const auto domain = look_up(name);
-    if (!domain) return std::nullopt;
-    return uuid_of(domain);
-  }
-
   void undefine(const std::string& name) override {
     const auto domain = look_up(name);
     constexpr unsigned all = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
@@ -251,12 +264,13 @@ class LibvirtHypervisor final : public Hypervisor {
     fail_libvirt("undefine VM '" + name + "'");
   }
 
-  std::map<std::string, bool> domains() override {
-    std::map<std::string, bool> states;
+  std::map<std::string, KnownDomain> domains() override {
+    std::map<std::string, KnownDomain> known;
     // A domain that does not run has no number; libvirt is not asked again.
     for (const auto& domain : all_domains())
-      states[virDomainGetName(domain.get())] = virDomainGetID(domain.get()) != static_cast<unsigned>(-1);
-    return states;
+      known[virDomainGetName(domain.get())] = {
+          .uuid = uuid_of(domain), .is_running = virDomainGetID(domain.get()) != static_cast<unsigned>(-1)};
+    return known;
   }
 
   std::vector<DomainFiles> domain_files() override {
@@ -347,28 +361,21 @@ class LibvirtHypervisor final : public Hypervisor {
     return version >= stream_since;
   }
 
-  bool network_gives_addresses(const std::string& name) override {
-    const Network network(virNetworkLookupByName(connection_.get(), name.c_str()));
-    const auto doing = "read the definition of libvirt's network '" + name + "'";
-    if (!network) fail_libvirt(doing);
-    return has_ipv4_dhcp(taken(virNetworkGetXMLDesc(network.get(), 0), doing));
+  TrafficFilter filter_without_address(const std::string& network) override {
+    const bool is_libvirts = !network.empty() && gives_addresses(network);
+    LibvirtFilters filters(connection_);
+    return sarde::filter_without_address(filters,
+                                         is_libvirts ? AddressSource::libvirt : AddressSource::anybody);
   }
 
-  bool has_network_filter(const std::string& name) override {
-    const Filter filter(virNWFilterLookupByName(connection_.get(), name.c_str()));
-    return filter != nullptr;
-  }
-
-  void define_network_filter(const std::string& filter_xml) override {
-    const Filter filter(virNWFilterDefineXML(connection_.get(), filter_xml.c_str()));
-    if (!filter) fail_libvirt("define a network filter");
-  }
-
-  void update_device(const std::string& name, const std::string& device_xml) override {
-    const auto domain = look_up(name);
-    const auto doing = "change a device of VM '" + name + "'";
+  void hold_to_address(const JobVm& vm, const std::string& address) override {
+    auto held = vm;
+    LibvirtFilters filters(connection_);
+    held.filter = filter_with_address(filters, vm.filter.value().source, address);
+    const auto domain = look_up(vm.name.text());
+    const auto doing = "change the network card of VM '" + vm.name.text() + "'";
     if (!domain) throw Error(doing + ": it is gone");
-    if (virDomainUpdateDeviceFlags(domain.get(), device_xml.c_str(), VIR_DOMAIN_AFFECT_LIVE) != 0)
+    if (virDomainUpdateDeviceFlags(domain.get(), job_interface(held).c_str(), VIR_DOMAIN_AFFECT_LIVE) != 0)
       fail_libvirt(doing);
   }
 
@@ -380,6 +387,14 @@ class LibvirtHypervisor final : public Hypervisor {
   }
 
  private:
+  /// Has the network a DHCP server of libvirt's own?
+  bool gives_addresses(const std::string& name) {
+    const Network network(virNetworkLookupByName(connection_.get(), name.c_str()));
+    const auto doing = "read the definition of libvirt's network '" + name + "'";
+    if (!network) fail_libvirt(doing);
+    return has_ipv4_dhcp(taken(virNetworkGetXMLDesc(network.get(), 0), doing));
+  }
+
   /// Null where there is no such domain; throws where libvirt could not look.
   Domain look_up(const std::string& name) {
     Domain domain(virDomainLookupByName(connection_.get(), name.c_str()));

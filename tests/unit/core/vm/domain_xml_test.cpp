@@ -40,7 +40,7 @@ const std::string bare_xml = [] {
   return text;
 }();
 
-JobDomainPlan plan_with(NetworkMode network) {
+JobVm plan_with(NetworkMode network) {
   return {.name = VmName::of_job("7", "x"),
           .job_id = "7",
           .title = "job <7> & \"co\"\nsecond line",
@@ -58,10 +58,15 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
+BuiltDomain built_from(const std::string& image_xml, JobVm vm) {
+  vm.image_xml = image_xml;
+  return build_job_domain(vm);
+}
+
 }  // namespace
 
 TEST_CASE("domain xml: a job's VM is built anew, and nothing of the host gets in") {
-  const auto built = build_job_domain(bare_xml, plan_with(NetworkMode::user));
+  const auto built = built_from(bare_xml, plan_with(NetworkMode::user));
   INFO(built.xml);
   for (const auto* evil : {"evil", "shadow", "hostdev", "filesystem", "cron", "sda", "br0", "network'",
                            "<uuid", "commandline"}) {
@@ -82,27 +87,27 @@ TEST_CASE("domain xml: a job's VM is built anew, and nothing of the host gets in
 }
 
 TEST_CASE("domain xml: foreign text in the title is escaped, and one line") {
-  const auto built = build_job_domain(bare_xml, plan_with(NetworkMode::user));
+  const auto built = built_from(bare_xml, plan_with(NetworkMode::user));
   CHECK(has(built.xml, "<title>second line</title>"));
 }
 
 TEST_CASE("domain xml: the network is as configured") {
-  CHECK(has(build_job_domain(bare_xml, plan_with(NetworkMode::named)).xml, "<source network=\"default\""));
-  const auto image = build_job_domain(bare_xml, plan_with(NetworkMode::image)).xml;
+  CHECK(has(built_from(bare_xml, plan_with(NetworkMode::named)).xml, "<source network=\"default\""));
+  const auto image = built_from(bare_xml, plan_with(NetworkMode::image)).xml;
   CHECK(has(image, "<source bridge=\"br0\""));
   CHECK(has(image, "<port isolated=\"yes\""));
   CHECK(has(image, "guest_agent"));
-  CHECK_FALSE(has(build_job_domain(bare_xml, plan_with(NetworkMode::user)).xml, "guest_agent"));
+  CHECK_FALSE(has(built_from(bare_xml, plan_with(NetworkMode::user)).xml, "guest_agent"));
   auto direct = bare_xml;
   direct.replace(direct.find("type='bridge'"), 13, "type='vhostuser'");
-  check_error(Blame::job, "'vhostuser'", [&] { build_job_domain(direct, plan_with(NetworkMode::image)); });
+  check_error(Blame::job, "'vhostuser'", [&] { built_from(direct, plan_with(NetworkMode::image)); });
 }
 
 TEST_CASE("domain xml: sizes of the administrator beat the image's") {
   auto plan = plan_with(NetworkMode::user);
   plan.memory_mib = 512;
   plan.vcpus = 1;
-  const auto xml = build_job_domain(bare_xml, plan).xml;
+  const auto xml = built_from(bare_xml, plan).xml;
   CHECK(has(xml, "<memory unit=\"KiB\">524288</memory>"));
   CHECK(has(xml, "<vcpu>1</vcpu>"));
 }
@@ -110,7 +115,7 @@ TEST_CASE("domain xml: sizes of the administrator beat the image's") {
 TEST_CASE("domain xml: UEFI keeps its variables in the job's folder") {
   auto text = bare_xml;
   text.replace(text.find("<os>"), 4, "<os firmware='efi'>");
-  const auto xml = build_job_domain(text, plan_with(NetworkMode::user)).xml;
+  const auto xml = built_from(text, plan_with(NetworkMode::user)).xml;
   CHECK(has(xml, "<os firmware=\"efi\">"));
   CHECK(has(xml, "<nvram>/jobs/nvram.fd</nvram>"));
 }
@@ -122,16 +127,15 @@ TEST_CASE("domain xml: nonsense is the job's fault") {
     return text;
   };
   check_error(Blame::job, "of memory",
-              [&] { build_job_domain(with(">1</memory>", ">-1</memory>"), plan_with(NetworkMode::user)); });
+              [&] { built_from(with(">1</memory>", ">-1</memory>"), plan_with(NetworkMode::user)); });
   check_error(Blame::job, "of memory",
-              [&] { build_job_domain(with("'GiB'", "'PiB'"), plan_with(NetworkMode::user)); });
+              [&] { built_from(with("'GiB'", "'PiB'"), plan_with(NetworkMode::user)); });
   check_error(Blame::job, "processors",
-              [&] { build_job_domain(with("<vcpu>2", "<vcpu>9999"), plan_with(NetworkMode::user)); });
-  check_error(Blame::job, "architecture", [&] {
-    build_job_domain(with("arch='x86_64'", "arch='x/../y'"), plan_with(NetworkMode::user));
-  });
+              [&] { built_from(with("<vcpu>2", "<vcpu>9999"), plan_with(NetworkMode::user)); });
+  check_error(Blame::job, "architecture",
+              [&] { built_from(with("arch='x86_64'", "arch='x/../y'"), plan_with(NetworkMode::user)); });
   check_error(Blame::job, "does not hold",
-              [&] { build_job_domain(with("disk.qcow2", "other"), plan_with(NetworkMode::user)); });
+              [&] { built_from(with("disk.qcow2", "other"), plan_with(NetworkMode::user)); });
   check_error(Blame::job, "not valid XML", [&] { parse_domain("<domain>", "it"); });
   check_error(Blame::job, "no libvirt domain", [&] { parse_domain("<network/>", "it"); });
   std::string deep;
@@ -163,7 +167,7 @@ TEST_CASE("domain xml: one to be defined has its name and its files, and nobody'
 TEST_CASE("domain xml: what the administrator allows is taken as it is, but placed anew") {
   auto plan = plan_with(NetworkMode::user);
   plan.allowed_devices = {"hostdev", "serial"};
-  const auto built = build_job_domain(bare_xml, plan);
+  const auto built = built_from(bare_xml, plan);
   INFO(built.xml);
   CHECK(has(built.xml, "<hostdev"));
   CHECK(std::ranges::find(built.left_out, "hostdev") == built.left_out.end());
@@ -175,12 +179,12 @@ TEST_CASE("domain xml: limits count for what the image and what the settings ask
   auto plan = plan_with(NetworkMode::user);
   plan.max_memory_mib = 512;
   check_error(Blame::job, "1.1 GB of memory, more than max-memory, 536.9 MB",
-              [&] { build_job_domain(bare_xml, plan); });
+              [&] { built_from(bare_xml, plan); });
   plan.memory_mib = 512;
   plan.max_vcpus = 1;
-  check_error(Blame::job, "2 processors, more than max-vcpus, 1", [&] { build_job_domain(bare_xml, plan); });
+  check_error(Blame::job, "2 processors, more than max-vcpus, 1", [&] { built_from(bare_xml, plan); });
   plan.vcpus = 1;
-  CHECK_NOTHROW(build_job_domain(bare_xml, plan));
+  CHECK_NOTHROW(built_from(bare_xml, plan));
 }
 
 TEST_CASE("domain xml: a processor model that an image was made for, where there is one") {
@@ -188,20 +192,20 @@ TEST_CASE("domain xml: a processor model that an image was made for, where there
   const std::string generic = "<cpu mode='host-model'/>";
   xml.replace(xml.find(generic), generic.size(), "<cpu mode='custom'><model>Haswell-noTSX</model></cpu>");
   auto plan = plan_with(NetworkMode::user);
-  CHECK(has(build_job_domain(xml, plan).xml, "<cpu mode=\"maximum\""));
+  CHECK(has(built_from(xml, plan).xml, "<cpu mode=\"maximum\""));
   plan.virt_type = VirtType::kvm;
-  CHECK(has(build_job_domain(xml, plan).xml, "<model fallback=\"allow\">Haswell-noTSX</model>"));
-  CHECK(has(build_job_domain(bare_xml, plan).xml, "<cpu mode=\"host-passthrough\""));
+  CHECK(has(built_from(xml, plan).xml, "<model fallback=\"allow\">Haswell-noTSX</model>"));
+  CHECK(has(built_from(bare_xml, plan).xml, "<cpu mode=\"host-passthrough\""));
 }
 
 TEST_CASE("domain xml: passt's socket takes the place of QEMU's own network") {
   auto plan = plan_with(NetworkMode::user);
   plan.user_network_socket = "/jobs/a,b/qemu.sock";
-  const auto xml = build_job_domain(bare_xml, plan).xml;
+  const auto xml = built_from(bare_xml, plan).xml;
   CHECK(has(xml, "addr.path=/jobs/a,,b/qemu.sock"));
   CHECK(has(xml, "<qemu:property name=\"netdev\" type=\"string\" value=\"passt0\""));
   plan.network = NetworkMode::named;
-  CHECK_FALSE(has(build_job_domain(bare_xml, plan).xml, "passt0"));
+  CHECK_FALSE(has(built_from(bare_xml, plan).xml, "passt0"));
 }
 
 TEST_CASE("domain xml: a job's metadata are read back; who QEMU runs as is in the capabilities") {

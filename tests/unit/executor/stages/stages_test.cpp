@@ -76,7 +76,7 @@ TEST_CASE("job resources: the folder stays until the VM is gone for sure") {
   sarde::testing::FakeHypervisor hypervisor;
   const auto name = VmName::of_job("1", "");
   const JobResources resources(name, JobFolder(folder / name.text()),
-                               [&]() -> Hypervisor& { return hypervisor; });
+                               [&]() -> Machines& { return hypervisor; });
   CHECK_FALSE(resources.are_there());
   resources.take_down();
   static_cast<void>(resources.folder().create({}));

@@ -33,8 +33,8 @@ std::string domain(const std::string& devices, const std::string& rest = "") {
          rest + "<devices>" + devices + "</devices></domain>";
 }
 
-JobDomainPlan plan_for(const std::string& xml) {
-  JobDomainPlan plan{.name = VmName::of_job("7", "x")};
+JobVm plan_for(const std::string& xml) {
+  JobVm plan{.name = VmName::of_job("7", "x"), .image_xml = xml};
   for (const auto& one : parse_domain(xml, "it").disks)
     plan.disk_files[one.file] = {
         .path = "/jobs/" + one.file,
@@ -44,7 +44,7 @@ JobDomainPlan plan_for(const std::string& xml) {
 }
 
 std::string job(const std::string& xml) {
-  return build_job_domain(xml, plan_for(xml)).xml;
+  return build_job_domain(plan_for(xml)).xml;
 }
 
 BuiltDomain defined(const std::string& xml) {

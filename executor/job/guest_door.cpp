@@ -1,0 +1,102 @@
+#include "executor/job/guest_door.hpp"
+
+#include <algorithm>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "executor/job/boot_wait.hpp"
+#include "executor/job/phases.hpp"
+
+namespace sarde {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr milliseconds longest_patience(10'000);  ///< for the first bytes of an SSH server
+constexpr milliseconds reconnect_deadline(15'000);
+constexpr milliseconds pause(100);
+
+BootWait wait_for(const StartedVm& started, const GuestDoor::Parts& parts,
+                  const std::function<void()>& watch) {
+  return {started.vm.name.text(),
+          {.hypervisor = parts.hypervisor(),
+           .clock = parts.clock,
+           .cancellation = parts.cancellation,
+           .reporter = parts.reporter,
+           .watch = watch}};
+}
+
+}  // namespace
+
+OpenDoor GuestDoor::open(const StartedVm& started, const GuestLogin& login,
+                         const std::function<void()>& watch) {
+  auto door = find(started, login, watch);
+  const auto start = parts_.clock.now();
+  const Phase phase(parts_.clock, parts_.reporter);
+  const SshTarget target{.address = door.address,
+                         .port = door.port,
+                         .username = login.username,
+                         .password = login.password,
+                         .identity_file = login.identity_file,
+                         .known_host_key = {}};
+  // On a host with too much to do even a guest that is up takes long to answer: after a long wait each try
+  // waits longer.
+  const auto connect = [&] {
+    const auto waited = milliseconds_between(start, parts_.clock.now());
+    const auto patience = std::clamp(waited / 10, ConnectLimits{}.until_banner, longest_patience);
+    return parts_.connect(target, {.until_banner = patience});
+  };
+  door.shell = wait_for(started, parts_, watch).for_shell(connect, parts_.boot_timeout);
+  phase.done("The VM has booted, and user '" + login.username + "' is logged in");
+  return door;
+}
+
+/// Finds out where the VM's SSH server is; it need not answer yet.
+OpenDoor GuestDoor::find(const StartedVm& started, const GuestLogin& login,
+                         const std::function<void()>& watch) {
+  const Phase phase(parts_.clock, parts_.reporter);
+  OpenDoor door{.address = "127.0.0.1", .port = login.port, .shell = {}};
+  const auto& [vm, network] = started;
+  if (network.passt) {
+    door.port = network.passt->port;
+  } else if (network.is_user) {
+    door.port = parts_.hypervisor().forward_port(vm.name.text(), login.port);
+  } else {
+    door.address = wait_for(started, parts_, watch).for_address(parts_.address_timeout);
+    hold_to_address(vm, door.address);
+  }
+  phase.done("The VM's SSH server is expected at " + door.address + " port " + std::to_string(door.port));
+  return door;
+}
+
+void GuestDoor::hold_to_address(const JobVm& vm, const std::string& address) {
+  if (!vm.filter || address.find(':') != std::string::npos) return;
+  // A VM that may do nothing but ask for an address is of no use: so this has to succeed.
+  within("hold the VM to its address " + address, [&] { parts_.hypervisor().hold_to_address(vm, address); });
+}
+
+std::unique_ptr<GuestShell> GuestDoor::reopen(const std::string& vm_name, const JobRecord& record) {
+  const SshTarget target{.address = record.address,
+                         .port = record.port,
+                         .username = record.username,
+                         .password = record.password,
+                         .identity_file = record.identity_file,
+                         .known_host_key = record.host_key};
+  const auto doing = "connect to VM '" + vm_name + "': ";
+  const auto deadline = parts_.clock.now() + reconnect_deadline;
+  for (;;) {
+    // Short, because the first thing to find out is whether the VM is still there at all.
+    auto result = parts_.connect(target, {.until_banner = milliseconds(800)});
+    if (auto* shell = std::get_if<std::unique_ptr<GuestShell>>(&result)) return std::move(*shell);
+    const auto& problem = std::get<ConnectProblem>(result);
+    if (parts_.hypervisor().state(vm_name) != DomainState::running)
+      throw Error(doing + "the VM is gone: it ended or was destroyed");
+    if (problem.kind != ConnectProblem::Kind::unreachable) throw Error(doing + problem.why);
+    if (parts_.clock.now() >= deadline)
+      throw Error(doing + "it is running, but its SSH server does not answer: " + problem.why);
+    parts_.clock.sleep(pause, parts_.cancellation);
+  }
+}
+
+}  // namespace sarde

@@ -1,0 +1,42 @@
+#include "executor/job/guest_login.hpp"
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+
+namespace sarde {
+
+namespace {
+
+void check(const GuestLogin& login) {
+  constexpr std::size_t longest_name = 256;
+  constexpr std::size_t longest_password = 4096;
+  const auto& name = login.username;
+  if (name.empty())
+    throw Error(
+        Blame::job,
+        "log into the VM: there is no user name; set one in the image's vm config, or as 'username' in "
+        "the configuration's section for this image");
+  if (name.size() > longest_name || printable_line(name, longest_name) != name)
+    throw Error(Blame::job, "log into the VM: " + quote(name) + " cannot be a user's name");
+  if (login.password.reveal().size() > longest_password)
+    throw Error(Blame::job, "log into the VM: the password of " + quote(name) + " is longer than " +
+                                size_text(longest_password));
+}
+
+}  // namespace
+
+GuestLogin login_for(const VmConfig& image, const LoginRules& rules, Reporter& reporter) {
+  GuestLogin login{.username = rules.of_image.username.value_or(
+                       image.username.value_or(rules.otherwise.username.value_or(""))),
+                   .password = rules.of_image.password.value_or(
+                       image.password.value_or(rules.otherwise.password.value_or(Secret()))),
+                   .identity_file = rules.identity_file,
+                   .port = rules.ssh_port.value_or(image.ssh_port.value_or(22))};
+  check(login);
+  // The common password that equals its user's name is no secret, and masking it would mask the name
+  // everywhere.
+  if (login.password.reveal() != login.username) reporter.mask(login.password.reveal());
+  return login;
+}
+
+}  // namespace sarde

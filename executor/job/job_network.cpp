@@ -1,0 +1,62 @@
+#include "executor/job/job_network.hpp"
+
+#include "core/foundation/error.hpp"
+#include "core/vm/domain/image_domain.hpp"
+
+namespace sarde {
+
+JobNetwork JobNetworks::choose(bool image_is_user) const {
+  auto name = parts_.wanted;
+  // The ports of libvirt's own network can be isolated, and its firewall rules hold; an image does not
+  // choose.
+  if (name.empty()) name = parts_.is_session ? "user" : "default";
+  if (name == "user" || name == "passt" || name == "slirp")
+    return {.mode = NetworkMode::user, .is_user = true};
+  if (name == "image") return {.mode = NetworkMode::image, .is_user = image_is_user};
+  return {.mode = NetworkMode::named, .name = name};
+}
+
+void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const std::filesystem::path& folder,
+                       std::uint16_t guest_port) {
+  if (network.is_user) {
+    network.passt = start_passt_in(folder, guest_port);
+    return;
+  }
+  try {
+    const auto name = network.mode == NetworkMode::named ? network.name : image_network_name(image_xml);
+    network.filter = parts_.hypervisor().filter_without_address(name);
+  } catch (const Error& error) {
+    warn_of_no_filter(error.what());
+  }
+}
+
+/// Nothing if QEMU's built-in network is wanted, or has to serve because there is no passt.
+std::optional<PasstNetwork> JobNetworks::start_passt_in(const std::filesystem::path& folder,
+                                                        std::uint16_t guest_port) {
+  if (parts_.wanted == "slirp") return std::nullopt;
+  try {
+    auto& host = parts_.hypervisor();
+    const auto account = host.qemu_account();
+    if (!account || !host.has_stream_network()) throw Error("QEMU is older than 7.2, or on another machine");
+    return start_passt(
+        {.folder = folder, .guest_port = guest_port, .qemu = *account, .group = QemuAccess(account).group()},
+        parts_.environment, parts_.clock, parts_.cancellation);
+  } catch (const Error& error) {
+    if (parts_.wanted == "passt")
+      throw Error(std::string("make the VM's network with passt: ") + error.what());
+    parts_.reporter.warn(
+        std::string("WARNING: the VM can reach services that listen on this host's 127.0.0.1 (as 10.0.2.2), "
+                    "because passt cannot provide its network: ") +
+        error.what());
+    return std::nullopt;
+  }
+}
+
+void JobNetworks::warn_of_no_filter(const std::string& why) {
+  parts_.reporter.warn(
+      "WARNING: libvirt cannot filter the VM's traffic, so another VM on this network could answer in its "
+      "place: " +
+      why);
+}
+
+}  // namespace sarde

@@ -1,0 +1,101 @@
+#include "executor/job/vm_starter.hpp"
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/system/files.hpp"
+#include "core/vm/domain/job_domain.hpp"
+#include "core/vm/qemu_account.hpp"
+#include "executor/job/phases.hpp"
+#include "executor/job/thin_copies.hpp"
+
+namespace sarde {
+
+namespace {
+
+/// Beyond the job's own time limit: for the image, the boot, after_script, uploads and three tries of
+/// `prepare`.
+constexpr std::chrono::seconds expiry_margin(4 * 3600);
+
+}  // namespace
+
+StartedVm VmStarter::start(const Job& job, const ObtainedImage& image, const JobResources& resources,
+                           std::uint16_t guest_port) {
+  const auto& folder = resources.folder();
+  const auto domain = parse_domain(image.image.domain_xml, "the image's domain");
+  StartedVm started{.vm = plan(job, image.image, resources),
+                    .network = parts_.networks.choose(domain.has_user_network)};
+  auto& [vm, network] = started;
+  vm.disk_files = make_copies(domain, image.unpacked, folder);
+  const Phase phase(parts_.clock, parts_.reporter);
+  vm.network = network.mode;
+  vm.network_name = network.name;
+  const auto built = build_job_domain(vm);
+  if (!built.left_out.empty())
+    parts_.reporter.detail("Left out of the image's domain: " + join(built.left_out, ", "));
+  vm.virt_type = choose_virt_type(parts_.shape, domain.architecture, parts_.hypervisor(), parts_.reporter);
+  let_qemu_in(image.unpacked, vm);
+  parts_.networks.open(network, vm.image_xml, folder.network(), guest_port);
+  if (network.passt) vm.user_network_socket = network.passt->socket;
+  vm.filter = network.filter;
+  folder.expect_vm();
+  within("VM '" + vm.name.text() + "'", [&] { start_domain(started); });
+  forget_copies(vm);
+  phase.done("Started VM " + vm.name.text());
+  return started;
+}
+
+JobVm VmStarter::plan(const Job& job, const StoredImage& image, const JobResources& resources) const {
+  const auto& folder = resources.folder();
+  JobVm vm{.name = resources.name(),
+           .image_xml = image.domain_xml,
+           .job_id = job.id,
+           .title = "GitLab job " + job.id + (job.project.empty() ? "" : " of " + job.project) + ", image " +
+                    image.reference.text(),
+           .folder = folder.path(),
+           .expires = parts_.clock.moment().after(job.timeout + expiry_margin),
+           .console_log = folder.console_log(),
+           .nvram = folder.nvram()};
+  apply_shape(parts_.shape, vm);
+  return vm;
+}
+
+DiskFiles VmStarter::make_copies(const DomainSummary& domain, const UnpackedImage& disks,
+                                 const JobFolder& folder) {
+  const Phase phase(parts_.clock, parts_.reporter);
+  auto files = make_thin_copies(domain, disks, [&](const std::string& disk) { return folder.overlay(disk); });
+  phase.done("Made thin copies of " + std::to_string(files.size()) + " disk(s)");
+  return files;
+}
+
+/// QEMU, and nobody else, may from now on read what it needs of this job's and of its image's files.
+void VmStarter::let_qemu_in(const UnpackedImage& disks, const JobVm& vm) {
+  const QemuAccess access(parts_.hypervisor().qemu_account());
+  let_qemu_read(access, disks);
+  access.enter(vm.folder.parent_path());
+  access.enter(vm.folder);
+  for (const auto& [disk, file] : vm.disk_files)
+    if (file.path.parent_path() == vm.folder) access.own(file.path);
+}
+
+/// Without the filter if that is what libvirt cannot do.
+void VmStarter::start_domain(StartedVm& started) {
+  auto& machines = parts_.hypervisor();
+  try {
+    machines.start(started.vm);
+  } catch (const Error& error) {
+    if (!started.vm.filter || error.blame() == Blame::job) throw;
+    started.vm.filter.reset();
+    machines.start(started.vm);
+    parts_.networks.warn_of_no_filter(error.what());
+  }
+}
+
+/// QEMU holds the overlays open; without a name they go when it ends, however it ends.
+void VmStarter::forget_copies(const JobVm& vm) {
+  if (!parts_.hypervisor().is_local()) return;
+  for (const auto& [disk, file] : vm.disk_files) {
+    if (file.path.parent_path() == vm.folder) remove_if_there(file.path);
+  }
+}
+
+}  // namespace sarde
