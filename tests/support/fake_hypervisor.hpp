@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -9,9 +10,11 @@
 
 namespace sarde::testing {
 
-/// A hypervisor in memory: domains are names that run or do not.
+/// A hypervisor in memory: domains are names that run or do not. `step` is told of each call before it is
+/// made.
 class FakeHypervisor final : public Hypervisor {
  public:
+  std::function<void(const std::string& call)> step = [](const std::string&) {};
   std::set<std::string> running;
   std::set<std::string> defined;
   std::vector<DomainFiles> files;
@@ -21,59 +24,106 @@ class FakeHypervisor final : public Hypervisor {
   std::optional<std::uint64_t> written;
   bool refuses_to_destroy = false;
 
-  void start(const JobVm& vm) override { running.insert(vm.name.text()); }
+  void start(const JobVm& vm) override {
+    step("start");
+    running.insert(vm.name.text());
+  }
 
   DomainState state(const std::string& name) override {
+    step("state");
     return running.contains(name) ? DomainState::running : DomainState::gone;
   }
 
   void destroy(const std::string& name) override {
+    step("destroy");
     if (refuses_to_destroy) throw Error("libvirt is away");
     running.erase(name);
   }
 
-  std::vector<std::string> addresses(const std::string& /*name*/) override { return known_addresses; }
+  std::vector<std::string> addresses(const std::string& /*name*/) override {
+    step("addresses");
+    return known_addresses;
+  }
 
   std::uint16_t forward_port(const std::string& /*name*/, std::uint16_t guest_port) override {
+    step("forward_port");
     return guest_port;
   }
 
-  std::vector<JobDomain> list_jobs() override { return jobs; }
+  std::vector<JobDomain> list_jobs() override {
+    step("list_jobs");
+    return jobs;
+  }
 
-  std::string definition(const std::string& name) override { return name; }
+  std::string definition(const std::string& name) override {
+    step("definition");
+    return name;
+  }
 
-  std::string define(const std::string& /*domain_xml*/) override { return "uuid"; }
+  std::string define(const std::string& /*domain_xml*/) override {
+    step("define");
+    return "uuid";
+  }
 
-  void undefine(const std::string& name) override { defined.erase(name); }
+  void undefine(const std::string& name) override {
+    step("undefine");
+    defined.erase(name);
+  }
 
   std::map<std::string, KnownDomain> domains() override {
+    step("domains");
     std::map<std::string, KnownDomain> states;
     for (const auto& name : defined) states[name] = {};
     for (const auto& name : running) states[name] = {.uuid = "", .is_running = true};
     return states;
   }
 
-  std::vector<DomainFiles> domain_files() override { return files; }
+  std::vector<DomainFiles> domain_files() override {
+    step("domain_files");
+    return files;
+  }
 
   GuestFileSystems copy_disks(
       const std::string& /*name*/, const std::vector<DiskCopy>& /*copies*/,
       const std::function<void(std::uint64_t, std::uint64_t)>& /*progress*/) override {
+    step("copy_disks");
     return GuestFileSystems::running;
   }
 
-  bool offers_kvm(const std::string& /*architecture*/) override { return false; }
+  bool offers_kvm(const std::string& /*architecture*/) override {
+    step("offers_kvm");
+    return false;
+  }
 
-  std::optional<std::uint64_t> written_bytes(const std::string& /*name*/) override { return written; }
+  std::optional<std::uint64_t> written_bytes(const std::string& /*name*/) override {
+    step("written_bytes");
+    return written;
+  }
 
-  std::optional<QemuAccount> qemu_account() override { return std::nullopt; }
+  std::optional<QemuAccount> qemu_account() override {
+    step("qemu_account");
+    return std::nullopt;
+  }
 
-  bool has_stream_network() override { return false; }
+  bool has_stream_network() override {
+    step("has_stream_network");
+    return false;
+  }
 
-  TrafficFilter filter_without_address(const std::string& /*network*/) override { return {.name = "f"}; }
+  TrafficFilter filter_without_address(const std::string& /*network*/) override {
+    step("filter_without_address");
+    return {.name = "f"};
+  }
 
-  void hold_to_address(const JobVm& /*vm*/, const std::string& address) override { held_to = address; }
+  void hold_to_address(const JobVm& /*vm*/, const std::string& address) override {
+    step("hold_to_address");
+    held_to = address;
+  }
 
-  bool is_local() override { return true; }
+  bool is_local() override {
+    step("is_local");
+    return true;
+  }
 };
 
 }  // namespace sarde::testing

@@ -12,6 +12,7 @@ class FakeRegistry final : public Registry {
  public:
   std::map<std::string, Digest> tags;
   std::map<std::string, std::string> blobs;  ///< by digest
+  std::function<void(const std::string& call)> step = [](const std::string&) {};
   std::function<void()> before_fetch = {};
   std::vector<std::string> fetched;  ///< digests of manifests
 
@@ -22,12 +23,14 @@ class FakeRegistry final : public Registry {
   }
 
   AnnouncedImage announce(const ImageReference& from, const RegistryAccess& /*access*/) override {
+    step("announce");
     const auto digest = from.digest() ? *from.digest() : tags.at(from.local_name());
     return {.digest = digest, .manifest = parse_manifest(blobs.at(digest.text()), "it")};
   }
 
   Descriptor fetch(const ImageReference& /*from*/, const AnnouncedImage& announced, const OciLayout& into,
                    const std::optional<Descriptor>& /*known*/, const RegistryAccess& /*access*/) override {
+    step("fetch");
     if (before_fetch) before_fetch();
     fetched.push_back(announced.digest.text());
     into.create();

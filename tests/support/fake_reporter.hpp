@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -9,9 +10,13 @@ namespace sarde::testing {
 
 class FakeReporter final : public Reporter {
  public:
+  std::function<void(const std::string& call)> step = [](const std::string&) {};
   std::vector<std::string> lines;
 
-  void say(const std::string& line) override { lines.push_back(line); }
+  void say(const std::string& line) override {
+    step("say");
+    lines.push_back(line);
+  }
 
   void progress(const Progress& progress) override { lines.push_back(progress.doing); }
 

@@ -7,10 +7,11 @@
 
 namespace sarde::testing {
 
-/// A folder of the test's own under /tmp, gone at its end.
+/// A folder of the test's own, gone at its end.
 class TestFolder {
  public:
-  TestFolder() : folder_(TempFolder::in("/tmp", "sarde-test-", 0755)) {}
+  explicit TestFolder(const std::filesystem::path& parent = "/tmp")
+      : folder_(TempFolder::in(parent, "sarde-test-", 0755)) {}
 
   [[nodiscard]] std::filesystem::path operator/(const std::string& name) const {
     return folder_.path() / name;
