@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "config/settings_rules.hpp"
+#include "config/option_value.hpp"
 
 namespace sarde {
 

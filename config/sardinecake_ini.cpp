@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "config/ini_text.hpp"
+#include "config/option_table.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
@@ -14,7 +15,7 @@ namespace {
 constexpr auto default_section = "DEFAULT";
 
 /// A value as our own files would write it.
-std::string in_our_terms(const OptionRule& rule, const std::string& value) {
+std::string in_our_terms(const OptionRow& rule, const std::string& value) {
   if (rule.kind == ValueKind::flag) {
     for (const auto* yes : {"yes", "on", "1", "True", "TRUE", "Yes", "On"})
       if (value == yes) return "true";
@@ -71,13 +72,13 @@ class IniSettingsReader {
       // sardinecake counts these; ours is one number.
       if (name == "verbose" || name == "quiet") {
         const auto count = parse_number(text).value_or(
-            text.empty() || in_our_terms(*find_rule("no-run"), text) == "true" ? 1 : 0);
+            text.empty() || in_our_terms(*find_option("no-run"), text) == "true" ? 1 : 0);
         const auto level = name == "verbose" ? 1 + count : 1 - std::min<std::uint64_t>(count, 1);
         values["verbosity"] = {.items = {std::to_string(level)},
                                .origin = path_ + ", line " + std::to_string(line)};
         continue;
       }
-      const auto* rule = find_rule(name);
+      const auto* rule = find_option(name);
       if (rule == nullptr) {
         note(line, "there is no option " + quote(key) + ": it is left out");
         continue;
@@ -96,7 +97,7 @@ class IniSettingsReader {
 
   static OptionValues without_call_options(OptionValues values) {
     std::erase_if(values,
-                  [](const auto& entry) { return find_rule(entry.first)->scope == OptionScope::call; });
+                  [](const auto& entry) { return find_option(entry.first)->scope == OptionScope::call; });
     return values;
   }
 
@@ -104,7 +105,7 @@ class IniSettingsReader {
   /// itself logs into no guest.
   void inherit() {
     for (const auto& [name, value] : result_.file.top) {
-      if (find_rule(name)->scope != OptionScope::call) continue;
+      if (find_option(name)->scope != OptionScope::call) continue;
       for (const auto& command : known_commands_) result_.file.commands[command].try_emplace(name, value);
     }
     for (const auto* name : {"username", "password"}) {

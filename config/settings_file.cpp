@@ -17,6 +17,7 @@
 #define TOML_UNREACHABLE __builtin_unreachable()
 #include <toml++/toml.h>
 
+#include "config/option_table.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
@@ -24,6 +25,11 @@
 namespace sarde {
 
 namespace {
+
+bool is_number(ValueKind kind) {
+  using enum ValueKind;
+  return kind != text && kind != path && kind != flag && kind != list;
+}
 
 class FileReader {
  public:
@@ -70,13 +76,13 @@ class FileReader {
 
   /// The option's own name, where sardinecake's may have been written.
   [[nodiscard]] std::string_view find_name(std::string_view name, const toml::node& node) const {
-    const auto* rule = find_rule(name);
+    const auto* rule = find_option(name);
     if (rule == nullptr) fail(node, "there is no option " + quote(name));
     return rule->name;
   }
 
   [[nodiscard]] OptionValue option(std::string_view name, const toml::node& node, OptionScope scope) const {
-    const auto* rule = find_rule(find_name(name, node));
+    const auto* rule = find_option(find_name(name, node));
     if (rule->scope == OptionScope::call && scope != OptionScope::call) {
       fail(node, std::string(name) +
                      " says what one call does: it belongs on the command line, or into a "
@@ -93,10 +99,10 @@ class FileReader {
   }
 
   /// The text of a value whose TOML type fits the option.
-  [[nodiscard]] std::string scalar(const toml::node& node, const OptionRule& rule) const {
-    const bool numeric =
-        rule.kind == ValueKind::number || rule.kind == ValueKind::seconds || rule.kind == ValueKind::size;
-    const bool has_unit = rule.kind == ValueKind::size || rule.kind == ValueKind::seconds;
+  [[nodiscard]] std::string scalar(const toml::node& node, const OptionRow& rule) const {
+    const bool numeric = is_number(rule.kind);
+    const bool has_unit =
+        rule.kind != ValueKind::number && rule.kind != ValueKind::port && rule.kind != ValueKind::count;
     if (node.is_string() && (!numeric || has_unit) && rule.kind != ValueKind::flag)
       return node.value_or(std::string());
     if (node.is_integer() && numeric) return std::to_string(node.value_or(std::int64_t{-1}));
@@ -115,7 +121,7 @@ class FileReader {
 toml::table table_of(const OptionValues& values) {
   toml::table table;
   for (const auto& [name, value] : values) {
-    const auto kind = find_rule(name)->kind;
+    const auto kind = find_option(name)->kind;
     if (kind == ValueKind::list) {
       toml::array items;
       for (const auto& item : value.items) items.push_back(item);
@@ -123,7 +129,7 @@ toml::table table_of(const OptionValues& values) {
       continue;
     }
     const auto& text = value.items.front();
-    const bool numeric = kind == ValueKind::number || kind == ValueKind::seconds || kind == ValueKind::size;
+    const bool numeric = is_number(kind);
     const auto number = numeric ? parse_number(text) : std::nullopt;
     if (kind == ValueKind::flag) {
       table.insert(name, text == "true");

@@ -5,7 +5,7 @@
 #include <set>
 #include <string>
 
-#include "config/settings_rules.hpp"
+#include "config/option_value.hpp"
 
 namespace sarde {
 

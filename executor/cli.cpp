@@ -2,134 +2,33 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
 #include <sstream>
 
 #include <CLI/CLI.hpp>
 
+#include "config/option_table.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/foundation/version.hpp"
+#include "executor/wiring/command_table.hpp"
 
 namespace sarde {
 
 namespace {
 
-struct Positional {
-  std::string name;
-  std::string help;
-  bool required = true;
-};
-
-using OptionNames = std::vector<std::string_view>;
-
-struct CommandRule {
-  std::string name;
-  std::string help;
-  OptionNames options;  ///< beside the common ones
-  std::vector<Positional> positionals;
-};
-
-OptionNames operator+(OptionNames names, const OptionNames& more) {
-  names.insert(names.end(), more.begin(), more.end());
-  return names;
-}
-
-const std::vector<CommandRule>& command_rules() {
-  static const OptionNames common{"connect", "no-run"};
-  static const OptionNames login{"username", "password", "identity-file"};
-  static const OptionNames registry{"authfile", "insecure", "fetch-timeout"};
-  static const OptionNames answer{"format", "json"};
-  static const OptionNames fetch = common + registry + OptionNames{"ocidir", "signature-policy"};
-  static const Positional container{"CONTAINER", "the image"};
-  static const std::vector<CommandRule> rules{
-      {"config",
-       "gitlab-runner's config stage: tell it about the driver",
-       common + login + OptionNames{"jobsdir", "shell", "guest-builds-dir", "guest-cache-dir", "image"},
-       {}},
-      {"prepare",
-       "gitlab-runner's prepare stage: start the job's VM",
-       fetch + login +
-           OptionNames{"vmdir", "jobsdir", "network", "virt-type", "ssh-port", "prepare-script",
-                       "prepare-script-timeout", "shell", "image", "pull-policy", "memory", "vcpus",
-                       "timeout", "address-timeout", "boot-timeout", "omit-backingstore"},
-       {}},
-      {"run",
-       "gitlab-runner's run stage: run one script in the VM",
-       common + login + OptionNames{"jobsdir"},
-       {{"SCRIPT", "the script's file"}, {"STAGE", "the stage's name"}}},
-      {"cleanup",
-       "gitlab-runner's cleanup stage: destroy the VM",
-       common + login + OptionNames{"jobsdir"},
-       {}},
-      {"login",
-       "keep credentials for a registry",
-       common + registry + OptionNames{"username", "password", "password-stdin"},
-       {{"REGISTRY", "the registry's host[:port]"}}},
-      {"logout",
-       "forget a registry's credentials",
-       common + OptionNames{"authfile"},
-       {{"REGISTRY", "the registry's host[:port], or '*' for all of them"}}},
-      {"fetch", "bring an image from a registry into the cache", fetch + OptionNames{"source"}, {container}},
-      {"import",
-       "make a VM from an image in the cache",
-       common + OptionNames{"ocidir", "vmdir", "name", "raw", "print-uuid"},
-       {container}},
-      {"pull", "fetch and import", fetch + OptionNames{"source", "vmdir", "name", "print-uuid"}, {container}},
-      {"export",
-       "make an image from a VM",
-       common + OptionNames{"ocidir", "vmconfig", "libvirtconfig", "chunksize", "compression", "tag", "raw",
-                            "live"},
-       {{"NAME", "the VM"}, {"CONTAINER", "the image; else as --tag says, else the VM's name", false}}},
-      {"push",
-       "send an image from the cache to a registry",
-       common + registry + OptionNames{"ocidir", "target"},
-       {container}},
-      {"list", "list the images in the cache", common + answer + OptionNames{"ocidir"}, {}},
-      {"getconfig", "print an image's vm config", common + OptionNames{"ocidir", "raw"}, {container}},
-      {"inspect",
-       "tell what an image consists of, in the cache or at the registry",
-       fetch + answer + OptionNames{"raw", "remote"},
-       {container}},
-      {"clone",
-       "make a VM whose disks are thin copies of an image's, or of another VM's",
-       fetch + OptionNames{"vmdir", "print-uuid"},
-       {{"SOURCE", "a VM, or an image (fetched if it is not in the cache)"},
-        {"TARGET", "the new VM's name"}}},
-      {"rm",
-       "remove an image: its name, and what nothing else needs of it",
-       common + answer + OptionNames{"ocidir", "vmdir", "jobsdir", "dry-run"},
-       {container}},
-      {"prune",
-       "remove unreferenced blobs, and images that are not used",
-       common + answer + OptionNames{"ocidir", "vmdir", "jobsdir", "older-than", "budget", "dry-run"},
-       {}},
-      {"gc",
-       "remove what jobs left whose cleanup never came",
-       common + answer + OptionNames{"ocidir", "vmdir", "jobsdir", "dry-run"},
-       {}},
-      {"settings",
-       "print the effective settings; 'settings convert FILE.ini' prints a sardinecake file as TOML",
-       common + answer,
-       {{"IMAGE", "for jobs on this image; or 'convert'", false}, {"FILE", "the file to convert", false}}},
-      {"selftest",
-       "look whether this machine has what is needed",
-       common + answer + OptionNames{"ocidir", "vmdir", "jobsdir", "virt-type"},
-       {}},
-  };
-  return rules;
-}
-
 /// As CLI11 wants them: -d,--ocidir
-std::string option_names(const OptionRule& rule) {
-  static const std::map<std::string_view, std::string> short_names{
-      {"name", "-n"},   {"ocidir", "-d"},   {"password", "-p"}, {"source", "-s"},
-      {"target", "-t"}, {"username", "-u"}, {"vmdir", "-o"}};
-  const auto found = short_names.find(rule.name);
-  auto names = found == short_names.end() ? "" : found->second + ",";
-  names += "--" + std::string(rule.name);
-  if (!rule.alias.empty()) names += ",--" + std::string(rule.alias);
+std::string option_names(const OptionRow& row) {
+  std::string names = row.letter == 0 ? "" : std::string("-") + row.letter + ",";
+  names += "--" + std::string(row.name);
+  if (!row.alias.empty()) names += ",--" + std::string(row.alias);
   return names;
+}
+
+/// Options that sardinecake's users may write before the command.
+bool may_come_first(const OptionRow& row) {
+  constexpr std::array<std::string_view, 5> early{"connect", "no-run", "username", "password",
+                                                  "identity-file"};
+  return std::ranges::find(early, row.name) != early.end();
 }
 
 class CommandLine {
@@ -139,9 +38,9 @@ class CommandLine {
     app_.require_subcommand(1);
     app_.set_help_all_flag("--help-all", "Help of all commands");
     add_verbosity(app_);
-    for (const auto* name : {"connect", "no-run", "username", "password", "identity-file"})
-      add_option(app_, name);
-    for (const auto& rule : command_rules()) add_command(rule);
+    for (const auto& row : option_table)
+      if (may_come_first(row)) add_option(app_, row);
+    for (const auto& row : command_table()) add_command(row);
   }
 
   CliResult parse(int argc, const char* const* argv) {
@@ -174,8 +73,7 @@ class CommandLine {
     return word;
   }
 
-  void add_option(CLI::App& app, std::string_view name) {
-    const auto& rule = *find_rule(name);
+  void add_option(CLI::App& app, const OptionRow& rule) {
     const auto take = [this, &rule](const std::string& text) {
       OptionValue value{.items = {rule.choices.empty() ? text : lowered(text)}, .origin = "command line"};
       try {
@@ -198,12 +96,15 @@ class CommandLine {
     app.add_flag("-q,--quiet", quiet_, "say less");
   }
 
-  void add_command(const CommandRule& rule) {
-    auto& app = *app_.add_subcommand(rule.name, rule.help);
+  void add_command(const CommandRow& rule) {
+    auto& app =
+        *app_.add_subcommand(std::string(rule.name), std::string(rule.help))->group(std::string(rule.group));
     add_verbosity(app);
-    for (const auto name : rule.options) add_option(app, name);
+    for (const auto& row : option_table)
+      if (is_option_of(row, rule.name)) add_option(app, row);
     for (std::size_t i = 0; i < rule.positionals.size(); ++i) {
-      auto* option = app.add_option(rule.positionals[i].name, positionals_[i], rule.positionals[i].help);
+      auto* option = app.add_option(std::string(rule.positionals[i].name), positionals_[i],
+                                    std::string(rule.positionals[i].help));
       option->required(rule.positionals[i].required);
     }
   }
@@ -219,12 +120,6 @@ class CommandLine {
 
 CliResult parse_command_line(int argc, const char* const* argv) {
   return CommandLine().parse(argc, argv);
-}
-
-std::set<std::string> command_names() {
-  std::set<std::string> names;
-  for (const auto& rule : command_rules()) names.insert(rule.name);
-  return names;
 }
 
 }  // namespace sarde

@@ -11,8 +11,8 @@
 #include "core/system/cancellation.hpp"
 #include "core/system/environment.hpp"
 #include "executor/cli.hpp"
-#include "executor/exit_codes.hpp"
-#include "executor/wiring.hpp"
+#include "executor/wiring/exit_codes.hpp"
+#include "executor/wiring/wiring.hpp"
 
 namespace {
 

@@ -22,21 +22,21 @@ struct Copies {
   std::optional<UnpackedImage> image = {};  ///< whose disks these are copies of
 };
 
-ObtainedImage obtain(const CommandParts& parts, const std::string& source) {
+ObtainedImage obtain(const CommandTools& tools, const std::string& source) {
   const auto reference = ImageReference::parse(source);
-  if (!parts.images.has(reference)) {
-    parts.reporter.say("There is neither a VM nor an image " + quote(source) + " here: fetching " +
+  if (!tools.images.has(reference)) {
+    tools.reporter.say("There is neither a VM nor an image " + quote(source) + " here: fetching " +
                        reference.text());
-    return fetch_and_unpack_image(parts, source, DiskSharing::many);
+    return fetch_and_unpack_image(tools, {.container = source}, DiskSharing::many);
   }
-  auto image = parts.images.load(reference);
-  parts.images.mark_used(image);
-  auto unpacked = parts.images.unpack_shared(image, parts.progress("unpacking"));
+  auto image = tools.images.load(reference);
+  tools.images.mark_used(image);
+  auto unpacked = tools.images.unpack_shared(image, progress_of(tools.reporter, "unpacking"));
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 
-Copies copies_of_image(const CommandParts& parts, const std::string& source, const fs::path& folder) {
-  const auto [image, unpacked] = obtain(parts, source);
+Copies copies_of_image(const CommandTools& tools, const std::string& source, const fs::path& folder) {
+  const auto [image, unpacked] = obtain(tools, source);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   auto files = make_thin_copies(domain, unpacked, [&](const std::string& disk) { return folder / disk; });
   return {.xml = image.domain_xml, .files = std::move(files), .image = unpacked};
@@ -50,8 +50,8 @@ std::vector<BackingFile> backing_of(const fs::path& file, const std::string& for
   return chain;
 }
 
-Copies copies_of_vm(const CommandParts& parts, const std::string& source, const fs::path& folder) {
-  auto& hypervisor = parts.hypervisor();
+Copies copies_of_vm(const CommandTools& tools, const std::string& source, const fs::path& folder) {
+  auto& hypervisor = tools.hypervisor();
   if (hypervisor.state(source) == DomainState::running)
     throw Error(Blame::job,
                 "clone VM " + quote(source) +
@@ -80,21 +80,22 @@ Copies copies_of_vm(const CommandParts& parts, const std::string& source, const 
   }
   if (copies.files.empty())
     throw Error(Blame::job, "clone VM " + quote(source) + ": it has no disk in a file");
-  parts.reporter.warn("WARNING: the clone reads from the disks of VM " + quote(source) +
+  tools.reporter.warn("WARNING: the clone reads from the disks of VM " + quote(source) +
                       ": do not start that one again while there is the clone");
   return copies;
 }
 
 }  // namespace
 
-std::string clone_vm(const CommandParts& parts, const std::string& source, const std::string& target) {
-  const auto start = parts.clock.now();
+std::string clone_vm(const CommandTools& tools, const CloneRequest& request) {
+  const auto& [source, target, print_uuid] = request;
+  const Phase phase(tools.clock, tools.reporter);
   if (!is_bare_file_name(target))
     throw Error(Blame::job, "clone: " + quote(target) + " cannot be a VM's name");
-  auto& hypervisor = parts.hypervisor();
+  auto& hypervisor = tools.hypervisor();
   const auto domains = hypervisor.domains();
   if (domains.contains(target)) throw Error(Blame::job, "clone: there is a VM " + quote(target) + " already");
-  const auto& vmdir = parts.images.vmdir();
+  const auto& vmdir = tools.images.vmdir();
   const auto folder = vmdir / target;
   std::error_code ignored;
   if (fs::exists(folder, ignored))
@@ -102,20 +103,19 @@ std::string clone_vm(const CommandParts& parts, const std::string& source, const
                 "clone: " + folder.string() + " is there already; remove it, or choose another name");
   make_folders(vmdir, 0700);
   auto incoming = TempFolder::in(vmdir, ".incoming-", 0700);
-  auto copies = domains.contains(source) ? copies_of_vm(parts, source, incoming.path())
-                                         : copies_of_image(parts, source, incoming.path());
+  auto copies = domains.contains(source) ? copies_of_vm(tools, source, incoming.path())
+                                         : copies_of_image(tools, source, incoming.path());
   for (auto& [disk, file] : copies.files) {
     if (file.path.parent_path() == incoming.path()) file.path = folder / file.path.filename();
   }
-  const auto xml = copies.image ? definition_of_image(parts, copies.xml, target, copies.files)
+  const auto xml = copies.image ? definition_of_image(tools, copies.xml, target, copies.files)
                                 : domain_of_copy(copies.xml, target, copies.files);
   incoming.rename_to(folder);
   try {
-    let_qemu_use(parts, folder, copies.image ? &*copies.image : nullptr);
+    let_qemu_use(tools, folder, copies.image ? &*copies.image : nullptr);
     const auto uuid = within("clone " + quote(source), [&] { return hypervisor.define(xml); });
-    parts.reporter.say("Defined VM " + target + ", whose disks in " + folder.string() + " are thin copies" +
-                       parts.since(start));
-    return parts.settings.call.print_uuid ? uuid : target;
+    phase.done("Defined VM " + target + ", whose disks in " + folder.string() + " are thin copies");
+    return print_uuid ? uuid : target;
   } catch (...) {
     remove_if_there(folder);
     throw;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <optional>
 #include <sys/stat.h>
+#include <tuple>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -31,15 +32,15 @@ std::string read_named_file(const fs::path& file) {
 }
 
 /// What is to be exported: a definition, and the files that hold its disks.
-struct Source {
+struct VmToExport {
   std::string xml;
   DomainSummary domain;
   std::map<std::string, fs::path> files;  ///< by the disk's file as the definition has it
   std::optional<TempFolder> copies;       ///< of a running VM's disks
 };
 
-Source source_in_file(const fs::path& file) {
-  Source source{.xml = read_named_file(file), .domain = {}, .files = {}, .copies = {}};
+VmToExport source_in_file(const fs::path& file) {
+  VmToExport source{.xml = read_named_file(file), .domain = {}, .files = {}, .copies = {}};
   source.domain = parse_domain(source.xml, file.string(), DomainOrigin::this_host);
   for (const auto& disk : source.domain.disks)
     source.files[disk.file] = (file.parent_path() / disk.file).lexically_normal();
@@ -47,12 +48,12 @@ Source source_in_file(const fs::path& file) {
 }
 
 /// Puts copies in place of the disks that the running VM writes to.
-void copy_disks(const CommandParts& parts, const std::string& vm, Source& source) {
+void copy_disks(const CommandTools& tools, const std::string& vm, VmToExport& source) {
   // QEMU writes them: they are where it may go.
-  const auto& vmdir = parts.images.vmdir();
+  const auto& vmdir = tools.images.vmdir();
   make_folders(vmdir, 0700);
   source.copies = TempFolder::in(vmdir, ".incoming-live-", 0700);
-  const QemuAccess access(parts.hypervisor().qemu_account());
+  const QemuAccess access(tools.hypervisor().qemu_account());
   access.enter(vmdir);
   access.enter(source.copies->path());
   std::vector<DiskCopy> copies;
@@ -68,26 +69,25 @@ void copy_disks(const CommandParts& parts, const std::string& vm, Source& source
     copies.push_back({.device = disk.target, .format = disk.format, .file = copy});
     source.files[disk.file] = copy;
   }
-  const auto start = parts.clock.now();
-  const auto show = parts.progress("copying the disks of the running VM");
-  const auto state = parts.hypervisor().copy_disks(vm, copies, [&](std::uint64_t done, std::uint64_t total) {
-    parts.cancellation.check();
+  const Phase phase(tools.clock, tools.reporter);
+  const auto show = progress_of(tools.reporter, "copying the disks of the running VM");
+  const auto state = tools.hypervisor().copy_disks(vm, copies, [&](std::uint64_t done, std::uint64_t total) {
+    tools.cancellation.check();
     show(done, total);
   });
-  parts.reporter.say("Copied " + std::to_string(copies.size()) + " disk(s) of the running VM" +
-                     parts.since(start));
+  phase.done("Copied " + std::to_string(copies.size()) + " disk(s) of the running VM");
   if (state == GuestFileSystems::still_frozen)
-    parts.reporter.warn("WARNING: the guest's file systems are still frozen: 'virsh domfsthaw " + vm +
+    tools.reporter.warn("WARNING: the guest's file systems are still frozen: 'virsh domfsthaw " + vm +
                         "' thaws them");
   if (state == GuestFileSystems::running) {
-    parts.reporter.warn(
+    tools.reporter.warn(
         "WARNING: no guest agent froze the guest's file systems: the image is as if the VM's power had been "
         "cut");
   }
 }
 
 /// What is left out here would be missing in every VM of the image.
-void refuse_other_disks(const Source& source, const std::string& what) {
+void refuse_other_disks(const VmToExport& source, const std::string& what) {
   const auto others = disks_not_in_files(source.xml);
   if (!others.empty())
     throw Error(Blame::job, "export " + what + ": only disks in files can be exported, not " +
@@ -96,12 +96,12 @@ void refuse_other_disks(const Source& source, const std::string& what) {
 }
 
 /// `file` is being written to by a VM that runs: what would be read is no disk of any moment.
-void refuse_files_in_use(const CommandParts& parts, const std::vector<ChainFile>& files) {
+void refuse_files_in_use(const CommandTools& tools, const std::vector<ChainFile>& files) {
   std::vector<DomainFiles> domains;
   try {
-    domains = parts.hypervisor().domain_files();
+    domains = tools.hypervisor().domain_files();
   } catch (const Error& error) {
-    parts.reporter.detail(std::string("Whether VMs write to the disks is not known: ") + error.what());
+    tools.reporter.detail(std::string("Whether VMs write to the disks is not known: ") + error.what());
   }
   for (const auto& domain : domains) {
     for (const auto& written : domain.written) {
@@ -113,34 +113,35 @@ void refuse_files_in_use(const CommandParts& parts, const std::vector<ChainFile>
   }
 }
 
-Source source_of(const CommandParts& parts, const std::string& vm) {
-  const auto& libvirtconfig = parts.settings.libvirtconfig;
+VmToExport source_of(const CommandTools& tools, const ExportRequest& request) {
+  const auto& vm = request.vm;
+  const auto& libvirtconfig = request.libvirt_config;
   if (!libvirtconfig.empty()) {
-    if (parts.settings.call.live)
+    if (request.live)
       throw Error(Blame::job,
                   "export: --live copies the disks that libvirt has for the VM: leave --libvirtconfig out");
     auto source = source_in_file(libvirtconfig);
     refuse_other_disks(source, quote(libvirtconfig.string()));
     return source;
   }
-  auto& hypervisor = parts.hypervisor();
-  Source source{.xml = hypervisor.definition(vm), .domain = {}, .files = {}, .copies = {}};
+  auto& hypervisor = tools.hypervisor();
+  VmToExport source{.xml = hypervisor.definition(vm), .domain = {}, .files = {}, .copies = {}};
   source.domain = parse_domain(source.xml, "the definition of VM '" + vm + "'", DomainOrigin::this_host);
   refuse_other_disks(source, "VM " + quote(vm));
   for (const auto& disk : source.domain.disks) source.files[disk.file] = disk.file;
   if (hypervisor.state(vm) != DomainState::running) return source;
-  if (!parts.settings.call.live) {
+  if (!request.live) {
     throw Error(Blame::job,
                 "export VM " + quote(vm) +
                     ": it is running, so its disks change while they are read; shut it down first "
                     "('virsh shutdown " +
                     vm + "'), or export a copy of what it has now ('--live')");
   }
-  copy_disks(parts, vm, source);
+  copy_disks(tools, vm, source);
   return source;
 }
 
-std::vector<ChainTop> tops_of(const Source& source) {
+std::vector<ChainTop> tops_of(const VmToExport& source) {
   std::vector<ChainTop> tops;
   for (const auto& disk : source.domain.disks) {
     // libvirt never says the format of an ISO image; there is only one.
@@ -167,21 +168,22 @@ std::string created_at(const std::vector<ChainFile>& files) {
 
 class Exporter {
  public:
-  Exporter(const CommandParts& parts, OciLayout layout) : parts_(parts), layout_(std::move(layout)) {}
+  Exporter(const CommandTools& tools, const ExportRequest& request, OciLayout layout)
+      : tools_(tools), request_(request), layout_(std::move(layout)) {}
 
   /// Under the layout's lock up to the end: what is not tagged yet, `prune` takes for stray.
-  void run(const Source& source, const std::string& tag) {
+  void run(const VmToExport& source, const std::string& tag) {
     const auto files = image_files(tops_of(source));
-    refuse_files_in_use(parts_, files);
+    refuse_files_in_use(tools_, files);
     config_.created = created_at(files);
     config_.architecture = go_architecture(source.domain.architecture);
-    const auto lock = parts_.images.lock_blobs(layout_);
+    const auto lock = tools_.images.lock_blobs(layout_);
     add_small(domain_for_export(source.xml, names_in(files, source)), media_type::domain, "virsh dumpxml");
     check_chunksize();
-    if (!parts_.settings.vmconfig.empty()) add_vm_config();
+    if (!request_.vm_config.empty()) add_vm_config();
     for (const auto& file : files) add_disk(file);
     const auto config = layout_.add_blob(to_text(config_), media_type::config);
-    parts_.images.tag(
+    tools_.images.tag(
         layout_,
         layout_.add_blob(to_text(Manifest{.config = config, .layers = layers_}), media_type::manifest), tag);
   }
@@ -189,11 +191,11 @@ class Exporter {
  private:
   /// Of a running VM's disk: its place is nobody's business.
   [[nodiscard]] bool is_copy(const ChainFile& file) const {
-    return file.path.string().starts_with((parts_.images.vmdir() / ".incoming-live-").string());
+    return file.path.string().starts_with((tools_.images.vmdir() / ".incoming-live-").string());
   }
 
   static std::map<std::string, std::string> names_in(const std::vector<ChainFile>& files,
-                                                     const Source& source) {
+                                                     const VmToExport& source) {
     std::map<std::string, std::string> names;
     for (const auto& [disk, path] : source.files) {
       const auto file = std::ranges::find(files, fs::canonical(path), &ChainFile::path);
@@ -210,34 +212,33 @@ class Exporter {
 
   void check_chunksize() const {
     constexpr std::uint64_t smallest = 64U << 10U;
-    const auto size = parts_.settings.chunksize;
+    const auto size = request_.largest_layer;
     if (size != 0 && size < smallest)
       throw Error(Blame::job,
                   "export: --chunksize " + size_text(size) + " is too small; 64 KiB is the least");
   }
 
   void add_vm_config() {
-    const auto text = read_named_file(parts_.settings.vmconfig);
-    if (parse_vm_config(text, parts_.settings.vmconfig.string()).has_nameless_user)
+    const auto text = read_named_file(request_.vm_config);
+    if (parse_vm_config(text, request_.vm_config.string()).has_nameless_user)
       throw Error(Blame::job,
-                  "export: read " + parts_.settings.vmconfig.string() + ": the first user has no 'username'");
+                  "export: read " + request_.vm_config.string() + ": the first user has no 'username'");
     add_small(text, media_type::vm_config, "vm config");
   }
 
   void add_disk(const ChainFile& file) {
-    const auto start = parts_.clock.now();
+    const Phase phase(tools_.clock, tools_.reporter);
     const auto type = file.format == "qcow2" ? media_type::qemu_disk : media_type::other_disk;
-    PackOptions options{
-        .name = file.name,
-        .media_type = std::string(type),
-        .compression = parts_.settings.compression == "fast" ? Compression::fast : Compression::small,
-        .chunk_limit = parts_.settings.chunksize,
-        .threads = parts_.threads,
-        .progress = parts_.progress("packing " + file.name)};
+    PackOptions options{.name = file.name,
+                        .media_type = std::string(type),
+                        .compression = request_.compression,
+                        .chunk_limit = request_.largest_layer,
+                        .threads = request_.threads,
+                        .progress = progress_of(tools_.reporter, "packing " + file.name)};
     if (file.backing_text != file.backing_name)
       options.head = qcow2_head_with_backing(file.path, file.backing_name);
     const auto before = last_change(file.path);
-    auto packed = pack_disk(file.path, layout_, options, parts_.cancellation);
+    auto packed = pack_disk(file.path, layout_, options, tools_.cancellation);
     const auto after = last_change(file.path);
     if (before.tv_sec != after.tv_sec || before.tv_nsec != after.tv_nsec)
       throw Error(Blame::job, "export: " + file.path.string() +
@@ -252,12 +253,12 @@ class Exporter {
     config_.history.push_back("gzip " + file.name);
     std::uint64_t compressed = 0;
     for (const auto& chunk : packed.chunks) compressed += chunk.size;
-    parts_.reporter.say("Packed " + (is_copy(file) ? file.name : file.path.string()) + ": " +
-                        size_text(size) + " as " + size_text(compressed) + " in " +
-                        std::to_string(packed.chunks.size()) + " layer(s)" + parts_.since(start));
+    phase.done("Packed " + (is_copy(file) ? file.name : file.path.string()) + ": " + size_text(size) +
+               " as " + size_text(compressed) + " in " + std::to_string(packed.chunks.size()) + " layer(s)");
   }
 
-  const CommandParts& parts_;
+  const CommandTools& tools_;
+  const ExportRequest& request_;
   OciLayout layout_;
   std::vector<Descriptor> layers_;
   ImageConfig config_;
@@ -265,25 +266,25 @@ class Exporter {
 
 }  // namespace
 
-std::string export_image(const CommandParts& parts, const std::string& vm, const std::string& container) {
-  const auto& call = parts.settings.call;
-  if (!container.empty() && !call.tag.empty())
+std::string export_image(const CommandTools& tools, const ExportRequest& request) {
+  const auto& [vm, container, tag, raw] = std::tie(request.vm, request.container, request.tag, request.raw);
+  if (!container.empty() && !tag.empty())
     throw Error(Blame::job,
-                "export: the image is named twice, " + quote(container) + " and --tag " + quote(call.tag));
-  if (call.raw) {
+                "export: the image is named twice, " + quote(container) + " and --tag " + quote(tag));
+  if (raw) {
     if (container.empty()) throw Error(Blame::job, "export --raw: say the folder of the layout");
     const OciLayout layout(container);
-    Exporter(parts, layout).run(source_of(parts, vm), "latest");
+    Exporter(tools, request, layout).run(source_of(tools, request), "latest");
     return container;
   }
-  const auto& named = container.empty() ? call.tag : container;
+  const auto& named = container.empty() ? tag : container;
   const auto reference = ImageReference::parse(named.empty() ? lowered(vm) : named);
   if (reference.digest())
     throw Error(Blame::job, "export to " + quote(reference.text()) +
                                 ": an image gets its digest, it cannot be chosen; give a tag");
-  const auto layout = parts.images.layout_of(reference);
-  Exporter(parts, layout).run(source_of(parts, vm), reference.local_name());
-  parts.reporter.say("Exported VM " + quote(vm) + " as " + reference.text());
+  const auto layout = tools.images.layout_of(reference);
+  Exporter(tools, request, layout).run(source_of(tools, request), reference.local_name());
+  tools.reporter.say("Exported VM " + quote(vm) + " as " + reference.text());
   return reference.text();
 }
 

@@ -1,13 +1,29 @@
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
 #include <string>
 
-#include "executor/commands/command_parts.hpp"
+#include "core/image/disk/disk_packing.hpp"
+#include "executor/commands/command_tools.hpp"
 
 namespace sarde {
 
+struct ExportRequest {
+  std::string vm;
+  std::string container = {};  ///< the image; empty: as `tag` says, else the VM's name
+  std::string tag = {};
+  bool raw = false;                           ///< `container` is the folder of a layout
+  bool live = false;                          ///< a VM that runs is copied first
+  std::filesystem::path vm_config = {};       ///< JSON file with login and services; empty: none
+  std::filesystem::path libvirt_config = {};  ///< domain XML in place of the VM's own; empty: none
+  Compression compression = Compression::small;
+  std::uint64_t largest_layer = 0;  ///< bytes; 0: unlimited
+  unsigned threads = 1;
+};
+
 /// `export NAME [CONTAINER]`: a VM becomes an image in the cache (with --raw, a layout in the folder
 /// CONTAINER). The VM's files are only read. Returns the image's name.
-std::string export_image(const CommandParts& parts, const std::string& vm, const std::string& container);
+std::string export_image(const CommandTools& tools, const ExportRequest& request);
 
 }  // namespace sarde

@@ -6,35 +6,34 @@
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/store/image_removal.hpp"
+#include "executor/job/job_resources.hpp"
 #include "executor/job/leftovers.hpp"
 
 namespace sarde {
 
-std::string collect_garbage(const CommandParts& parts) {
-  const bool is_real = !parts.settings.call.dry_run;
+std::string collect_garbage(const CommandTools& tools, const GcRequest& request) {
+  const bool is_real = request.removal == Removal::real;
   const std::string verb = is_real ? "Removed " : "Would remove ";
   std::vector<std::string> names;
   Attempts attempt;
-  for (const auto& jobsdir : parts.jobsdirs) {
-    for (const auto& leftover : find_leftovers(parts.hypervisor(), jobsdir, parts.clock)) {
-      parts.cancellation.check();
+  for (const auto& jobsdir : request.jobsdirs) {
+    for (const auto& leftover : find_leftovers(tools.hypervisor(), jobsdir, tools.clock)) {
+      tools.cancellation.check();
       attempt("remove " + leftover.name, [&] {
-        if (is_real) remove_leftover(leftover, parts.hypervisor(), jobsdir, parts.clock);
-        parts.reporter.say(verb + leftover.name + ": " + leftover.why);
+        if (is_real) remove_leftover(leftover, tools.hypervisor(), jobsdir, tools.clock);
+        tools.reporter.say(verb + leftover.name + ": " + leftover.why);
         names.push_back(leftover.name);
       });
     }
   }
   RemovedFiles files;
-  attempt("remove temporary files", [&] {
-    files =
-        remove_abandoned_files(parts.images, parts.jobsdirs, is_real ? Removal::real : Removal::pretended);
-  });
+  attempt("remove temporary files",
+          [&] { files = remove_abandoned_files(tools.images, request.jobsdirs, request.removal); });
   if (files.files != 0)
-    parts.reporter.say(verb + std::to_string(files.files) + " temporary file(s) or folder(s), " +
+    tools.reporter.say(verb + std::to_string(files.files) + " temporary file(s) or folder(s), " +
                        size_text(files.bytes));
   attempt.finish();
-  if (!parts.settings.call.json) return join(names, "\n");
+  if (request.form == AnswerForm::text) return join(names, "\n");
   return json_text(nlohmann::ordered_json{{"jobs", names}, {"files", files.files}, {"bytes", files.bytes}});
 }
 

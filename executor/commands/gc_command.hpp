@@ -1,13 +1,22 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
+#include <vector>
 
-#include "executor/commands/command_parts.hpp"
+#include "core/image/store/image_removal.hpp"
+#include "executor/commands/command_tools.hpp"
 
 namespace sarde {
 
+struct GcRequest {
+  Removal removal = Removal::real;
+  AnswerForm form = AnswerForm::text;
+  std::vector<std::filesystem::path> jobsdirs = {};  ///< where jobs' folders may be
+};
+
 /// `gc`: removes what jobs left whose `cleanup` never came (find_leftovers), and temporary files whose makers
 /// were killed. Returns the names of the VMs and folders removed.
-std::string collect_garbage(const CommandParts& parts);
+std::string collect_garbage(const CommandTools& tools, const GcRequest& request);
 
 }  // namespace sarde

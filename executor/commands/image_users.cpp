@@ -6,6 +6,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/disk/disk_chain.hpp"
+#include "core/job/job_record.hpp"
 #include "core/image/disk/qcow2_header.hpp"
 
 namespace sarde {
@@ -36,8 +37,9 @@ bool is_inside(const fs::path& file, const fs::path& folder) {
 
 }  // namespace
 
-ImageUsers::ImageUsers(const CommandParts& parts, const std::vector<UnpackedFolder>& folders) {
-  for (const auto& domain : parts.hypervisor().domain_files()) {
+ImageUsers::ImageUsers(Inventory& inventory, const std::vector<UnpackedFolder>& folders,
+                       const std::vector<fs::path>& jobsdirs) {
+  for (const auto& domain : inventory.domain_files()) {
     std::set<fs::path> files;
     for (const auto& file : domain.files) follow(file, files);
     if (Digest::parse(domain.name)) note_base_vm(domain, folders);
@@ -48,7 +50,7 @@ ImageUsers::ImageUsers(const CommandParts& parts, const std::vector<UnpackedFold
       if (uses) users_.emplace(folder.config_digest, domain.name);
     }
   }
-  for (const auto& jobsdir : parts.jobsdirs) {
+  for (const auto& jobsdir : jobsdirs) {
     for (const auto& job : folder_entries(jobsdir)) {
       if (const auto digest = JobFolder(job).image()) users_.emplace(*digest, job.filename().string());
     }

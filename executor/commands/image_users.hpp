@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/image/store/image_removal.hpp"
-#include "executor/commands/command_parts.hpp"
+#include "executor/commands/command_tools.hpp"
 
 namespace sarde {
 
@@ -15,7 +15,8 @@ namespace sarde {
 /// noted. Where libvirt cannot be asked nothing is known, and it throws Error.
 class ImageUsers {
  public:
-  ImageUsers(const CommandParts& parts, const std::vector<UnpackedFolder>& folders);
+  ImageUsers(Inventory& inventory, const std::vector<UnpackedFolder>& folders,
+             const std::vector<std::filesystem::path>& jobsdirs);
 
   /// Users of an image, by its config's digest: "VM 'x'", "job VM 'y'"; none if empty.
   [[nodiscard]] std::vector<std::string> of(const std::string& config_digest) const;

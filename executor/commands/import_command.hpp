@@ -2,15 +2,28 @@
 
 #include <string>
 
-#include "executor/commands/command_parts.hpp"
+#include "executor/commands/transfer_commands.hpp"
 
 namespace sarde {
 
+struct ImportRequest {
+  std::string container;  ///< an image in the cache
+  std::string name = {};  ///< the VM's; empty: the config's digest
+  bool raw = false;       ///< `container` is the folder of a layout
+  bool print_uuid = false;
+};
+
+struct PullRequest {
+  FetchRequest fetch;
+  std::string name = {};  ///< the VM's; empty: the config's digest
+  bool print_uuid = false;
+};
+
 /// `import`: unpacks an image of the cache (with --raw, of a layout's folder) and defines the VM, which is
 /// not started. Returns its name, or with --print-uuid its UUID.
-std::string import_image(const CommandParts& parts, const std::string& container);
+std::string import_image(const CommandTools& tools, const ImportRequest& request);
 
 /// `pull`: fetches and imports.
-std::string pull_image(const CommandParts& parts, const std::string& container);
+std::string pull_image(const CommandTools& tools, const PullRequest& request);
 
 }  // namespace sarde

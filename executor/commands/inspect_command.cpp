@@ -16,9 +16,8 @@ using nlohmann::ordered_json;
 
 namespace {
 
-StoredImage load(const CommandParts& parts, const std::string& container) {
-  return parts.settings.call.raw ? parts.images.load_folder(container)
-                                 : parts.images.load(ImageReference::parse(container));
+StoredImage load(const CommandTools& tools, const std::string& container, bool raw) {
+  return raw ? tools.images.load_folder(container) : tools.images.load(ImageReference::parse(container));
 }
 
 /// What is known of a disk; what is not stays empty.
@@ -54,12 +53,14 @@ DiskFacts facts_in_manifest(const DiskLayers& disk) {
 }
 
 /// From the disk's own bytes.
-DiskFacts facts_in_disk(const CommandParts& parts, const StoredImage& image, const DiskLayers& disk) {
+DiskFacts facts_in_disk(const CommandTools& tools, const InspectRequest& request, const StoredImage& image,
+                        const DiskLayers& disk) {
   auto facts = facts_in_manifest(disk);
-  const auto summary = summarize_disk(
-      image.layout, disk,
-      {.threads = parts.threads, .progress = parts.progress("reading"), .limit = parts.settings.max_image},
-      parts.cancellation);
+  const auto summary = summarize_disk(image.layout, disk,
+                                      {.threads = request.threads,
+                                       .progress = progress_of(tools.reporter, "reading"),
+                                       .limit = request.max_image},
+                                      tools.cancellation);
   facts.name = summary.name;
   facts.size = summary.size;
   if (const auto header = parse_qcow2_header(summary.head, quote(summary.name))) {
@@ -82,7 +83,8 @@ ordered_json to_json(const DiskFacts& disk) {
           {"backing_file", disk.backing ? ordered_json(*disk.backing) : ordered_json()}};
 }
 
-ordered_json facts_of(const CommandParts& parts, const StoredImage& image, bool is_local) {
+ordered_json facts_of(const CommandTools& tools, const InspectRequest& request, const StoredImage& image,
+                      bool is_local) {
   const auto manifest = parse_manifest(image.layout.read_blob(image.manifest), "the manifest");
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   ordered_json facts{{"name", image.reference.text()},
@@ -95,7 +97,7 @@ ordered_json facts_of(const CommandParts& parts, const StoredImage& image, bool 
   std::optional<std::uint64_t> size = 0;
   auto disks = ordered_json::array();
   for (const auto& disk : image.disks) {
-    const auto found = is_local ? facts_in_disk(parts, image, disk) : facts_in_manifest(disk);
+    const auto found = is_local ? facts_in_disk(tools, request, image, disk) : facts_in_manifest(disk);
     size = size && found.size ? std::optional(*size + *found.size) : std::nullopt;
     disks.push_back(to_json(found));
   }
@@ -168,8 +170,8 @@ std::string as_text(const ordered_json& facts) {
 
 }  // namespace
 
-std::string config_of_image(const CommandParts& parts, const std::string& container) {
-  const auto image = load(parts, container);
+std::string config_of_image(const CommandTools& tools, const ConfigRequest& request) {
+  const auto image = load(tools, request.container, request.raw);
   if (image.vm_config_text.empty()) return "";
   // In the order that it has; but finding a key in an ordered object takes time in proportion to their
   // number.
@@ -179,18 +181,19 @@ std::string config_of_image(const CommandParts& parts, const std::string& contai
   return json_text(ordered_json::parse(image.vm_config_text));
 }
 
-std::string inspect_image(const CommandParts& parts, const std::string& container) {
-  const auto& call = parts.settings.call;
+std::string inspect_image(const CommandTools& tools, const InspectRequest& request) {
+  const auto& container = request.container;
   const auto answer = [&](const StoredImage& image, bool is_local) {
-    const auto facts = facts_of(parts, image, is_local);
-    return call.json ? json_text(facts) : as_text(facts);
+    const auto facts = facts_of(tools, request, image, is_local);
+    return request.form == AnswerForm::json ? json_text(facts) : as_text(facts);
   };
-  const bool is_local = call.raw || (!call.remote && parts.images.has(ImageReference::parse(container)));
-  if (is_local) return answer(load(parts, container), true);
+  const bool is_local =
+      request.raw || (!request.remote && tools.images.has(ImageReference::parse(container)));
+  if (is_local) return answer(load(tools, container, request.raw), true);
   const auto reference = ImageReference::parse(container);
-  make_folders(parts.images.ocidir(), 0700);
-  const auto folder = TempFolder::in(parts.images.ocidir(), ".sarde-inspect-", 0700);
-  return answer(parts.images.fetch_description(reference, OciLayout(folder.path()), parts.registry, {}),
+  make_folders(tools.images.ocidir(), 0700);
+  const auto folder = TempFolder::in(tools.images.ocidir(), ".sarde-inspect-", 0700);
+  return answer(tools.images.fetch_description(reference, OciLayout(folder.path()), tools.registry, {}),
                 false);
 }
 

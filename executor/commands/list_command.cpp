@@ -22,9 +22,9 @@ struct AskedStates {
   std::string failure;  ///< why they are not known; empty if they are
 };
 
-AskedStates ask_for_states(const CommandParts& parts) {
+AskedStates ask_for_states(const CommandTools& tools) {
   try {
-    return {.states = parts.hypervisor().domains(), .failure = {}};
+    return {.states = tools.hypervisor().domains(), .failure = {}};
   } catch (const Error& error) {
     return {.states = {}, .failure = error.what()};
   }
@@ -78,16 +78,16 @@ std::string as_table(const std::vector<CatalogEntry>& entries, const States& sta
 
 }  // namespace
 
-std::string list_images(const CommandParts& parts) {
+std::string list_images(const CommandTools& tools, AnswerForm form) {
   // Loading libvirt takes as long as reading some hundred images: both at once.
-  auto asked = std::async(std::launch::async, [&] { return ask_for_states(parts); });
+  auto asked = std::async(std::launch::async, [&] { return ask_for_states(tools); });
   const auto entries =
-      parts.images.catalog([&](const std::string& line) { parts.reporter.warn("WARNING: " + line); });
+      tools.images.catalog([&](const std::string& line) { tools.reporter.warn("WARNING: " + line); });
   const auto [states, failure] = asked.get();
   // Nothing is known of VMs where libvirt is away; the images are there all the same.
   if (!failure.empty() && !entries.empty())
-    parts.reporter.warn("WARNING: " + failure + "; VMs are shown as missing");
-  return parts.settings.call.json ? as_json(entries, states) : as_table(entries, states);
+    tools.reporter.warn("WARNING: " + failure + "; VMs are shown as missing");
+  return form == AnswerForm::json ? as_json(entries, states) : as_table(entries, states);
 }
 
 }  // namespace sarde

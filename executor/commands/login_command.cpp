@@ -80,32 +80,31 @@ Secret password_from_stdin() {
 
 }  // namespace
 
-void log_in(const CommandParts& parts, const std::string& registry) {
-  // The login for guests that sardinecake falls back to is nobody's at a registry.
-  const auto& given = parts.settings.registry_login;
+void log_in(const CommandTools& tools, const LoginRequest& request) {
+  const auto& [registry, given, password_stdin] = request;
   auto username = given.username.value_or("");
   std::optional<Terminal> terminal;
   if (username.empty())
-    username = terminal.emplace(parts.cancellation).ask("Username for " + registry + ": ");
+    username = terminal.emplace(tools.cancellation).ask("Username for " + registry + ": ");
   Secret password;
-  if (parts.settings.call.password_stdin) {
+  if (password_stdin) {
     password = password_from_stdin();
   } else if (given.password) {
     password = *given.password;
   } else {
-    if (!terminal) terminal.emplace(parts.cancellation);
+    if (!terminal) terminal.emplace(tools.cancellation);
     password = Secret(terminal->ask_in_secret("Password for " + username + " at " + registry + ": "));
   }
   if (username.empty() || password.empty())
     throw Error(Blame::job, "log in at " + quote(registry) + ": no username or no password was given");
-  parts.reporter.mask(password.reveal());
-  parts.registry.login(registry, username, password);
-  parts.reporter.say("Logged in at " + registry + " as " + username);
+  tools.reporter.mask(password.reveal());
+  tools.registry.login(registry, username, password);
+  tools.reporter.say("Logged in at " + registry + " as " + username);
 }
 
-void log_out(const CommandParts& parts, const std::string& registry) {
-  parts.registry.logout(registry);
-  parts.reporter.say(registry == "*" ? "Logged out from all registries" : "Logged out from " + registry);
+void log_out(const CommandTools& tools, const std::string& registry) {
+  tools.registry.logout(registry);
+  tools.reporter.say(registry == "*" ? "Logged out from all registries" : "Logged out from " + registry);
 }
 
 }  // namespace sarde

@@ -1,18 +1,22 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
+#include <optional>
 #include <string>
 
-#include "executor/commands/command_parts.hpp"
+#include "executor/commands/removal_outcome.hpp"
 
 namespace sarde {
 
-/// `rm REF`: removes the image's name, its blobs that no other image needs, and, where it was its last name,
-/// its unpacked disks with the VM that `import` defined on them. Refuses (the job's fault) while a VM or job
-/// uses it. Returns what was removed.
-std::string remove_image(const CommandParts& parts, const std::string& container);
+struct PruneRequest {
+  RemovalRequest how;
+  std::optional<std::chrono::seconds> older_than = {};
+  std::optional<std::uint64_t> budget = {};  ///< bytes
+};
 
 /// `prune`: removes unreferenced blobs, images unused for `older-than`, then those unused for longest until
 /// all fits `budget`; never an image that a VM or job uses. Returns the names of what was removed.
-std::string prune_images(const CommandParts& parts);
+std::string prune_images(const CommandTools& tools, const PruneRequest& request);
 
 }  // namespace sarde

@@ -26,25 +26,25 @@ struct Finding {
 
 class Tester {
  public:
-  explicit Tester(const CommandParts& parts) : parts_(parts) {}
+  Tester(const CommandTools& tools, const SelftestRequest& request) : tools_(tools), request_(request) {}
 
   std::vector<Finding> run() {
     look_at("skopeo", [&] { return first_line_of({"skopeo", "--version"}); });
     look_at("libvirt", [&] {
-      return parts_.settings.connect + " answers, " + std::to_string(parts_.hypervisor().domains().size()) +
+      return request_.connect + " answers, " + std::to_string(tools_.hypervisor().domains().size()) +
              " VM(s)";
     });
     look_at("virtualisation", [&] {
       const auto cpuinfo = read_proc_file("/proc/cpuinfo").value_or("");
-      const auto type = usable_virt_type(parts_.hypervisor().offers_kvm("x86_64"), "x86_64", cpuinfo);
+      const auto type = usable_virt_type(tools_.hypervisor().offers_kvm("x86_64"), "x86_64", cpuinfo);
       return std::string(type == VirtType::kvm ? "KVM"
                                                : "none in the hardware: VMs are emulated, which is slow");
     });
-    if (!parts_.settings.network.empty() || parts_.settings.connect.find("/session") != std::string::npos)
+    if (!request_.network.empty() || request_.connect.find("/session") != std::string::npos)
       look_at("network", [&] { return network_facts(); });
     for (const auto& [name, folder] :
-         {std::pair("ocidir", parts_.settings.ocidir), std::pair("vmdir", parts_.settings.vmdir),
-          std::pair("jobsdir", parts_.settings.jobsdir)}) {
+         {std::pair("ocidir", request_.ocidir), std::pair("vmdir", request_.vmdir),
+          std::pair("jobsdir", request_.jobsdir)}) {
       look_at(name, [&, folder = folder] { return folder_facts(folder); });
     }
     look_at("images", [&] { return images_facts(); });
@@ -62,17 +62,17 @@ class Tester {
   }
 
   std::string first_line_of(const std::vector<std::string>& argv) {
-    const auto& all = parts_.environment.all();
+    const auto& all = request_.environment.all();
     const auto result = run_program({.argv = argv, .environment = {all.begin(), all.end()}},
-                                    {.clock = parts_.clock,
-                                     .cancellation = parts_.cancellation,
-                                     .deadline = parts_.clock.now() + std::chrono::seconds(20)});
+                                    {.clock = tools_.clock,
+                                     .cancellation = tools_.cancellation,
+                                     .deadline = tools_.clock.now() + std::chrono::seconds(20)});
     if (!result.succeeded()) throw Error(argv.front() + " fails: " + quote(printable_tail(result.errors, 1)));
     return split(result.output, '\n').front();
   }
 
   std::string network_facts() {
-    const auto& network = parts_.settings.network;
+    const auto& network = request_.network;
     const bool wants_passt = network.empty() || network == "user" || network == "passt";
     if (!wants_passt) return network;
     try {
@@ -88,11 +88,11 @@ class Tester {
   std::string images_facts() {
     std::size_t images = 0;
     std::uint64_t bytes = 0;
-    for (const auto& folder : unpacked_folders(parts_.settings.vmdir)) {
+    for (const auto& folder : unpacked_folders(request_.vmdir)) {
       const auto marker = folder.is_shared ? read_unpacked_marker(folder.path) : std::nullopt;
       if (!marker) continue;
-      parts_.reporter.progress({.doing = "reading unpacked images", .done = bytes, .total = 0});
-      const auto changed = changed_disks(folder.path, marker->first, StretchCheck::all, parts_.cancellation);
+      tools_.reporter.progress({.doing = "reading unpacked images", .done = bytes, .total = 0});
+      const auto changed = changed_disks(folder.path, marker->first, StretchCheck::all, tools_.cancellation);
       if (!changed.empty() || marker->second == DisksState::changed)
         throw Error("the disks in " + folder.path.string() +
                     " are not what was unpacked there; find out who wrote to them, then remove the folder: "
@@ -117,25 +117,26 @@ class Tester {
            (can_share_extents(probe.path()) ? "files can share extents" : "files cannot share extents");
   }
 
-  const CommandParts& parts_;
+  const CommandTools& tools_;
+  const SelftestRequest& request_;
   std::vector<Finding> findings_;
 };
 
 }  // namespace
 
-SelftestAnswer self_test(const CommandParts& parts) {
-  parts.reporter.warn("This line is a warning: it is always shown");
-  parts.reporter.say("This line is a step: -q hides it");
-  parts.reporter.detail("This line is a detail: -v shows it");
+SelftestAnswer self_test(const CommandTools& tools, const SelftestRequest& request) {
+  tools.reporter.warn("This line is a warning: it is always shown");
+  tools.reporter.say("This line is a step: -q hides it");
+  tools.reporter.detail("This line is a detail: -v shows it");
   SelftestAnswer answer;
   auto list = nlohmann::ordered_json::array();
   std::vector<std::string> lines;
-  for (const auto& finding : Tester(parts).run()) {
+  for (const auto& finding : Tester(tools, request).run()) {
     answer.all_is_well = answer.all_is_well && finding.is_well;
     list.push_back({{"what", finding.what}, {"ok", finding.is_well}, {"detail", finding.detail}});
     lines.push_back((finding.is_well ? "ok      " : "FAILED  ") + finding.what + ": " + finding.detail);
   }
-  answer.text = parts.settings.call.json ? json_text(list) : join(lines, "\n");
+  answer.text = request.form == AnswerForm::json ? json_text(list) : join(lines, "\n");
   return answer;
 }
 

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "config/option_table.hpp"
 #include "config/sardinecake_ini.hpp"
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
@@ -16,7 +17,7 @@ bool is_secret(const std::string& name) {
   return name == "password";
 }
 
-ordered_json as_json_entry(const OptionRule& rule, const OptionValue* value) {
+ordered_json as_json_entry(const OptionRow& rule, const OptionValue* value) {
   ordered_json entry{{"name", rule.name}, {"value", nullptr}, {"origin", nullptr}};
   if (value == nullptr) return entry;
   if (rule.kind == ValueKind::list) {
@@ -30,14 +31,14 @@ ordered_json as_json_entry(const OptionRule& rule, const OptionValue* value) {
 
 std::string as_json_text(const OptionValues& values, const std::map<std::string, OptionValues>& sections) {
   auto list = ordered_json::array();
-  for (const auto& rule : option_rules()) {
+  for (const auto& rule : option_table) {
     if (rule.scope == OptionScope::call) continue;
     const auto found = values.find(std::string(rule.name));
     list.push_back(as_json_entry(rule, found == values.end() ? nullptr : &found->second));
   }
   for (const auto& [command, options] : sections) {
     for (const auto& [name, value] : options) {
-      list.push_back(as_json_entry(*find_rule(name), &value));
+      list.push_back(as_json_entry(*find_option(name), &value));
       list.back()["command"] = command;
     }
   }
@@ -54,7 +55,7 @@ std::string as_toml_line(const std::string& name, const OptionValue& value) {
 
 std::string as_toml(const OptionValues& values, const std::map<std::string, OptionValues>& sections) {
   std::vector<std::string> lines;
-  for (const auto& rule : option_rules()) {
+  for (const auto& rule : option_table) {
     if (rule.scope == OptionScope::call) continue;
     const std::string name(rule.name);
     const auto found = values.find(name);

@@ -4,7 +4,7 @@
 #include <set>
 #include <string>
 
-#include "config/settings.hpp"
+#include "config/option_value.hpp"
 
 namespace sarde {
 

@@ -6,57 +6,51 @@ namespace sarde {
 
 namespace {
 
-RegistryAccess access_with_progress(const CommandParts& parts, const std::string& doing) {
-  return {.authfile = {}, .progress = parts.progress(doing)};
+RegistryAccess access_with_progress(const CommandTools& tools, const std::string& doing) {
+  return {.authfile = {}, .progress = progress_of(tools.reporter, doing)};
 }
 
-void say_fetched(const CommandParts& parts, const StoredImage& image, TimePoint start) {
-  parts.reporter.say("Fetched " + image.reference.text() + ", " + image.manifest.digest.text() + ", " +
-                     size_text(image.compressed_size()) + parts.since(start));
+void say_fetched(const CommandTools& tools, const StoredImage& image, const Phase& phase) {
+  phase.done("Fetched " + image.reference.text() + ", " + image.manifest.digest.text() + ", " +
+             size_text(image.compressed_size()));
 }
 
 }  // namespace
 
-ImageReference source_of(const CommandParts& parts, const ImageReference& reference) {
-  const auto& source = parts.settings.call.source;
-  return source.empty() ? reference : ImageReference::parse(source);
+ImageReference source_of(const FetchRequest& request) {
+  return ImageReference::parse(request.source.empty() ? request.container : request.source);
 }
 
-ObtainedImage fetch_and_unpack_image(const CommandParts& parts, const std::string& container,
-                                     DiskSharing sharing) {
-  const auto reference = ImageReference::parse(container);
-  const auto start = parts.clock.now();
-  auto obtained =
-      parts.images.obtain({.reference = reference,
-                           .source = source_of(parts, reference),
-                           .folder = parts.settings.call.name,
-                           .sharing = sharing,
-                           .progress =
-                               [&](const std::string& doing, std::uint64_t done, std::uint64_t total) {
-                                 parts.reporter.progress({.doing = doing, .done = done, .total = total});
-                               }},
-                          parts.registry, {});
-  say_fetched(parts, obtained.image, start);
+ObtainedImage fetch_and_unpack_image(const CommandTools& tools, const FetchRequest& request,
+                                     DiskSharing sharing, const std::string& folder) {
+  const auto reference = ImageReference::parse(request.container);
+  const Phase phase(tools.clock, tools.reporter);
+  auto obtained = tools.images.obtain({.reference = reference,
+                                       .source = source_of(request),
+                                       .folder = folder,
+                                       .sharing = sharing,
+                                       .progress = progress_in(tools.reporter)},
+                                      tools.registry, {});
+  say_fetched(tools, obtained.image, phase);
   return obtained;
 }
 
-StoredImage fetch_image(const CommandParts& parts, const std::string& container) {
-  const auto reference = ImageReference::parse(container);
-  const auto start = parts.clock.now();
-  auto image = parts.images.fetch_as(reference, source_of(parts, reference), parts.registry,
-                                     access_with_progress(parts, "fetching"));
-  say_fetched(parts, image, start);
+StoredImage fetch_image(const CommandTools& tools, const FetchRequest& request) {
+  const auto reference = ImageReference::parse(request.container);
+  const Phase phase(tools.clock, tools.reporter);
+  auto image = tools.images.fetch_as(reference, source_of(request), tools.registry,
+                                     access_with_progress(tools, "fetching"));
+  say_fetched(tools, image, phase);
   return image;
 }
 
-void push_image(const CommandParts& parts, const std::string& container) {
-  const auto image = parts.images.load(ImageReference::parse(container));
-  const auto& target = parts.settings.call.target;
-  const auto to = target.empty() ? image.reference : ImageReference::parse(target);
-  const auto start = parts.clock.now();
-  parts.registry.push(image.layout, image.manifest, to, access_with_progress(parts, "pushing"));
-  parts.reporter.say("Pushed " + to.text() + ", " + image.manifest.digest.text() + ", " +
-                     size_text(image.compressed_size()) + parts.since(start));
+void push_image(const CommandTools& tools, const PushRequest& request) {
+  const auto image = tools.images.load(ImageReference::parse(request.container));
+  const auto to = request.target.empty() ? image.reference : ImageReference::parse(request.target);
+  const Phase phase(tools.clock, tools.reporter);
+  tools.registry.push(image.layout, image.manifest, to, access_with_progress(tools, "pushing"));
+  phase.done("Pushed " + to.text() + ", " + image.manifest.digest.text() + ", " +
+             size_text(image.compressed_size()));
 }
 
 }  // namespace sarde

@@ -2,21 +2,31 @@
 
 #include <string>
 
-#include "executor/commands/command_parts.hpp"
+#include "executor/commands/command_tools.hpp"
 
 namespace sarde {
 
-/// What the registry calls the image: --source, if given.
-ImageReference source_of(const CommandParts& parts, const ImageReference& reference);
+struct FetchRequest {
+  std::string container;    ///< what the image is called here
+  std::string source = {};  ///< and at the registry; empty: the same
+};
 
-/// `fetch [--source REF] CONTAINER`: from the registry (under the name `source`, if given) into the cache.
-StoredImage fetch_image(const CommandParts& parts, const std::string& container);
+struct PushRequest {
+  std::string container;    ///< an image in the cache
+  std::string target = {};  ///< what the registry is to call it; empty: the same
+};
 
-/// Fetches and unpacks at once, to the folder that --name says, else to the one that fits the use.
-ObtainedImage fetch_and_unpack_image(const CommandParts& parts, const std::string& container,
-                                     DiskSharing sharing);
+/// What the registry calls the image.
+ImageReference source_of(const FetchRequest& request);
 
-/// `push [--target REF] CONTAINER`: from the cache to the registry (under the name `target`, if given).
-void push_image(const CommandParts& parts, const std::string& container);
+/// `fetch [--source REF] CONTAINER`: from the registry into the cache.
+StoredImage fetch_image(const CommandTools& tools, const FetchRequest& request);
+
+/// Fetches and unpacks at once, to this folder in vmdir, or to the one that fits the use if it is empty.
+ObtainedImage fetch_and_unpack_image(const CommandTools& tools, const FetchRequest& request,
+                                     DiskSharing sharing, const std::string& folder = {});
+
+/// `push [--target REF] CONTAINER`: from the cache to the registry.
+void push_image(const CommandTools& tools, const PushRequest& request);
 
 }  // namespace sarde

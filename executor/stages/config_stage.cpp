@@ -7,12 +7,12 @@
 
 namespace sarde {
 
-std::string config_answer(const Settings& settings, const std::optional<Job>& job) {
+std::string config_answer(const GuestPlaces& places, const std::optional<Job>& job) {
   nlohmann::json answer{{"driver", {{"name", program_name}, {"version", program_version}}},
-                        {"builds_dir", settings.guest_builds_dir},
-                        {"cache_dir", settings.guest_cache_dir},
+                        {"builds_dir", places.builds},
+                        {"cache_dir", places.cache},
                         {"builds_dir_is_shared", false},
-                        {"shell", settings.shell}};
+                        {"shell", places.shell}};
   if (job) answer["hostname"] = VmName::of_job(job->id, job->distinction).text();
   return answer.dump();
 }

@@ -5,7 +5,8 @@
 #include <functional>
 #include <string>
 
-#include "config/settings_rules.hpp"
+#include "config/option_table.hpp"
+#include "config/option_value.hpp"
 #include "config/units.hpp"
 #include "core/foundation/digest.hpp"
 #include "core/foundation/text.hpp"
@@ -134,7 +135,7 @@ void job_response(Input bytes) {
 /// Short texts: what a job may set, what QEMU and libvirt answer, digests and names.
 void words(Input bytes) {
   const auto text = text_of(bytes);
-  for (const auto& rule : option_rules()) {
+  for (const auto& rule : option_table) {
     tolerate([&] { check_value(rule, {.items = {text}, .origin = "it"}); });
   }
   static_cast<void>(parse_size(text));

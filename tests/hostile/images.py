@@ -352,7 +352,7 @@ ATTACKS = {
     "ten thousand chunks": (Image(edit_manifest=lambda m: m["layers"].extend(dict(m["layers"][1], mediaType=f"{DISK};chunk={i + 1}") for i in range(10000))), "unpacks to more"),
     "a million empty members": (Image(disks=[(None, gzip.compress(b"", mtime=0) * 50000 + stream(qcow2()), qcow2())]), "no plain file name"),
     "lists in lists in the config": (Image(edit_config=lambda c: b"[" * 200000), "levels deep"),
-    "a vm config of a hundred thousand users": (Image(vm_config={"users": [{"username": ""}] * 100000}), "nobody is named"),
+    "a vm config of a hundred thousand users": (Image(vm_config={"users": [{"username": ""}] * 100000}), "there is no user name"),
     "two lists of devices": (Image(domain=xml(tail="<devices><hostdev/></devices>").encode()), "two elements <devices>"),
     "two operating systems": (Image(domain=xml(tail="<os><type>hvm</type></os>").encode()), "two elements <os>"),
     "sixty-five disk files": (many_disks(65), "an image may have 64"),
@@ -400,7 +400,7 @@ ATTACKS = {
     "bitmaps of a terabyte": (Image(disks=[("disk.qcow2", patched(104, ">IIIIQQ", 0x23852875, 24, 1, 0, 1 << 40, 0x20000))]), "an extension that QEMU would not take"),
     "subclusters of sixteen bytes": (Image(disks=[("disk.qcow2", qcow2(size=1 << 10, cluster_bits=9, incompatible=16))]), "too small for subclusters"),
     # Logins that nobody can log in with.
-    "a user without a name": (Image(vm_config={"users": [{"username": "", "password": "x"}]}), "nobody is named"),
+    "a user without a name": (Image(vm_config={"users": [{"username": "", "password": "x"}]}), "there is no user name"),
     "a user's name of fifty kilobytes": (Image(vm_config={"users": [{"username": "u" * 50000, "password": "x"}]}), "cannot be a user's name"),
     "a password of fifty kilobytes": (Image(vm_config={"users": [{"username": "u", "password": "x" * 50000}]}), "the password of 'u' is longer"),
     "a user's name of two lines": (Image(vm_config={"users": [{"username": "u\nroot", "password": "x"}]}), "cannot be a user's name"),

@@ -31,9 +31,11 @@ core/image/store:core/image core/system core/foundation
 core/vm:core/system core/foundation
 core/guest:core/system core/foundation
 config:core/system core/foundation
-executor/job:core config
-executor/stages:core config executor/job
-executor/commands:core config executor/job executor/stages
+executor/job:core
+executor/stages:core executor/job
+executor/commands:core config executor/job
+executor/reference:core config executor/wiring
+executor/wiring:core config executor/job executor/stages executor/commands
 executor:core config
 RULES
 

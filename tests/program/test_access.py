@@ -98,7 +98,7 @@ def test_a_cached_private_image_is_for_jobs_that_could_pull_it(private):
     for policy in ("if-not-present", "never"):
         refused = attempt(private, SARDE_PULL_POLICY=policy)
         assert refused.verdict == "build_failure", refused.text
-    assert "came with another job's credentials" in refused.text
+    assert "was fetched with another job's credentials" in refused.text
     assert attempt(private, docker=auths(private.address, "docker"), SARDE_PULL_POLICY="if-not-present").verdict == "success"
     # What this machine may have every job may have.
     private.run("login", "-u", "host", "-p", USERS["host"], private.address)
@@ -156,7 +156,7 @@ def test_what_a_job_may_set_is_what_the_administrator_lists(private, tmp_path):
     listed = 'job-settable = ["memory", "vcpus"]\nmemory = "1GiB"\nmax-memory = "2GiB"\nmax-vcpus = 2\n'
     result, xml = job(listed, {"SARDE_MEMORY": "512MiB", "SARDE_VCPUS": "2", "SARDE_VMDIR": str(tmp_path / "theirs"), "SARDE_CONNECT": "qemu:///system"})
     assert result.verdict == "success" and ">524288</memory>" in xml and "<vcpu>2</vcpu>" in xml, result.text
-    assert "WARNING: the job's variable 'SARDE_VMDIR' is not heeded: this runner lets jobs set only memory, vcpus (job-settable)" in result.text
+    assert "WARNING: the job's variable 'SARDE_VMDIR' is ignored: job-settable lists only memory, vcpus" in result.text
     assert not (tmp_path / "theirs").exists()
     result, xml = job("", {"SARDE_MEMORY": "512MiB"})
     assert result.verdict == "success" and ">524288</memory>" not in xml and "lets jobs set nothing" in result.text

@@ -335,7 +335,7 @@ def test_a_broken_neighbour_does_not_stop_rm_half_way(place, tmp_path, undefined
     refused = place.run("rm", "h.example/vms/g:1", env=env, check=False)
     assert refused.returncode == 2 and vm in place.all_domains() and (tmp_path / "vms" / vm / "disk.qcow2").exists()
     removed = place.run("rm", "h.example/vms/g:2", env=env)
-    assert removed.stdout == "h.example/vms/g:2\n" and "only its name goes" in removed.stderr
+    assert removed.stdout == "h.example/vms/g:2\n" and "removing only the tag" in removed.stderr
     assert place.run("rm", "h.example/vms/g:1", env=env).stdout == "h.example/vms/g:1\n"
     assert vm not in place.all_domains()
 
@@ -507,7 +507,7 @@ def test_a_file_of_sardinecake_works_and_converts(place, tmp_path):
     (tmp_path / "home/.config/sardinecake").mkdir()
     (tmp_path / "home/.config/sardinecake/sarde.toml").write_text("guest-builds-dir = '/toml'\n")
     answer = place.run("config", "-v", env=env)
-    assert json.loads(answer.stdout)["builds_dir"] == "/toml" and "is not read, for there is" in answer.stderr
+    assert json.loads(answer.stdout)["builds_dir"] == "/toml" and "is ignored, because there is" in answer.stderr
 
 
 def test_selftest_reads_all_of_what_jobs_share(place, tmp_path, undefined):

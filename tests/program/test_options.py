@@ -1,4 +1,4 @@
-"""Every option does what it says: docs/options.md names the test for each, and this file has those that fit nowhere else."""
+"""Every option does what it says: SHOWN_BY names the test for each, and this file has those that fit nowhere else."""
 import json
 import os
 import pathlib
@@ -11,12 +11,75 @@ from conftest import TOP
 from fake_runner import bash_script
 from test_images import undefined  # noqa: F401: a fixture
 
-TABLE = TOP / "docs/options.md"
+# Which test shows what an option does.
+SHOWN_BY = {
+    "help": ["test_version_and_help"],
+    "help-all": ["test_no_run_and_verbosity"],
+    "version": ["test_version_and_help"],
+    "verbose": ["test_no_run_and_verbosity"],
+    "quiet": ["test_no_run_and_verbosity", "test_progress_is_a_bar_on_a_terminal"],
+    "connect": ["test_failure_of_prepare", "test_options_may_stand_before_the_command_as_in_sardinecake"],
+    "no-run": ["test_no_run_and_verbosity"],
+    "username": ["test_settings_of_a_job_reach_its_vm", "test_a_password_is_asked_for_kept_and_forgotten"],
+    "password": ["test_failure_of_prepare", "test_a_password_is_asked_for_kept_and_forgotten"],
+    "password-stdin": ["test_a_password_is_asked_for_kept_and_forgotten"],
+    "identity-file": ["test_settings_of_a_job_reach_its_vm"],
+    "authfile": ["test_an_authfile_of_ones_own"],
+    "insecure": ["test_plain_http_only_where_it_is_allowed"],
+    "fetch-timeout": ["test_settings_of_a_job_reach_its_vm"],
+    "signature-policy": ["test_only_images_with_a_trusted_signature"],
+    "ocidir": ["test_both_share_a_cache_and_agree_on_what_is_in_it"],
+    "vmdir": ["test_source_target_and_name", "test_options_under_sardinecakes_names"],
+    "jobsdir": ["test_prune_removes_what_nobody_names_or_uses", "test_options_under_sardinecakes_names"],
+    "name": ["test_source_target_and_name"],
+    "source": ["test_source_target_and_name"],
+    "target": ["test_source_target_and_name"],
+    "print-uuid": ["test_export_import_print_names_alone", "test_clone_of_an_image_and_of_a_vm"],
+    "raw": ["test_raw_layouts", "test_list_and_getconfig"],
+    "tag": ["test_tag_names_the_image"],
+    "vmconfig": ["test_list_and_getconfig"],
+    "libvirtconfig": ["test_export_import_print_names_alone"],
+    "chunksize": ["test_export_import_print_names_alone", "test_what_we_export_sardinecake_imports"],
+    "compression": ["test_what_we_export_sardinecake_imports"],
+    "live": ["test_a_running_vm_is_exported_live"],
+    "remote": ["test_inspect_tells_of_disks_and_chain_here_and_at_the_registry"],
+    "format": ["test_list_and_getconfig"],
+    "json": ["test_list_and_getconfig", "test_selftest", "test_settings_are_shown_with_their_origin"],
+    "dry-run": ["test_rm_leaves_what_others_need", "test_prune_removes_what_nobody_names_or_uses"],
+    "older-than": ["test_prune_removes_what_nobody_names_or_uses"],
+    "budget": ["test_prune_removes_what_nobody_names_or_uses"],
+    "image": ["test_settings_of_a_job_reach_its_vm"],
+    "shell": ["test_settings_per_image_reach_config"],
+    "guest-builds-dir": ["test_settings_of_a_job_reach_its_vm"],
+    "guest-cache-dir": ["test_settings_of_a_job_reach_its_vm"],
+    "network": ["test_qemus_own_user_network_has_to_be_asked_for", "test_jobs_on_a_libvirt_network"],
+    "virt-type": ["test_settings_of_a_job_reach_its_vm"],
+    "ssh-port": ["test_settings_of_a_job_reach_its_vm"],
+    "prepare-script": ["test_a_prepare_script_runs_in_the_vm"],
+    "prepare-script-timeout": ["test_a_prepare_script_that_does_not_end"],
+    "pull-policy": ["test_pull_policies"],
+    "memory": ["test_settings_of_a_job_reach_its_vm"],
+    "vcpus": ["test_settings_of_a_job_reach_its_vm"],
+    "timeout": ["settings: timeout stands for the two waits that are not given"],
+    "address-timeout": ["boot wait: an address is waited for"],
+    "boot-timeout": ["test_failure_of_prepare"],
+    "omit-backingstore": ["test_settings_of_a_job_reach_its_vm"],
+    "allow-devices": ["test_an_attack_is_refused"],
+    "max-disk": ["test_an_attack_is_refused"],
+    "max-image": ["test_an_attack_is_refused"],
+    "job-settable": ["test_what_a_job_may_set_is_what_the_administrator_lists"],
+    "max-memory": ["test_what_a_job_may_set_is_what_the_administrator_lists"],
+    "max-vcpus": ["test_what_a_job_may_set_is_what_the_administrator_lists"],
+    "max-job-disk": ["test_a_job_that_fills_its_disk"],
+    "allowed-pull-policies": ["test_pull_policies"],
+    "insecure-registries": ["test_plain_http_only_where_it_is_allowed"],
+    "verbosity": ["test_no_run_and_verbosity"],
+}
 
 
 def commands(place):
     text = place.run("--help").stdout
-    return re.findall(r"^  ([a-z]+) ", text[text.index("Subcommands:"):], re.M)
+    return re.findall(r"^  ([a-z]+) ", text[text.index("Stages of a job"):], re.M)
 
 
 def options_of(place, command):
@@ -25,23 +88,23 @@ def options_of(place, command):
     return {name for line in re.findall(r"^  (-[-a-zA-Z,]+)", text, re.M) for name in line.split(",")}
 
 
-def rows():
-    for line in TABLE.read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("| `-"):
-            yield re.findall(r"`([^`]+)`", cells[0]), re.findall(r"`([^`]+)`", cells[-1])
-
-
-def test_the_table_has_every_option_and_every_test_in_it_is_there(place):
+def test_every_option_is_listed_and_has_a_test(place):
     tests = "".join(path.read_text() for path in [*TOP.glob("tests/program/test_*.py"), *TOP.glob("tests/unit/**/*_test.cpp"), *TOP.glob("tests/adapter/*_test.cpp")])
-    listed = set()
-    for names, covered_by in rows():
-        assert covered_by, names
+    listed, offered = set(), {"-V", "--version"}
+    for line in (TOP / "docs/options.md").read_text().splitlines():
+        if line.startswith("| `") and "settings only" not in line:
+            listed.update(name.split()[0] for name in re.findall(r"`(-[^`]+)`", line.split(" | ")[0]))
+        if line.startswith("| `"):
+            name = re.search(r"`-*([a-z][-a-z]+)", line).group(1)
+            assert name in SHOWN_BY, f"no test is known that shows what {name} does"
+    for command in commands(place):
+        offered |= options_of(place, command)
+    common = {"-h", "--help", "--help-all", "-v", "--verbose", "-q", "--quiet", "-V", "--version"}
+    assert offered - common == listed
+    for name, covered_by in SHOWN_BY.items():
+        assert covered_by, name
         for test in covered_by:
-            assert f"def {test}(" in tests or f'TEST_CASE("{test}' in tests, (names, test)
-        listed.update(names)
-    offered = set().union(*(options_of(place, command) for command in commands(place))) | {"-V", "--version"}
-    assert offered - listed == set() and listed - offered == set()
+            assert f"def {test}(" in tests or f'TEST_CASE("{test}' in tests, (name, test)
 
 
 # A value of each kind of option, and one that it does not take.

@@ -2,7 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include "config/settings.hpp"
+#include "config/settings_files.hpp"
+#include "config/values.hpp"
 #include "core/system/files.hpp"
 #include "tests/support/check_error.hpp"
 #include "tests/support/temp_folder.hpp"
@@ -30,17 +31,17 @@ TEST_CASE("sardinecake's ini: the executor's sections are images, DEFAULT counts
       "[reg.example.org/sardines/debian*]\nusername = deb\nvmdir = /fast\n",
       IniKind::executor);
   CHECK(read_it.notes.empty());
-  const SettingsSources sources{
+  const ValueSources sources{
       .file = read_it.file, .command = "prepare", .image = {"reg.example.org/sardines/debian12"}};
-  const auto settings = resolve_settings(sources, Environment(), true);
-  CHECK(settings.jobsdir == "/clones");
-  CHECK(settings.boot_timeout == std::chrono::seconds(60));
-  CHECK(settings.address_timeout == std::chrono::seconds(60));
-  CHECK(settings.guest_builds_dir == "/b");
-  CHECK(settings.verbosity == 1);
-  CHECK(settings.vmdir == "/fast");
-  CHECK(*settings.image_login.username == "deb");
-  CHECK(*settings.login.username == "vagrant");
+  const auto settings = Values(sources, Environment(), true);
+  CHECK(settings.get<"jobsdir">() == "/clones");
+  CHECK(settings.get<"boot-timeout">() == std::chrono::seconds(60));
+  CHECK(settings.get<"address-timeout">() == std::chrono::seconds(60));
+  CHECK(settings.get<"guest-builds-dir">() == "/b");
+  CHECK(settings.get<"verbosity">() == 1);
+  CHECK(settings.get<"vmdir">() == "/fast");
+  CHECK(settings.of_image().get<"username">() == "deb");
+  CHECK(settings.of_others().get<"username">() == "vagrant");
 }
 
 TEST_CASE("sardinecake's ini: sarde's sections are commands, which inherit DEFAULT") {
@@ -49,14 +50,14 @@ TEST_CASE("sardinecake's ini: sarde's sections are commands, which inherit DEFAU
       "= json\n",
       IniKind::sarde);
   const auto resolve = [&](const std::string& command) {
-    return resolve_settings({.file = found.file, .command = command}, Environment(), true);
+    return Values({.file = found.file, .command = command}, Environment(), true);
   };
-  CHECK(resolve("import").connect == "qemu:///x");
-  CHECK(resolve("import").call.print_uuid);
-  CHECK(resolve("list").connect == "qemu:///y");
-  CHECK(resolve("list").call.json);
-  CHECK(*resolve("login").registry_login.username == "me");
-  CHECK(*resolve("prepare").login.username == "vagrant");
+  CHECK(resolve("import").get<"connect">() == "qemu:///x");
+  CHECK(resolve("import").get<"print-uuid">());
+  CHECK(resolve("list").get<"connect">() == "qemu:///y");
+  CHECK(resolve("list").get<"format">() == "json");
+  CHECK(resolve("login").of_call().get<"username">() == "me");
+  CHECK(resolve("prepare").of_others().get<"username">() == "vagrant");
 }
 
 TEST_CASE("sardinecake's ini: what has no meaning is noted, what does not fit is refused") {
@@ -101,7 +102,7 @@ TEST_CASE("settings files: TOML comes before INI, which is said; a list of files
   const auto [both, notes] = ocidir(SettingsUser::job_stage);
   CHECK(both == "/from-toml");
   REQUIRE(notes.size() == 1);
-  CHECK(notes[0].find("executor.ini is not read, for there is") != std::string::npos);
+  CHECK(notes[0].find("executor.ini is ignored, because there is") != std::string::npos);
   const auto list = (home / ".config/sardinecake/sarde.ini").string() + ":/nonexistent.ini";
   CHECK(ocidir(SettingsUser::command, {{"SARDE_CONF_FILES", list}}).first == "/from-sarde-ini");
   CHECK(ocidir(SettingsUser::command, {{"SARDE_CONF_FILES", list}}).second.size() == 1);

@@ -1,10 +1,12 @@
-#include "config/settings.hpp"
-
 #include <doctest/doctest.h>
 
 #include "config/image_policy.hpp"
+#include "config/settings_files.hpp"
 #include "config/units.hpp"
+#include "config/values.hpp"
+#include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
+#include "executor/wiring/command_table.hpp"
 #include "tests/support/check_error.hpp"
 #include "tests/support/temp_folder.hpp"
 
@@ -40,9 +42,9 @@ network = "glob"
   const Environment without;
   const auto resolve = [&](const OptionValues& line, const Environment& environment,
                            const std::string& command, const std::string& image) {
-    return resolve_settings({.file = file, .command = command, .command_line = line, .image = {image}},
-                            environment, true)
-        .network;
+    return Values({.file = file, .command = command, .command_line = line, .image = {image}}, environment,
+                  true)
+        .get<"network">();
   };
   const auto line = typed("network", "line");
   CHECK(resolve(line, with_variable, "prepare", "h.example/vms/a") == "glob");
@@ -50,25 +52,23 @@ network = "glob"
   CHECK(resolve({}, with_variable, "prepare", "") == "variable");
   CHECK(resolve({}, without, "prepare", "") == "section");
   CHECK(resolve({}, without, "fetch", "") == "top");
-  CHECK(resolve_settings({}, without, true).network.empty());
+  CHECK(Values({}, without, true).get<"network">().empty());
 }
 
 TEST_CASE("settings: an image's login is apart from the others', for the image's own comes in between") {
   const auto file = file_with("username = \"top\"\n[images.\"a/*\"]\npassword = \"pw\"\n");
-  const auto settings =
-      resolve_settings({.file = file, .command = "prepare", .image = {"a/b"}}, Environment(), true);
-  CHECK_FALSE(settings.image_login.username);
-  CHECK(settings.image_login.password->reveal() == "pw");
-  CHECK(settings.login.username == "top");
-  CHECK(settings.login.password->reveal() == "vagrant");
+  const auto settings = Values({.file = file, .command = "prepare", .image = {"a/b"}}, Environment(), true);
+  CHECK_FALSE(settings.of_image().has<"username">());
+  CHECK(settings.of_image().get<"password">() == "pw");
+  CHECK(settings.of_others().get<"username">() == "top");
+  CHECK(settings.of_others().get<"password">() == "vagrant");
 }
 
 TEST_CASE("settings: an exact image beats a glob, and the longest glob wins") {
   const auto file =
       file_with("[images.\"a/*\"]\nvcpus = 1\n[images.\"a/b*\"]\nvcpus = 2\n[images.\"a/bc\"]\nvcpus = 3\n");
   const auto vcpus = [&](const std::string& image) {
-    return resolve_settings({.file = file, .command = "prepare", .image = {image}}, Environment(), true)
-        .vcpus;
+    return Values({.file = file, .command = "prepare", .image = {image}}, Environment(), true).get<"vcpus">();
   };
   CHECK(vcpus("a/x") == 1);
   CHECK(vcpus("a/bx") == 2);
@@ -78,19 +78,19 @@ TEST_CASE("settings: an exact image beats a glob, and the longest glob wins") {
 
 TEST_CASE("settings: defaults differ for root and others") {
   const Environment home(Variables{{"HOME", "/home/u"}});
-  const auto root = resolve_settings({}, home, true);
-  CHECK(root.ocidir == "/var/lib/sardinecake/oci");
-  CHECK(root.connect == "qemu:///system");
-  const auto user = resolve_settings({}, home, false);
-  CHECK(user.vmdir == "/home/u/.local/share/sardinecake/vms");
-  CHECK(user.connect == "qemu:///session");
-  CHECK(resolve_settings(
-            {}, Environment(Variables{{"XDG_DATA_HOME", "/x"}, {"LIBVIRT_DEFAULT_URI", "test:///default"}}),
-            false)
-            .connect == "test:///default");
-  CHECK(resolve_settings({}, Environment(Variables{{"XDG_DATA_HOME", "/x"}}), false).jobsdir ==
+  const auto root = Values({}, home, true);
+  CHECK(root.get<"ocidir">() == "/var/lib/sardinecake/oci");
+  CHECK(root.get<"connect">() == "qemu:///system");
+  const auto user = Values({}, home, false);
+  CHECK(user.get<"vmdir">() == "/home/u/.local/share/sardinecake/vms");
+  CHECK(user.get<"connect">() == "qemu:///session");
+  CHECK(Values({},
+               Environment(Variables{{"XDG_DATA_HOME", "/x"}, {"LIBVIRT_DEFAULT_URI", "test:///default"}}),
+               false)
+            .get<"connect">() == "test:///default");
+  CHECK(Values({}, Environment(Variables{{"XDG_DATA_HOME", "/x"}}), false).get<"jobsdir">() ==
         "/x/sardinecake/jobs");
-  CHECK(user.guest_builds_dir == "/var/tmp/gitlab-runner/builds");
+  CHECK(user.get<"guest-builds-dir">() == "/var/tmp/gitlab-runner/builds");
 }
 
 TEST_CASE("settings: whatever is wrong in a file is named with its file, line and key") {
@@ -113,11 +113,10 @@ TEST_CASE("settings: whatever is wrong in a file is named with its file, line an
     CAPTURE(text);
     check_error(Blame::job, message, [&, &toml = text] { file_with(toml); });
   }
-  check_error(Blame::job, "guest-builds-dir is not an absolute path", [] {
-    resolve_settings({.command_line = typed("guest-builds-dir", "builds")}, Environment(), true);
-  });
+  check_error(Blame::job, "guest-builds-dir is not an absolute path",
+              [] { Values({.command_line = typed("guest-builds-dir", "builds")}, Environment(), true); });
   check_error(Blame::job, "environment variable SARDE_VCPUS", [] {
-    resolve_settings({}, Environment(Variables{{"SARDE_VCPUS", "x"}}), true);
+    Values({}, Environment(Variables{{"SARDE_VCPUS", "x"}}), true);
   });
 }
 
@@ -157,19 +156,33 @@ TEST_CASE("settings: sizes know their units") {
     CHECK_FALSE(parse_size(wrong));
 }
 
-TEST_CASE("settings: the example file is read, and names every option there is") {
+TEST_CASE("settings: the example file is read, its examples too, and names every option there is") {
   const auto text = read_file(std::string(SARDE_SOURCE_DIR) + "/examples/sarde.toml");
-  const auto file = file_with([&] {
-    auto copy = text;
-    copy.replace(copy.find("[commands.export]"), 17, "[commands.prepare]");
-    return copy;
-  }());
+  CHECK(file_with(text).top.empty());
+  std::string uncommented;
+  for (const auto& line : split(text, '\n')) {
+    const bool is_setting = line.starts_with("# ") && line.find(" = ") != std::string::npos;
+    const bool is_section = line.starts_with("# [");
+    uncommented += (is_setting || is_section ? line.substr(2) : "") + "\n";
+  }
+  uncommented.replace(uncommented.find("[commands.export]"), 17, "[commands.prepare]");
+  const auto file = file_with(uncommented);
   CHECK(file.images.size() == 1);
-  for (const auto& rule : option_rules()) {
-    if (rule.scope == OptionScope::call) continue;
-    CAPTURE(rule.name);
-    CHECK((text.find("\n" + std::string(rule.name) + " = ") != std::string::npos ||
-           text.find("\n# " + std::string(rule.name) + " = ") != std::string::npos));
+  for (const auto& row : option_table) {
+    CAPTURE(row.name);
+    CHECK(file.top.contains(std::string(row.name)) == (row.scope == OptionScope::everywhere));
+  }
+  CHECK_NOTHROW(Values({.file = file}, Environment(), true));
+}
+
+TEST_CASE("settings: every option is of commands that exist, and every command's options are in the table") {
+  for (const auto& row : option_table) {
+    CAPTURE(row.name);
+    for (const auto& command : words_of(row.commands))
+      CHECK((command == "*" || find_command(command) != nullptr));
+    CHECK((row.otherwise.empty() || find_option(row.otherwise) != nullptr));
+    if (!row.initial.empty() && !row.initial.starts_with('<'))
+      CHECK_NOTHROW(check_value(row, {.items = {std::string(row.initial)}, .origin = "it"}));
   }
 }
 
@@ -177,19 +190,19 @@ TEST_CASE("settings: what says what one call does is for the command line and a 
   check_error(Blame::job, "belongs on the command line", [] { file_with("name = \"x\"\n"); });
   check_error(Blame::job, "belongs on the command line", [] { file_with("[images.\"a\"]\nraw = true\n"); });
   const auto file = file_with("[commands.fetch]\nsource = \"a/b\"\n");
-  CHECK(resolve_settings({.file = file, .command = "fetch"}, Environment(), true).call.source == "a/b");
-  CHECK(resolve_settings({.file = file, .command = "prepare"}, Environment(), true).call.source.empty());
+  CHECK(Values({.file = file, .command = "fetch"}, Environment(), true).get<"source">() == "a/b");
+  CHECK(Values({.file = file, .command = "prepare"}, Environment(), true).get<"source">().empty());
   const Environment variable(Variables{{"SARDE_SOURCE", "a/b"}});
-  CHECK(resolve_settings({.command = "fetch"}, variable, true).call.source.empty());
+  CHECK(Values({.command = "fetch"}, variable, true).get<"source">().empty());
 }
 
 TEST_CASE("settings: timeout stands for the two waits that are not given") {
   const auto resolve = [](const std::string& text) {
-    return resolve_settings({.file = file_with(text)}, Environment(), true);
+    return Values({.file = file_with(text)}, Environment(), true);
   };
-  CHECK(resolve("").boot_timeout == std::chrono::seconds(300));
-  CHECK(resolve("timeout = 30\n").boot_timeout == std::chrono::seconds(30));
+  CHECK(resolve("").get<"boot-timeout">() == std::chrono::seconds(300));
+  CHECK(resolve("timeout = 30\n").get<"boot-timeout">() == std::chrono::seconds(30));
   const auto both = resolve("timeout = 30\nboot-timeout = \"5m\"\n");
-  CHECK(both.boot_timeout == std::chrono::seconds(300));
-  CHECK(both.address_timeout == std::chrono::seconds(30));
+  CHECK(both.get<"boot-timeout">() == std::chrono::seconds(300));
+  CHECK(both.get<"address-timeout">() == std::chrono::seconds(30));
 }

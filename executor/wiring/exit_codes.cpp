@@ -1,4 +1,4 @@
-#include "executor/exit_codes.hpp"
+#include "executor/wiring/exit_codes.hpp"
 
 #include <cstring>
 #include <signal.h>

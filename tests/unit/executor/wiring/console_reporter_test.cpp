@@ -1,4 +1,4 @@
-#include "executor/console_reporter.hpp"
+#include "executor/wiring/console_reporter.hpp"
 
 #include <algorithm>
 #include <fcntl.h>

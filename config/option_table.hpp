@@ -1,0 +1,168 @@
+#pragma once
+
+#include <array>
+
+#include "config/option.hpp"
+
+namespace sarde {
+
+namespace option_group {
+
+inline constexpr std::string_view places = "Where things are kept";
+inline constexpr std::string_view vms = "libvirt and the VMs";
+inline constexpr std::string_view registries = "Images and registries";
+inline constexpr std::string_view logins = "Logging into guests";
+inline constexpr std::string_view jobs = "Jobs";
+inline constexpr std::string_view times = "How long things may take";
+inline constexpr std::string_view exports = "Exports";
+inline constexpr std::string_view program = "The program itself";
+inline constexpr std::string_view calls = "What one call does";
+
+}  // namespace option_group
+
+/// Every option there is, in the order in which they are listed.
+inline constexpr auto option_table = [] {
+  using namespace option_group;
+  using enum ValueKind;
+  constexpr auto call = OptionScope::call;
+  // clang-format off
+  return std::to_array<OptionRow>({
+      // where things are kept
+      {.name = "ocidir", .group = places, .kind = path, .help = "folder of the images as they come from registries",
+       .commands = "prepare fetch import pull export push list getconfig inspect clone rm prune gc selftest",
+       .initial = "<data>/oci", .letter = 'd'},
+      {.name = "vmdir", .group = places, .kind = path, .help = "folder of the images' unpacked disks, on which the disks of jobs' VMs rest",
+       .commands = "prepare import pull export clone rm prune gc selftest", .initial = "<data>/vms", .letter = 'o', .alias = "outdir"},
+      {.name = "jobsdir", .group = places, .kind = path, .help = "folder of the running jobs' files",
+       .commands = "config prepare run cleanup rm prune gc selftest", .initial = "<data>/jobs", .alias = "clonedir"},
+
+      // libvirt and the VMs
+      {.name = "connect", .group = vms, .kind = text, .help = "libvirt connection URI", .commands = "*", .initial = "<uri>"},
+      {.name = "virt-type", .group = vms, .kind = text, .help = "auto, kvm or qemu (emulation)", .commands = "prepare selftest",
+       .initial = "auto", .choices = "auto kvm qemu", .job_may_set = true},
+      {.name = "network", .group = vms, .kind = text,
+       .help = "user (passt, else slirp), passt, slirp, image, or the name of a libvirt network; default: user with qemu:///session, else libvirt's network 'default'",
+       .commands = "prepare", .example = "default"},
+      {.name = "memory", .group = vms, .kind = memory, .help = "memory of a job's VM; 0: as the image has it", .commands = "prepare",
+       .initial = "0", .example = "4GiB", .job_may_set = true},
+      {.name = "vcpus", .group = vms, .kind = count, .help = "processors of a job's VM; 0: as the image has it", .commands = "prepare",
+       .initial = "0", .example = "2", .job_may_set = true},
+      {.name = "max-memory", .group = vms, .kind = memory, .help = "most memory that a job's VM may have, whoever asks for it; 0: unlimited; default: what the host has",
+       .initial = "<memory>", .example = "8GiB"},
+      {.name = "max-vcpus", .group = vms, .kind = count, .help = "most processors that a job's VM may have; 0: unlimited; default: what the host has",
+       .initial = "<processors>", .example = "4"},
+      {.name = "max-job-disk", .group = vms, .kind = limit, .help = "most bytes that a job may write to its VM's disks; 0: unlimited, but never the last 5 % of the space",
+       .initial = "64GiB"},
+      {.name = "allow-devices", .group = vms, .kind = list,
+       .help = "elements in <devices> that an image's domain may have although they use resources of the host; better set for single images",
+       .example = "hostdev"},
+      {.name = "omit-backingstore", .group = vms, .kind = flag, .help = "no effect: VMs are always defined this way (sardinecake's option)",
+       .commands = "prepare", .initial = "false"},
+
+      // images and registries
+      {.name = "image", .group = registries, .kind = text, .help = "image of jobs that name none", .commands = "config prepare",
+       .example = "registry.example.org/vms/debian12"},
+      {.name = "pull-policy", .group = registries, .kind = text, .help = "when to ask the registry for an image", .commands = "prepare",
+       .initial = "always", .choices = "always if-not-present never"},
+      {.name = "allowed-pull-policies", .group = registries, .kind = list, .help = "pull policies that a job may choose beside pull-policy",
+       .example = "always"},
+      {.name = "insecure-registries", .group = registries, .kind = list,
+       .help = "registries (host[:port]) that may be contacted over plain HTTP or without TLS verification", .example = "localhost:5000"},
+      {.name = "insecure", .group = registries, .kind = flag, .help = "the same for every registry: for experiments only",
+       .commands = "prepare login fetch pull push inspect clone", .initial = "false"},
+      {.name = "authfile", .group = registries, .kind = path, .help = "registry credentials, in the format of containers-auth.json(5); default: where skopeo looks for them",
+       .commands = "prepare login logout fetch pull push inspect clone", .example = "/etc/sardinecake/auth.json"},
+      {.name = "signature-policy", .group = registries, .kind = path,
+       .help = "whose signatures an image must have, in the format of containers-policy.json(5); default: skopeo's",
+       .commands = "prepare fetch pull inspect clone", .example = "/etc/sardinecake/policy.json"},
+      {.name = "max-image", .group = registries, .kind = size, .help = "most bytes that an image's disk files may unpack to", .initial = "512GiB"},
+      {.name = "max-disk", .group = registries, .kind = size, .help = "most bytes that the disks of an image may have in all, as the guest sees them", .initial = "2TiB"},
+
+      // logging into guests
+      {.name = "username", .group = logins, .kind = text, .help = "user to log in as: into guests, or with 'login' at the registry",
+       .commands = "config prepare run cleanup login", .initial = "vagrant", .letter = 'u', .job_may_set = true},
+      {.name = "password", .group = logins, .kind = text, .help = "the user's password; other users of this host can see it on a command line, so set it in a file of mode 600",
+       .commands = "config prepare run cleanup login", .initial = "vagrant", .letter = 'p', .job_may_set = true},
+      {.name = "identity-file", .group = logins, .kind = path, .help = "private key to log into guests with", .commands = "config prepare run cleanup",
+       .example = "/etc/sardinecake/id_ed25519"},
+      {.name = "ssh-port", .group = logins, .kind = port, .help = "port of the guests' SSH server; 0: as the image has it, else 22", .commands = "prepare",
+       .initial = "0", .example = "2222", .job_may_set = true},
+
+      // jobs
+      {.name = "job-settable", .group = jobs, .kind = list, .help = "options that a job may set, as variables SARDE_<OPTION>", .example = "memory"},
+      {.name = "shell", .group = jobs, .kind = text, .help = "shell that runs a job's scripts", .commands = "config prepare", .initial = "bash",
+       .choices = "bash sh pwsh powershell", .job_may_set = true},
+      {.name = "guest-builds-dir", .group = jobs, .kind = text, .help = "where jobs build, in the guest", .commands = "config",
+       .initial = "/var/tmp/gitlab-runner/builds", .job_may_set = true},
+      {.name = "guest-cache-dir", .group = jobs, .kind = text, .help = "where jobs keep their cache, in the guest", .commands = "config",
+       .initial = "/var/tmp/gitlab-runner/cache", .job_may_set = true},
+      {.name = "prepare-script", .group = jobs, .kind = path, .help = "script that runs in each job's VM, as the login user, before the job",
+       .commands = "prepare", .example = "/etc/sardinecake/prepare.sh"},
+      {.name = "prepare-script-timeout", .group = jobs, .kind = seconds, .help = "how long the prepare-script may take", .commands = "prepare",
+       .initial = "600"},
+
+      // how long things may take
+      {.name = "fetch-timeout", .group = times, .kind = seconds,
+       .help = "how long one transfer from or to a registry may take, and the wait for another process that works on the same image",
+       .commands = "prepare login fetch pull push inspect clone", .initial = "3600"},
+      {.name = "timeout", .group = times, .kind = seconds, .help = "sets both address-timeout and boot-timeout, unless these are set", .commands = "prepare",
+       .example = "300", .job_may_set = true},
+      {.name = "address-timeout", .group = times, .kind = seconds, .help = "how long a VM may take to get an address", .commands = "prepare",
+       .initial = "120", .job_may_set = true, .otherwise = "timeout"},
+      {.name = "boot-timeout", .group = times, .kind = seconds, .help = "how long a VM may take from then until its SSH server accepts the login",
+       .commands = "prepare", .initial = "300", .job_may_set = true, .otherwise = "timeout"},
+
+      // exports
+      {.name = "compression", .group = exports, .kind = text, .help = "small (slower) or fast (larger)", .commands = "export", .initial = "small", .choices = "small fast"},
+      {.name = "chunksize", .group = exports, .kind = limit, .help = "largest layer of an exported image; 0: unlimited", .commands = "export",
+       .initial = "0", .example = "64MiB"},
+      {.name = "vmconfig", .group = exports, .kind = path, .help = "JSON file with the VM's login and services, to put into the image", .commands = "export",
+       .example = "/etc/sardinecake/vmconfig.json"},
+      {.name = "libvirtconfig", .group = exports, .kind = path, .help = "domain XML to export instead of the VM's own", .commands = "export",
+       .example = "/tmp/domain.xml"},
+
+      // the program itself
+      {.name = "verbosity", .group = program, .kind = number, .help = "0: results and warnings, 1: steps, 2: details (-q, -v)", .initial = "1", .job_may_set = true},
+      {.name = "no-run", .group = program, .kind = flag, .help = "read the settings and the command line, then stop", .commands = "*", .initial = "false"},
+
+      // what one call does
+      {.name = "name", .group = calls, .kind = text, .help = "the VM's name; default: the image config's digest", .commands = "import pull", .scope = call, .letter = 'n'},
+      {.name = "source", .group = calls, .kind = text, .help = "the image's name at the registry, if it differs", .commands = "fetch pull", .scope = call, .letter = 's'},
+      {.name = "target", .group = calls, .kind = text, .help = "the image's name at the registry, if it differs", .commands = "push", .scope = call, .letter = 't'},
+      {.name = "tag", .group = calls, .kind = text, .help = "the image's name", .commands = "export", .scope = call},
+      {.name = "raw", .group = calls, .kind = flag, .help = "CONTAINER is the folder of an OCI layout", .commands = "import export getconfig inspect", .scope = call},
+      {.name = "live", .group = calls, .kind = flag, .help = "export the VM while it runs, from a consistent copy of its disks", .commands = "export", .scope = call},
+      {.name = "remote", .group = calls, .kind = flag, .help = "ask the registry, even if the image is in the cache", .commands = "inspect", .scope = call},
+      {.name = "print-uuid", .group = calls, .kind = flag, .help = "print the VM's UUID rather than its name", .commands = "import pull clone", .scope = call},
+      {.name = "password-stdin", .group = calls, .kind = flag, .help = "read the password from standard input", .commands = "login", .scope = call},
+      {.name = "older-than", .group = calls, .kind = seconds, .help = "remove images that have not been used for that long (30d, 12h)", .commands = "prune", .scope = call},
+      {.name = "budget", .group = calls, .kind = size, .help = "remove the images not used for longest until the rest fits into that size", .commands = "prune", .scope = call},
+      {.name = "dry-run", .group = calls, .kind = flag, .help = "show what would be removed, remove nothing", .commands = "rm prune gc", .scope = call},
+      {.name = "format", .group = calls, .kind = text, .help = "text or json", .commands = "list inspect rm prune gc settings selftest", .initial = "text",
+       .choices = "text json", .scope = call},
+      {.name = "json", .group = calls, .kind = flag, .help = "the same as --format json", .commands = "list inspect rm prune gc settings selftest", .scope = call},
+  });
+  // clang-format on
+}();
+
+/// The row of a name that is known when the program is built: another one does not compile.
+template <OptionName Name>
+consteval const OptionRow& row_of() {
+  for (const auto& row : option_table)
+    if (row.name == Name.view()) return row;
+  throw "there is no option of this name";
+}
+
+/// By name or sardinecake's; null if there is no such option.
+const OptionRow* find_option(std::string_view name);
+
+/// SARDE_BOOT_TIMEOUT for boot-timeout.
+std::string variable_name(std::string_view option);
+
+/// The words of a row's `choices` or `commands`.
+std::vector<std::string> words_of(std::string_view words);
+
+/// Does the command have this option on its command line?
+bool is_option_of(const OptionRow& row, std::string_view command);
+
+}  // namespace sarde

@@ -1,0 +1,175 @@
+#include "config/values.hpp"
+
+#include <algorithm>
+
+#include "config/image_policy.hpp"
+#include "config/units.hpp"
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/system/host_size.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+OptionValues values_in(const Environment& environment) {
+  OptionValues values;
+  for (const auto& row : option_table) {
+    if (row.scope == OptionScope::call) continue;
+    const auto name = variable_name(row.name);
+    const auto text = environment.get(name);
+    if (!text) continue;
+    OptionValue value{.items = row.kind == ValueKind::list ? split(*text, ',') : std::vector{*text},
+                      .origin = "environment variable " + name};
+    check_value(row, value);
+    values[std::string(row.name)] = std::move(value);
+  }
+  return values;
+}
+
+/// A default, with what the host has in place of <data> and its like.
+std::string initial_text(std::string_view initial, const Environment& environment, bool is_root) {
+  if (!initial.starts_with('<')) return std::string(initial);
+  constexpr unsigned most_processors = 512;
+  if (initial == "<memory>") return std::to_string(host_size().memory_mib) + "MiB";
+  if (initial == "<processors>") return std::to_string(std::min(host_size().processors, most_processors));
+  if (initial == "<uri>")
+    return environment.non_empty("LIBVIRT_DEFAULT_URI")
+        .value_or(is_root ? "qemu:///system" : "qemu:///session");
+  const auto home = environment.non_empty("HOME").value_or("/");
+  const fs::path data =
+      is_root
+          ? fs::path("/var/lib/sardinecake")
+          : fs::path(environment.non_empty("XDG_DATA_HOME").value_or(home + "/.local/share")) / "sardinecake";
+  return data.string() + std::string(initial.substr(initial.find('>') + 1));
+}
+
+OptionValues initial_values(const Environment& environment, bool is_root) {
+  OptionValues values;
+  for (const auto& row : option_table) {
+    if (row.initial.empty()) continue;
+    values[std::string(row.name)] = {.items = {initial_text(row.initial, environment, is_root)},
+                                     .origin = "built-in default"};
+  }
+  return values;
+}
+
+}  // namespace
+
+Values::Values(const ValueSources& sources, const Environment& environment, bool is_root)
+    : job_(sources.job),
+      command_line_(sources.command_line),
+      environment_(values_in(environment)),
+      top_(sources.file.top),
+      defaults_(initial_values(environment, is_root)),
+      home_(environment.non_empty("HOME").value_or("/")) {
+  if (const auto* image = section_for_image(sources.file.images, sources.image)) image_ = *image;
+  const auto section = sources.file.commands.find(sources.command);
+  if (section != sources.file.commands.end()) section_ = section->second;
+  places_ = {job_, image_, command_line_, environment_, section_, top_, defaults_};
+  check();
+}
+
+const OptionValue* Values::find(const OptionRow& row) const {
+  const auto look = [&](const OptionRow& wanted, bool is_default_enough) -> const OptionValue* {
+    for (const auto& place : places_) {
+      const auto found = place.find(std::string(wanted.name));
+      if (found == place.end()) continue;
+      if (is_default_enough || found->second.origin != "built-in default") return &found->second;
+    }
+    return nullptr;
+  };
+  if (row.otherwise.empty()) return look(row, true);
+  if (const auto* own = look(row, false)) return own;
+  if (const auto* other = look(*find_option(row.otherwise), false)) return other;
+  return look(row, true);
+}
+
+OptionValues Values::all() const {
+  OptionValues values;
+  for (const auto& row : option_table) {
+    if (const auto* value = find(row)) values[std::string(row.name)] = *value;
+  }
+  return values;
+}
+
+template <ValueKind Kind>
+typename ValueOf<Kind>::type Values::read(const OptionRow& row) const {
+  const auto* value = find(row);
+  const auto text = value == nullptr || value->items.empty() ? std::string() : value->items.front();
+  if constexpr (Kind == ValueKind::list) {
+    return value == nullptr ? std::vector<std::string>() : value->items;
+  } else if constexpr (Kind == ValueKind::text) {
+    return text;
+  } else if constexpr (Kind == ValueKind::path) {
+    if (text.empty()) return {};
+    return fs::absolute(text.starts_with("~/") ? home_ + text.substr(1) : text).lexically_normal();
+  } else if constexpr (Kind == ValueKind::flag) {
+    return text == "true";
+  } else if constexpr (Kind == ValueKind::seconds) {
+    if (value == nullptr) return std::nullopt;
+    return std::chrono::seconds(parse_seconds(text).value_or(0));
+  } else {
+    using Type = typename ValueOf<Kind>::type;
+    const auto number = parse_size(text).value_or(0);
+    if constexpr (std::is_same_v<Type, std::uint64_t>) {
+      return number;
+    } else {
+      constexpr std::uint64_t unit = Kind == ValueKind::memory ? 1U << 20U : 1;
+      if (number == 0) return std::nullopt;
+      return static_cast<typename Type::value_type>(number / unit);
+    }
+  }
+}
+
+template ValueOf<ValueKind::text>::type Values::read<ValueKind::text>(const OptionRow&) const;
+template ValueOf<ValueKind::path>::type Values::read<ValueKind::path>(const OptionRow&) const;
+template ValueOf<ValueKind::flag>::type Values::read<ValueKind::flag>(const OptionRow&) const;
+template ValueOf<ValueKind::number>::type Values::read<ValueKind::number>(const OptionRow&) const;
+template ValueOf<ValueKind::port>::type Values::read<ValueKind::port>(const OptionRow&) const;
+template ValueOf<ValueKind::count>::type Values::read<ValueKind::count>(const OptionRow&) const;
+template ValueOf<ValueKind::seconds>::type Values::read<ValueKind::seconds>(const OptionRow&) const;
+template ValueOf<ValueKind::size>::type Values::read<ValueKind::size>(const OptionRow&) const;
+template ValueOf<ValueKind::limit>::type Values::read<ValueKind::limit>(const OptionRow&) const;
+template ValueOf<ValueKind::memory>::type Values::read<ValueKind::memory>(const OptionRow&) const;
+template ValueOf<ValueKind::list>::type Values::read<ValueKind::list>(const OptionRow&) const;
+
+/// What a value alone does not show to be wrong.
+void Values::check() const {
+  for (const auto& name : get<"job-settable">()) {
+    const auto* row = find_option(name);
+    if (row == nullptr || !row->job_may_set)
+      throw Error(Blame::job, find(row_of<"job-settable">())->origin + ": job-settable: " + quote(name) +
+                                  " is not an option that can be left to jobs");
+  }
+  if (get<"shell">() == "powershell") return;
+  for (const auto* row : {&row_of<"guest-builds-dir">(), &row_of<"guest-cache-dir">()}) {
+    const auto* value = find(*row);
+    if (!value->items.front().starts_with('/'))
+      throw Error(Blame::job, value->origin + ": " + std::string(row->name) + " is not an absolute path");
+  }
+}
+
+OptionValues job_values(const std::map<std::string, std::string>& wishes,
+                        const std::vector<std::string>& settable,
+                        const std::function<void(const std::string&)>& complain) {
+  OptionValues values;
+  for (const auto& [suffix, text] : wishes) {
+    const auto found = std::ranges::find_if(settable, [&, &suffix = suffix](const std::string& name) {
+      return variable_name(name) == "SARDE_" + suffix;
+    });
+    if (found == settable.end()) {
+      complain("the job's variable " + quote("SARDE_" + suffix) + " is ignored: job-settable " +
+               (settable.empty() ? "is empty" : "lists only " + join(settable, ", ")));
+      continue;
+    }
+    OptionValue value{.items = {text}, .origin = "the job's variable SARDE_" + suffix};
+    check_value(*find_option(*found), value);
+    values[*found] = std::move(value);
+  }
+  return values;
+}
+
+}  // namespace sarde

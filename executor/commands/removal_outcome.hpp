@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/image/store/image_removal.hpp"
+#include "executor/commands/command_tools.hpp"
+
+namespace sarde {
+
+/// How `rm` and `prune` are to remove images.
+struct RemovalRequest {
+  Removal removal = Removal::real;
+  AnswerForm form = AnswerForm::text;
+  std::vector<std::filesystem::path> jobsdirs = {};  ///< where jobs' folders may be
+  std::chrono::milliseconds lock_timeout{};          ///< for an index that somebody works on
+};
+
+/// What one call removed, or would remove.
+class RemovalOutcome {
+ public:
+  RemovalOutcome(Reporter& reporter, const RemovalRequest& request)
+      : reporter_(reporter), request_(request) {}
+
+  [[nodiscard]] Removal removal() const { return request_.removal; }
+
+  void name(const std::string& name) { names_.push_back(name); }
+
+  void count(const RemovedFiles& removed) {
+    removed_.files += removed.files;
+    removed_.bytes += removed.bytes;
+  }
+
+  [[nodiscard]] std::uint64_t bytes() const { return removed_.bytes; }
+
+  /// Says it, and gives what stdout gets.
+  [[nodiscard]] std::string finish() const;
+
+ private:
+  Reporter& reporter_;
+  const RemovalRequest& request_;
+  std::vector<std::string> names_;
+  RemovedFiles removed_;
+};
+
+/// The wait for an index that another process works on.
+FileLock::Waiting waiting(const CommandTools& tools, const RemovalRequest& request);
+
+/// Tells what cannot be read, a warning each.
+std::function<void(const std::string&)> complaint(const CommandTools& tools);
+
+}  // namespace sarde

@@ -1,0 +1,129 @@
+#include "executor/commands/rm_command.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/json_text.hpp"
+#include "core/foundation/text.hpp"
+#include "executor/commands/image_users.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The entries that `rm` is to remove, and those of the same image under other names.
+struct NamedEntries {
+  std::vector<CatalogEntry> meant;
+  std::vector<CatalogEntry> others;
+};
+
+NamedEntries entries_of(const CommandTools& tools, const StoredImage& image) {
+  NamedEntries entries;
+  for (auto& entry : tools.images.catalog(complaint(tools))) {
+    if (entry.config_digest != image.config_digest) continue;
+    const bool is_meant = entry.layout.folder() == image.layout.folder() &&
+                          entry.manifest.digest == image.manifest.digest && entry.tag == image.tag;
+    (is_meant ? entries.meant : entries.others).push_back(std::move(entry));
+  }
+  return entries;
+}
+
+/// Throws Error where something would be lost with the image.
+void check_unused(const CommandTools& tools, const std::string& doing, const std::string& digest,
+                  const std::vector<UnpackedFolder>& folders, const std::vector<fs::path>& jobsdirs) {
+  const ImageUsers all_users(tools.hypervisor(), folders, jobsdirs);
+  if (const auto file = all_users.file_of_base_vm_elsewhere(digest))
+    throw Error(Blame::job, doing + ": its VM " + digest + " has a disk elsewhere, " + file->string() +
+                                "; 'virsh undefine " + digest + "' first, if neither is of use");
+  const auto users = all_users.but_base_vm(digest);
+  if (!users.empty())
+    throw Error(Blame::job, doing + ": it is used by " + join(users, ", ") + "; remove these VMs first");
+  if (tools.hypervisor().state(digest) == DomainState::running)
+    throw Error(Blame::job, doing + ": its VM " + digest + " is running; shut it down first");
+  for (const auto& folder : folders) {
+    if (folder.config_digest == digest && folder.disks_changed)
+      throw Error(Blame::job,
+                  doing + ": the disks in " + folder.path.string() +
+                      " have been changed since they were unpacked, or have snapshots, and would be "
+                      "lost; remove that folder, and its VM (virsh undefine), yourself if they are of "
+                      "no use");
+  }
+}
+
+/// What cannot be read has no blobs that are known to be its own: only its name goes.
+std::string remove_broken(const CommandTools& tools, const RemovalRequest& request, const std::string& doing,
+                          const std::pair<OciLayout, IndexEntry>& found, const Error& error) {
+  const auto& [layout, entry] = found;
+  tools.reporter.warn("WARNING: " + doing +
+                      ": removing only the tag; 'prune' removes the rest: " + error.what());
+  const auto lock = tools.images.lock_blobs(layout);
+  RemovalOutcome outcome(tools.reporter, request);
+  if (outcome.removal() == Removal::real) layout.untag(entry, waiting(tools, request));
+  outcome.name(layout.folder().lexically_relative(tools.images.ocidir()).string() + ":" + entry.tag);
+  return outcome.finish();
+}
+
+/// Nothing if it can be read.
+std::optional<Error> why_broken(const CommandTools& tools, const ImageReference& reference) {
+  try {
+    static_cast<void>(tools.images.load(reference));
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error;
+  }
+}
+
+/// Elsewhere a name without a tag may stand for the image added last; what is removed is named exactly.
+void check_exact(const std::string& doing, const ImageReference& reference, const StoredImage& image) {
+  const auto wanted = reference.local_name();
+  const bool is_misplaced = image.tag.ends_with(":" + wanted);  // as sardinecake names images of host:port
+  if (!reference.digest() && image.tag != wanted && !is_misplaced)
+    throw Error(Blame::job, doing + ": there is no tag " + quote(wanted) + ", but " + quote(image.tag));
+}
+
+}  // namespace
+
+std::string remove_image(const CommandTools& tools, const RemovalRequest& request,
+                         const std::string& container) {
+  const auto reference = ImageReference::parse(container);
+  const auto doing = "remove image " + quote(reference.text());
+  if (const auto found = tools.images.find(reference);
+      found && !reference.digest() && found->second.tag == reference.local_name()) {
+    if (const auto broken = why_broken(tools, reference))
+      return remove_broken(tools, request, doing, *found, *broken);
+  }
+  const auto image = tools.images.load(reference);
+  check_exact(doing, reference, image);
+  const auto digest = image.config_digest.text();
+  auto folders = unpacked_folders(tools.images.vmdir());
+  std::erase_if(folders, [&](const UnpackedFolder& folder) { return folder.config_digest != digest; });
+  const auto [meant, others] = entries_of(tools, image);
+  auto all = meant;
+  all.insert(all.end(), others.begin(), others.end());
+  const auto locks = ImageLocks::try_for(tools.images, digest, all, folders);
+  if (!locks) throw Error(doing + ": another process is at work on it; try again when that has ended");
+  RemovalOutcome outcome(tools.reporter, request);
+  // What will be kept must be readable, before anything goes.
+  static_cast<void>(remove_entries(meant, waiting(tools, request), Removal::pretended));
+  if (others.empty()) {
+    check_unused(tools, doing, digest, folders, request.jobsdirs);
+    if (tools.hypervisor().state(digest) == DomainState::stopped) {
+      if (outcome.removal() == Removal::real) tools.hypervisor().undefine(digest);
+      tools.reporter.say((request.removal == Removal::pretended ? "Would undefine VM " : "Undefined VM ") +
+                         digest);
+    }
+    for (const auto& folder : folders) outcome.count(remove_unpacked(folder, outcome.removal()));
+  } else {
+    tools.reporter.say("The image has other names: only this one is removed");
+  }
+  outcome.count(remove_entries(meant, waiting(tools, request), outcome.removal()));
+  for (const auto& entry : meant) outcome.name(entry.name());
+  return outcome.finish();
+}
+
+}  // namespace sarde

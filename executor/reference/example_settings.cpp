@@ -1,0 +1,56 @@
+#include "config/option_table.hpp"
+#include "executor/reference/reference.hpp"
+
+namespace sarde {
+
+namespace {
+
+constexpr auto intro =
+    R"(# /etc/sardinecake/sarde.toml, or ~/.config/sardinecake/sarde.toml, which overrides it. Every setting is listed here with
+# its default, or with an example where the default is empty or depends on the host. Each is also an option of the command
+# line (--ocidir, unless docs/options.md says "settings only") and a variable of the environment (SARDE_OCIDIR).
+# docs/settings.md says which place wins. This file is generated; copy it and remove the # in front of what you set.
+)";
+
+constexpr auto sections = R"(
+# For one command:
+# [commands.export]
+# compression = "fast"
+
+# For jobs on some images: the exact name beats a pattern, the longest pattern wins. Such a section beats the command line.
+# [images."registry.example.org/vms/windows*"]
+# shell = "powershell"
+# username = "ci"
+# guest-builds-dir = 'C:\GitLab\builds'
+# guest-cache-dir = 'C:\GitLab\cache'
+# boot-timeout = 900
+)";
+
+std::string toml_value(const OptionRow& row) {
+  const auto initial = shown_initial(row);
+  const auto text = row.example.empty() ? initial : std::string(row.example);
+  if (row.kind == ValueKind::list) return text.empty() ? "[]" : "[\"" + text + "\"]";
+  const bool is_bare = row.kind == ValueKind::flag ||
+                       (!text.empty() && text.find_first_not_of("0123456789") == std::string::npos);
+  return is_bare ? text : "\"" + text + "\"";
+}
+
+}  // namespace
+
+std::string example_settings() {
+  std::string file = intro;
+  for (const auto& group : option_groups()) {
+    if (group == option_group::calls) continue;
+    file += "\n# " + std::string(group) + "\n";
+    for (const auto& row : option_table) {
+      if (row.group != group) continue;
+      auto line = "# " + std::string(row.name) + " = " + toml_value(row);
+      constexpr std::size_t column = 44;
+      line.resize(std::max(line.size() + 2, column), ' ');
+      file += line + "# " + std::string(row.help) + "\n";
+    }
+  }
+  return file + sections;
+}
+
+}  // namespace sarde

@@ -1,0 +1,162 @@
+#include "config/option_table.hpp"
+#include "core/foundation/text.hpp"
+#include "core/foundation/version.hpp"
+#include "executor/reference/reference.hpp"
+#include "executor/wiring/command_table.hpp"
+
+namespace sarde {
+
+namespace {
+
+/// For troff: hyphens that people copy are minus signs, and no line begins with a request by chance.
+std::string roff(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '\\') {
+      escaped += "\\e";
+    } else if (c == '-') {
+      escaped += "\\-";
+    } else if (c == '\'') {
+      escaped += "\\(aq";
+    } else {
+      escaped += c;
+    }
+  }
+  return escaped.starts_with('.') ? "\\&" + escaped : escaped;
+}
+
+std::string bold(std::string_view text) {
+  return "\\fB" + roff(text) + "\\fR";
+}
+
+std::string italic(std::string_view text) {
+  return "\\fI" + roff(text) + "\\fR";
+}
+
+std::string head(const std::string& name, const std::string& section, const std::string& about) {
+  return ".TH " + name + " " + section + " \"" SARDE_DATE "\" \"" + program_name + " " + program_version +
+         "\" \"sarde\\-executor\"\n.SH NAME\n" + about + "\n";
+}
+
+std::string option_entry(const OptionRow& row) {
+  std::string names = row.letter == 0 ? "" : bold(std::string("-") + row.letter) + ", ";
+  names += bold("--" + std::string(row.name));
+  if (!row.alias.empty()) names += ", " + bold("--" + std::string(row.alias));
+  const auto word = value_word(row);
+  if (!word.empty()) names += " " + italic(word);
+  auto entry = ".TP\n" + names + "\n" + roff(row.help) + ".\n";
+  if (!row.choices.empty()) entry += "One of " + roff(join(words_of(row.choices), ", ")) + ".\n";
+  const auto initial = shown_initial(row);
+  if (!initial.empty() && row.kind != ValueKind::flag) entry += "Default: " + roff(initial) + ".\n";
+  return entry;
+}
+
+std::string synopsis(const CommandRow& row) {
+  auto line = bold(row.name) + " [" + italic("OPTION") + "...]";
+  for (const auto& one : row.positionals)
+    line += one.required ? " " + italic(one.name) : " [" + italic(one.name) + "]";
+  return line;
+}
+
+std::string command_entry(const CommandRow& row) {
+  auto entry = ".SS " + std::string(row.name) + "\n" + synopsis(row) + "\n.PP\n";
+  std::string help(row.help);
+  help.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(help.front())));
+  entry += roff(help) + ".\n";
+  if (!row.more.empty()) entry += roff(row.more) + "\n";
+  for (const auto& one : row.positionals) entry += ".TP\n" + italic(one.name) + "\n" + roff(one.help) + ".\n";
+  std::vector<std::string> options;
+  for (const auto& option : option_table)
+    if (option.commands != "*" && is_option_of(option, row.name))
+      options.push_back(bold("--" + std::string(option.name)));
+  if (!options.empty()) entry += ".PP\nOptions: " + join(options, ", ") + ".\n";
+  return entry;
+}
+
+}  // namespace
+
+std::string program_man_page() {
+  auto page =
+      head("SARDE\\-EXECUTOR", "1",
+           "sarde\\-executor, sarde \\- libvirt VMs for GitLab CI jobs, and their images in OCI registries");
+  page += ".SH SYNOPSIS\n.B sarde\\-executor\n" + italic("COMMAND") + " [" + italic("OPTION") + "...] [" +
+          italic("ARGUMENT") + "...]\n";
+  page += ".SH DESCRIPTION\n" +
+          roff(
+              "The driver that GitLab Runner's custom executor calls to run jobs in ephemeral libvirt VMs. "
+              "It fetches the "
+              "VM image that a job asks for from an OCI registry, starts a VM on thin copies of its disks, "
+              "runs the job's "
+              "scripts in it over SSH and destroys it. The same program, also installed as sarde, makes "
+              "images of VMs and "
+              "manages them.") +
+          "\n.PP\n" +
+          roff(
+              "What a script would read (a name, a UUID, JSON) goes to standard output, everything else to "
+              "standard error.") +
+          "\n";
+  page += ".SH COMMANDS\n";
+  for (const auto& row : command_table()) page += command_entry(row);
+  page += ".SH OPTIONS\n" +
+          roff(
+              "Every option is also a setting (sarde.toml(5)) and a variable of the environment, SARDE_ and "
+              "its name in "
+              "capitals with underscores, unless it says what one call does.") +
+          "\n";
+  page += ".TP\n" + bold("-h") + ", " + bold("--help") + "\nPrints help.\n.TP\n" + bold("-V") + ", " +
+          bold("--version") + "\nPrints the version.\n.TP\n" + bold("-v") + ", " + bold("--verbose") +
+          "\nShows details; may be given twice.\n.TP\n" + bold("-q") + ", " + bold("--quiet") +
+          "\nShows results and warnings only.\n";
+  for (const auto& row : option_table)
+    if (!row.commands.empty()) page += option_entry(row);
+  page +=
+      ".SH EXIT STATUS\n.TP\n0\nSuccess.\n.TP\n1\n" +
+      roff(
+          "The caller, or the job, is at fault: a wrong name, refused credentials, an image that cannot be "
+          "used.") +
+      "\n.TP\n2\n" + roff("The host or the network is at fault: trying again may help.") + "\n.PP\n" +
+      roff("As a stage of a job, the values that gitlab-runner asks for; run passes on the script's own.") +
+      "\n";
+  page += ".SH FILES\n.TP\n" + italic("/etc/sardinecake/sarde.toml") + "\nSettings, overridden by " +
+          italic("~/.config/sardinecake/sarde.toml") + ".\n.TP\n" + italic("/var/lib/sardinecake") +
+          "\nImages, unpacked disks and jobs' files of a system\\-wide installation.\n";
+  return page + ".SH SEE ALSO\n.BR sarde.toml (5),\n.BR skopeo (1),\n.BR virsh (1),\n.BR passt (1)\n";
+}
+
+std::string settings_man_page() {
+  auto page = head("SARDE.TOML", "5", "sarde.toml \\- settings of sarde\\-executor");
+  page += ".SH DESCRIPTION\n" +
+          roff(
+              "A TOML file. Keys at its top count for all commands and images, those in [commands.NAME] for "
+              "one command, "
+              "those in [images.\"PATTERN\"] for jobs on the images that the pattern matches. Of several "
+              "places that set a "
+              "key, the first of these wins: a job's variable that job-settable lists, the image's section, "
+              "the command "
+              "line, the environment, the command's section, the top of the file, the default.") +
+          "\n.PP\n" +
+          roff(
+              "/etc/sardinecake/sarde.toml is read first, then ~/.config/sardinecake/sarde.toml, which "
+              "overrides it; or the "
+              "files that SARDE_CONF_FILES lists, separated by colons.") +
+          "\n";
+  for (const auto& group : option_groups()) {
+    std::string heading(group);
+    for (auto& c : heading) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    page += ".SH " + roff(heading) + "\n";
+    if (group == option_group::calls) page += roff("These belong into a command's section only.") + "\n";
+    for (const auto& row : option_table) {
+      if (row.group != group) continue;
+      const auto word = value_word(row);
+      page += ".TP\n" + bold(row.name) + " = " + italic(word.empty() ? "true|false" : word) + "\n" +
+              roff(row.help) + ".\n";
+      if (!row.choices.empty()) page += "One of " + roff(join(words_of(row.choices), ", ")) + ".\n";
+      if (const auto initial = shown_initial(row); !initial.empty())
+        page += "Default: " + roff(initial) + ".\n";
+      if (row.job_may_set) page += "May be left to jobs (job\\-settable).\n";
+    }
+  }
+  return page + ".SH SEE ALSO\n.BR sarde\\-executor (1)\n";
+}
+
+}  // namespace sarde

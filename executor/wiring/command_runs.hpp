@@ -1,0 +1,25 @@
+#pragma once
+
+namespace sarde {
+
+class Wiring;
+
+// Each turns option values into what one command takes, and runs it. Returns the exit code; throws Error, Cancelled.
+int run_list(Wiring& wiring);
+int run_inspect(Wiring& wiring);
+int run_getconfig(Wiring& wiring);
+int run_fetch(Wiring& wiring);
+int run_push(Wiring& wiring);
+int run_export(Wiring& wiring);
+int run_rm(Wiring& wiring);
+int run_prune(Wiring& wiring);
+int run_import(Wiring& wiring);
+int run_pull(Wiring& wiring);
+int run_clone(Wiring& wiring);
+int run_login(Wiring& wiring);
+int run_logout(Wiring& wiring);
+int run_gc(Wiring& wiring);
+int run_settings(Wiring& wiring);
+int run_selftest(Wiring& wiring);
+
+}  // namespace sarde

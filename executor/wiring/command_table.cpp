@@ -1,0 +1,82 @@
+#include "executor/wiring/command_table.hpp"
+
+#include <algorithm>
+
+#include "executor/wiring/command_runs.hpp"
+#include "executor/wiring/stage_runs.hpp"
+
+namespace sarde {
+
+std::span<const CommandRow> command_table() {
+  constexpr auto stages = "Stages of a job, called by gitlab-runner";
+  constexpr auto images = "Images";
+  constexpr auto vms = "Virtual machines";
+  constexpr auto host = "This host";
+  static const Positional container{"CONTAINER", "the image"};
+  static const Positional registry{"REGISTRY", "the registry's host[:port]"};
+  // clang-format off
+  static const std::vector<CommandRow> rows{
+      {"config", stages, "tell gitlab-runner about the driver",
+       "Prints one JSON object: the driver's name and version, the guest's directories and shell.", {}, run_config},
+      {"prepare", stages, "start the job's VM",
+       "Fetches the image, starts a VM on thin copies of its disks and waits until its SSH server accepts the login. "
+       "After a failure nothing stays.", {}, run_prepare},
+      {"run", stages, "run one script in the job's VM",
+       "The script's output goes to stdout and stderr as it comes; its exit code goes to gitlab-runner.",
+       {{"SCRIPT", "the script's file"}, {"STAGE", "the stage's name"}}, run_script},
+      {"cleanup", stages, "destroy the job's VM",
+       "Also removes the job's files. Succeeds if there is nothing to remove.", {}, run_cleanup},
+      {"list", images, "list the images in the cache",
+       "Shows also whether the VM that 'import' defined for an image is missing, stopped or running.", {}, run_list},
+      {"inspect", images, "show what an image consists of, in the cache or at the registry",
+       "Layers, sizes, disks, backing chain, login and ports. A registry is asked without downloading the disks.", {container}, run_inspect},
+      {"getconfig", images, "print an image's vm config", "Prints nothing if the image has none.", {container}, run_getconfig},
+      {"fetch", images, "download an image from a registry into the cache", "Only missing layers are downloaded.", {container}, run_fetch},
+      {"push", images, "upload an image from the cache to a registry", "Only layers that the registry lacks are uploaded.", {container}, run_push},
+      {"export", images, "make an image from a VM",
+       "The VM must be shut down, unless --live is given. A disk's backing files become disks of the image.",
+       {{"NAME", "the VM"}, {"CONTAINER", "the image; default: as --tag says, else the VM's name", false}}, run_export},
+      {"rm", images, "remove an image from the cache",
+       "With an image's last name its blobs, its unpacked disks and the VM that 'import' defined are removed. Refused while a VM or a job uses them.",
+       {container}, run_rm},
+      {"prune", images, "remove unreferenced blobs and unused images",
+       "Never removes what a VM or a job uses, nor unpacked disks that somebody has written to.", {}, run_prune},
+      {"import", vms, "define a VM from an image in the cache", "The VM is not started. Prints its name.", {container}, run_import},
+      {"pull", vms, "fetch and import", "Layers are unpacked while others are still being downloaded.", {container}, run_pull},
+      {"clone", vms, "define a VM whose disks are thin copies of an image's or of another VM's",
+       "An image that is not in the cache is fetched. A VM must be shut down, and must not be started again while it has clones.",
+       {{"SOURCE", "a VM, or an image"}, {"TARGET", "the new VM's name"}}, run_clone},
+      {"login", host, "store credentials for a registry",
+       "Tries them first. What is not given is asked for at the terminal.", {registry}, run_login},
+      {"logout", host, "remove a registry's credentials", "",
+       {{"REGISTRY", "the registry's host[:port], or '*' for all of them"}}, run_logout},
+      {"gc", host, "remove what jobs left behind whose cleanup never ran",
+       "VMs, folders, and temporary files of processes that were killed.", {}, run_gc},
+      {"settings", host, "print the effective settings",
+       "'settings IMAGE' prints those for jobs on that image, 'settings convert FILE.ini' a file of sardinecake's as TOML.",
+       {{"IMAGE", "for jobs on this image; or 'convert'", false}, {"FILE", "the file to convert", false}}, run_settings},
+      {"selftest", host, "check whether this host has what is needed",
+       "Programs, libvirt, folders, and every byte of the unpacked disks that jobs share.", {}, run_selftest},
+  };
+  // clang-format on
+  return rows;
+}
+
+const CommandRow* find_command(std::string_view name) {
+  const auto rows = command_table();
+  const auto found = std::ranges::find(rows, name, &CommandRow::name);
+  return found == rows.end() ? nullptr : &*found;
+}
+
+std::set<std::string> command_names() {
+  std::set<std::string> names;
+  for (const auto& row : command_table()) names.emplace(row.name);
+  return names;
+}
+
+bool is_job_stage(std::string_view command) {
+  const auto* row = find_command(command);
+  return row != nullptr && row->group == command_table().front().group;
+}
+
+}  // namespace sarde

@@ -1,0 +1,160 @@
+#include "executor/wiring/wiring.hpp"
+
+#include <algorithm>
+#include <iostream>
+#include <thread>
+#include <unistd.h>
+
+#include "config/settings_files.hpp"
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/registry/skopeo_registry.hpp"
+#include "core/job/job_environment.hpp"
+#include "core/vm/hypervisor_loader.hpp"
+#include "executor/wiring/command_table.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+bool is_root() {
+  return ::geteuid() == 0;
+}
+
+}  // namespace
+
+std::vector<std::string> names_of_image(const std::string& image) {
+  if (image.empty()) return {};
+  try {
+    return ImageReference::parse(image).names();
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+int print(const std::string& answer) {
+  if (answer.empty()) return 0;
+  constexpr std::size_t any_length = SIZE_MAX;
+  std::vector<std::string> lines;
+  for (const auto& one : split(answer, '\n')) lines.push_back(printable_line(one, any_length));
+  std::cout << join(lines, "\n") << std::endl;
+  if (!std::cout) throw Error("write the answer to stdout: it is closed, or its disk is full");
+  return 0;
+}
+
+Wiring::Wiring(const Invocation& invocation, const Environment& environment, Cancellation& cancellation,
+               const ExitCodes& exit_codes)
+    : invocation_(invocation),
+      environment_(environment),
+      helpers_(environment.for_helpers()),
+      cancellation_(cancellation),
+      exit_codes_(exit_codes),
+      job_(is_job_stage(invocation.command) ? job_in(environment) : std::nullopt),
+      sources_(read_sources()),
+      values_(sources_, environment, is_root()),
+      reporter_(STDERR_FILENO, static_cast<unsigned>(values_.get<"verbosity">()), clock_) {
+  say_notes();
+}
+
+Values Wiring::values_of(const ValueSources& sources) const {
+  return {sources, environment_, is_root()};
+}
+
+ValueSources Wiring::read_sources() {
+  const auto user = is_job_stage(invocation_.command) ? SettingsUser::job_stage : SettingsUser::command;
+  auto found = read_settings_files(environment_, command_names(), user);
+  notes_ = std::move(found.notes);
+  ValueSources sources{.file = std::move(found.file),
+                       .command = invocation_.command,
+                       .command_line = invocation_.options,
+                       .image = {}};
+  if (job_) {
+    const auto& own = job_->image;
+    sources.image = names_of_image(own.empty() ? values_of(sources).get<"image">() : own);
+  }
+  // What has been made must go, whatever the job says.
+  if (job_ && !job_->settings.empty() && invocation_.command != "cleanup") {
+    sources.job = job_values(job_->settings, values_of(sources).get<"job-settable">(),
+                             [&](const std::string& line) { notes_.push_back("WARNING: " + line); });
+  }
+  return sources;
+}
+
+ValueSources Wiring::sources_of_stages() const {
+  auto sources = sources_;
+  sources.file = read_settings_files(environment_, command_names(), SettingsUser::job_stage).file;
+  return sources;
+}
+
+/// gitlab-runner calls several stages a job: one of them speaks of the files.
+void Wiring::say_notes() {
+  const bool is_quiet_stage = is_job_stage(invocation_.command) && invocation_.command != "prepare";
+  for (const auto& note : notes_) {
+    if (is_quiet_stage) {
+      reporter_.detail(note);
+    } else {
+      reporter_.say(note);
+    }
+  }
+}
+
+const Job& Wiring::job() const {
+  if (!job_)
+    throw Error(
+        "there is no job: JOB_RESPONSE_FILE is empty or not set (outside gitlab-runner, set CI_JOB_ID and "
+        "CI_JOB_IMAGE)");
+  return *job_;
+}
+
+Source<Hypervisor> Wiring::hypervisor() {
+  return [this]() -> Hypervisor& {
+    if (!hypervisor_) {
+      std::error_code error;
+      const auto folder = fs::read_symlink("/proc/self/exe", error).parent_path();
+      hypervisor_ = connect_hypervisor(values_.get<"connect">(),
+                                       {folder, folder.parent_path() / "lib" / "sarde-executor"});
+    }
+    return *hypervisor_;
+  };
+}
+
+const ImageStore& Wiring::images() {
+  if (!images_)
+    images_ = std::make_unique<ImageStore>(
+        StoreSettings{.ocidir = values_.get<"ocidir">(),
+                      .vmdir = values_.get<"vmdir">(),
+                      .threads = threads(),
+                      .max_image = values_.get<"max-image">(),
+                      .max_disk = values_.get<"max-disk">(),
+                      .lock_timeout = values_.get<"fetch-timeout">().value(),
+                      .announce = [this](const std::string& line) { reporter_.say("  " + line); }},
+        clock_, cancellation_);
+  return *images_;
+}
+
+Registry& Wiring::registry() {
+  if (!registry_)
+    registry_ = make_skopeo_registry({.temporary_folder = values_.get<"ocidir">(),
+                                      .insecure = values_.get<"insecure">(),
+                                      .insecure_registries = values_.get<"insecure-registries">(),
+                                      .authfile = values_.get<"authfile">(),
+                                      .signature_policy = values_.get<"signature-policy">(),
+                                      .timeout = values_.get<"fetch-timeout">().value()},
+                                     helpers_, clock_, cancellation_);
+  return *registry_;
+}
+
+unsigned Wiring::threads() {
+  return std::clamp(std::thread::hardware_concurrency(), 1U, 16U);
+}
+
+int run_invocation(const Invocation& invocation, const Environment& environment, Cancellation& cancellation,
+                   const ExitCodes& exit_codes) {
+  Wiring wiring(invocation, environment, cancellation, exit_codes);
+  if (wiring.values().get<"no-run">()) return 0;
+  return find_command(invocation.command)->run(wiring);
+}
+
+}  // namespace sarde

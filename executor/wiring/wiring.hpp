@@ -1,0 +1,102 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/values.hpp"
+#include "core/image/registry/registry.hpp"
+#include "core/image/store/image_store.hpp"
+#include "core/job/job.hpp"
+#include "core/system/cancellation.hpp"
+#include "core/foundation/source.hpp"
+#include "core/system/environment.hpp"
+#include "core/vm/hypervisor.hpp"
+#include "executor/wiring/console_reporter.hpp"
+#include "executor/wiring/exit_codes.hpp"
+#include "executor/wiring/invocation.hpp"
+
+namespace sarde {
+
+/// One call of the program: its option values, and the real parts, each made when it is first needed.
+class Wiring {
+ public:
+  /// Reads the settings. Throws Error.
+  Wiring(const Invocation& invocation, const Environment& environment, Cancellation& cancellation,
+         const ExitCodes& exit_codes);
+
+  [[nodiscard]] const Invocation& invocation() const { return invocation_; }
+
+  [[nodiscard]] const Values& values() const { return values_; }
+
+  /// As the files set them, beside what is in force: for `settings`.
+  [[nodiscard]] const ValueSources& sources() const { return sources_; }
+
+  /// Commands and stages may read different files: sardinecake's.
+  [[nodiscard]] ValueSources sources_of_stages() const;
+
+  /// The values of other sources for the same call.
+  [[nodiscard]] Values values_of(const ValueSources& sources) const;
+
+  /// The job; none outside one.
+  [[nodiscard]] const std::optional<Job>& job_if_any() const { return job_; }
+
+  /// Throws Error if there is none.
+  [[nodiscard]] const Job& job() const;
+
+  Clock& clock() { return clock_; }
+
+  Cancellation& cancellation() { return cancellation_; }
+
+  Reporter& reporter() { return reporter_; }
+
+  [[nodiscard]] const ExitCodes& exit_codes() const { return exit_codes_; }
+
+  [[nodiscard]] const Environment& environment() const { return environment_; }
+
+  /// What programs that are started see of it.
+  [[nodiscard]] const Environment& environment_of_helpers() const { return helpers_; }
+
+  const ImageStore& images();
+  Registry& registry();
+
+  /// libvirt, connected when it is first asked for.
+  Source<Hypervisor> hypervisor();
+
+  /// Threads that compress, inflate and hash.
+  [[nodiscard]] static unsigned threads();
+
+ private:
+  [[nodiscard]] ValueSources read_sources();
+  void say_notes();
+
+  const Invocation& invocation_;
+  const Environment& environment_;
+  const Environment helpers_;
+  Cancellation& cancellation_;
+  const ExitCodes& exit_codes_;
+  SystemClock clock_;
+  std::optional<Job> job_;
+  std::vector<std::string> notes_;
+  ValueSources sources_;
+  Values values_;
+  ConsoleReporter reporter_;
+  std::unique_ptr<ImageStore> images_;
+  std::unique_ptr<Registry> registry_;
+  std::unique_ptr<Hypervisor> hypervisor_;
+};
+
+/// All names by which an image's section may call it. What is no image's name has no section; `prepare`
+/// refuses it.
+std::vector<std::string> names_of_image(const std::string& image);
+
+/// Puts the answer on stdout; an empty one is none. Throws Error if stdout is closed.
+int print(const std::string& answer);
+
+/// Puts the real parts together for one call of the program and runs it. Returns the exit code of a call that
+/// ended as it may end; throws Error, Cancelled.
+int run_invocation(const Invocation& invocation, const Environment& environment, Cancellation& cancellation,
+                   const ExitCodes& exit_codes);
+
+}  // namespace sarde
