@@ -52,7 +52,7 @@ class Sha256 {
   /// Valid only after a multiple of 64 bytes.
   [[nodiscard]] State state() const;
 
-  /// The digest of all bytes so far. It may be called only once.
+  /// Returns the digest of all bytes so far. May be called only once.
   [[nodiscard]] Digest finish();
 
  private:

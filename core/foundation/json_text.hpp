@@ -7,8 +7,8 @@
 
 namespace sarde {
 
-/// Parses untrusted JSON, which must be valid UTF-8 and at most 64 levels deep. Throws Error "read `what`:
-/// …".
+/// Parses untrusted JSON, which must be valid UTF-8 and at most 64 levels deep. Throws an Error of the form
+/// "read `what`: …".
 nlohmann::json parse_json(std::string_view text, const std::string& what);
 
 /// JSON for people and programs: indented and in ASCII. It is valid whatever bytes its strings contain

@@ -20,8 +20,8 @@ struct RunnerExits {
 
 /// The job that the environment describes. It is read from JOB_RESPONSE_FILE (gitlab-runner 14.1 and newer)
 /// or, outside a runner and for manual tests, from CI_JOB_ID and CI_JOB_IMAGE. CUSTOM_ENV_* is not read,
-/// because the job's author can set it. Returns nothing if no job can be determined: JOB_RESPONSE_FILE is
-/// empty, which `cleanup` can encounter after an early failure. Throws Error.
+/// because the job's author can set it. Returns nothing if no job can be determined because JOB_RESPONSE_FILE
+/// is empty, which `cleanup` can encounter after an early failure. Throws Error.
 std::optional<Job> job_in(const Environment& environment);
 
 /// The job in the text of JOB_RESPONSE_FILE (gitlab-runner, common/network.go: JobResponse). Throws an Error

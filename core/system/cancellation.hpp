@@ -18,8 +18,8 @@ class Cancellation {
   /// them. Throws Error.
   static Cancellation on_signals();
 
-  /// Becomes readable when a signal has arrived. poll() for POLLIN and leave the reading to requested(). -1:
-  /// never becomes readable.
+  /// A descriptor that becomes readable when a signal has arrived. poll() it for POLLIN and leave the reading
+  /// to requested(). It is -1 if no signal can arrive.
   [[nodiscard]] int fd() const noexcept { return signals_.get(); }
 
   /// The signal that has arrived, or 0 if none has arrived yet. Never blocks.

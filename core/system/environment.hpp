@@ -50,7 +50,7 @@ class Environment {
   /// the account, for proxies and certificates, for libvirt and for the registry tools.
   [[nodiscard]] Environment for_helpers() const;
 
-  /// In the form that run_program() takes.
+  /// The variables in the form that run_program() takes.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> list() const {
     return {values_.begin(), values_.end()};
   }
