@@ -6,10 +6,12 @@
 
 namespace sarde {
 
-/// Bytes to be used again and again: unlike a vector it does not clear what it gives, and never shrinks.
+/// A reusable byte buffer. Unlike a vector, it does not clear the memory that it provides, and it never
+/// shrinks.
 class Buffer {
  public:
-  /// Room for `size` bytes, of any content; what was there before is lost if it has to grow.
+  /// Provides room for `size` bytes with undefined content. If the buffer has to grow, its previous content
+  /// is lost.
   unsigned char* make(std::size_t size) {
     if (size > capacity_) {
       bytes_.reset(new unsigned char[size]);
@@ -19,7 +21,7 @@ class Buffer {
     return bytes_.get();
   }
 
-  /// Keeps the first `size` bytes of those made.
+  /// Keeps only the first `size` of these bytes.
   void cut(std::size_t size) { size_ = size; }
 
   [[nodiscard]] unsigned char* data() { return bytes_.get(); }

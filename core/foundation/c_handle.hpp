@@ -4,7 +4,7 @@
 
 namespace sarde {
 
-/// Owner of a C library's pointer, released by the function named: CHandle<gzFile_s, gzclose>.
+/// Owns a pointer from a C library, which is released by the given function: CHandle<gzFile_s, gzclose>.
 template <auto Release>
 struct ReleaseWith {
   template <typename T>

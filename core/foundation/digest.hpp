@@ -9,11 +9,11 @@
 
 namespace sarde {
 
-/// "sha256:" and 64 hexadecimal digits in lower case (OCI image specification, descriptor.md#digests). The
-/// only algorithm that sarde reads or writes.
+/// "sha256:" followed by 64 hexadecimal digits in lower case (OCI image specification,
+/// descriptor.md#digests). This is the only algorithm that sarde reads or writes.
 class Digest {
  public:
-  /// Nothing if `text` has not exactly that form.
+  /// Returns nothing if `text` does not have exactly this form.
   static std::optional<Digest> parse(std::string_view text);
 
   static Digest of(std::string_view bytes);
@@ -32,10 +32,10 @@ class Digest {
   std::string text_;
 };
 
-/// SHA-256 of bytes that come piece by piece.
+/// The SHA-256 of bytes that arrive in pieces.
 class Sha256 {
  public:
-  /// What the hash is after a multiple of 64 bytes (FIPS 180-4, section 6.2: the intermediate hash value).
+  /// The intermediate hash value after a multiple of 64 bytes (FIPS 180-4, section 6.2).
   using State = std::array<std::uint32_t, 8>;
 
   Sha256();
@@ -43,16 +43,16 @@ class Sha256 {
   Sha256& operator=(Sha256&&) noexcept;
   ~Sha256();
 
-  /// One that has had `bytes` bytes already, a multiple of 64: so that a stretch of a file can be checked
-  /// without reading what is before it.
+  /// Continues a hash of which `bytes` bytes, a multiple of 64, have already been processed. A stretch of a
+  /// file can then be checked without reading the data before it.
   Sha256(const State& state, std::uint64_t bytes);
 
   void update(const void* data, std::size_t size);
 
-  /// After a multiple of 64 bytes only.
+  /// Valid only after a multiple of 64 bytes.
   [[nodiscard]] State state() const;
 
-  /// The digest of all so far; may be asked once.
+  /// Returns the digest of all bytes so far. May be called only once.
   [[nodiscard]] Digest finish();
 
  private:

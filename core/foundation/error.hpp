@@ -6,13 +6,14 @@
 
 namespace sarde {
 
-/// Whose fault a failure is. It decides what gitlab-runner does next: a failure of the job ends it at once, a
-/// failure of the host makes the runner try again.
+/// Whether the job or the host is at fault for a failure. This determines what gitlab-runner does next: a
+/// failure caused by the job ends the job at once, and a failure caused by the host makes the runner try
+/// again.
 enum class Blame { job, host };
 
-/// Every failure that is not an expected answer. The message says what was being done, to what, why it failed
-/// and, where the job is to blame, what to change. It is one sentence or a few, without a full stop, fit for
-/// a job log.
+/// Any failure that is not an expected result. The message says what was being done, to what, why it failed
+/// and, if the job is to blame, what to change. It is one or more sentences without a final full stop, and is
+/// suitable for a job log.
 class Error : public std::runtime_error {
  public:
   Error(Blame blame, const std::string& message) : std::runtime_error(message), blame_(blame) {}
@@ -25,13 +26,14 @@ class Error : public std::runtime_error {
   Blame blame_;
 };
 
-/// The work was ended by a signal: nobody's fault, so it is no Error, and whoever handles those lets it pass.
+/// The work was ended by a signal. Nobody is at fault, so this is not an Error, and code that handles Errors
+/// lets it pass.
 class Cancelled : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// Runs `work`; an Error that leaves it gets "`context`: " in front and keeps its blame.
+/// Runs `work`. If `work` throws an Error, its message is prefixed with "`context`: ", and its blame is kept.
 template <typename Work>
 auto within(const std::string& context, Work&& work) {
   try {

@@ -5,13 +5,13 @@
 
 namespace sarde {
 
-/// Where docker's rule sees a registry's host in the first component of an image's name: a dot, a port, or
-/// `localhost`.
+/// Whether the first component of an image's name is a registry's host according to Docker's rule: it
+/// contains a dot or a port, or is `localhost`.
 bool looks_like_host(std::string_view component);
 
-/// The one spelling of a registry's host[:port], or of a pattern for such: in lower case, without leading
-/// zeros in the port, without the port that https has anyway (unless the rest would be no host any more),
-/// Docker Hub under the name docker.io.
+/// The canonical spelling of a registry's host[:port], or of a pattern for one: in lower case, without
+/// leading zeros in the port, without the default port of https (unless the rest would no longer be a host),
+/// and with Docker Hub as docker.io.
 std::string canonical_host(std::string_view text);
 
 }  // namespace sarde

@@ -5,14 +5,15 @@
 
 namespace sarde {
 
-/// How far some long work is.
+/// How far a long operation has got.
 struct Progress {
-  std::string doing;        ///< "unpacking disk.qcow2"; another text begins another work
+  std::string doing;        ///< "unpacking disk.qcow2"; a different text starts a new operation
   std::uint64_t done = 0;   ///< bytes
-  std::uint64_t total = 0;  ///< bytes; 0: not known
+  std::uint64_t total = 0;  ///< bytes; 0: unknown
 };
 
-/// Where stages and commands speak to people. Lines go to stderr: a job log shows them.
+/// The interface through which stages and commands report to people. Lines go to stderr and appear in the job
+/// log.
 class Reporter {
  public:
   Reporter() = default;
@@ -20,19 +21,19 @@ class Reporter {
   Reporter& operator=(const Reporter&) = delete;
   virtual ~Reporter() = default;
 
-  /// A step that was taken, or a sign of life.
+  /// Reports a step that was taken, or shows that the program is still working.
   virtual void say(const std::string& line) = 0;
 
-  /// For every step of long work, however small: shown now and then.
+  /// To be called for every step of a long operation, however small. The progress is shown from time to time.
   virtual void progress(const Progress& progress) = 0;
 
-  /// What only somebody who looks for a fault wants to read (-v).
+  /// Reports a detail that is of interest only when looking for a fault (-v).
   virtual void detail(const std::string& line) = 0;
 
-  /// What should not be so, shown even under -q.
+  /// Reports something that should not be the case. It is shown even under -q.
   virtual void warn(const std::string& line) = 0;
 
-  /// A text that no line may show from now on.
+  /// From now on, no line may show this text.
   virtual void mask(const std::string& secret) = 0;
 };
 

@@ -5,8 +5,8 @@
 
 namespace sarde {
 
-/// A password or token. It has no stream operator and no conversion, so that it reaches a log or a command
-/// line only where somebody wrote `reveal()`.
+/// A password or token. It has no stream operator and no conversion, so it can reach a log or a command line
+/// only where the code calls `reveal()`.
 class Secret {
  public:
   Secret() = default;

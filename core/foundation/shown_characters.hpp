@@ -9,9 +9,10 @@ struct CodePointRange {
   char32_t last;
 };
 
-/// Characters above ASCII that show as themselves: letters, marks, numbers, punctuation and symbols of
-/// Unicode 14, without blank fillers and variation selectors. Everything else (controls, format characters,
-/// separators, private, unassigned) is acted upon, invisible, or means nothing. In ascending order.
+/// Characters above ASCII that are displayed as themselves: letters, marks, numbers, punctuation and symbols
+/// of Unicode 14, without blank fillers and variation selectors. All other characters (controls, format
+/// characters, separators, private use, unassigned) trigger an action, are invisible, or have no meaning. The
+/// ranges are in ascending order.
 inline constexpr std::array<CodePointRange, 704> shown_characters{
     {{0xa1, 0xac},       {0xae, 0x34e},      {0x350, 0x377},     {0x37a, 0x37f},     {0x384, 0x38a},
      {0x38c, 0x38c},     {0x38e, 0x3a1},     {0x3a3, 0x52f},     {0x531, 0x556},     {0x559, 0x58a},

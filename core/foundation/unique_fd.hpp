@@ -5,7 +5,7 @@
 
 namespace sarde {
 
-/// Owner of a file descriptor; -1 is none.
+/// Owns a file descriptor; -1 means none.
 class UniqueFd {
  public:
   UniqueFd() = default;
@@ -26,7 +26,7 @@ class UniqueFd {
 
   [[nodiscard]] int get() const noexcept { return fd_; }
 
-  /// Gives the descriptor to somebody else.
+  /// Passes ownership of the descriptor to the caller.
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
 
   explicit operator bool() const noexcept { return fd_ >= 0; }

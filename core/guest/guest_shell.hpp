@@ -15,32 +15,33 @@ namespace sarde {
 /// A script to run in a guest.
 struct GuestScript {
   std::string content;  ///< any bytes
-  std::string shell;    ///< bash, sh, pwsh: in a POSIX guest; powershell: in a Windows one
-  int output = 1;       ///< descriptors that get its stdout and stderr, raw and at once
+  std::string shell;    ///< bash, sh, pwsh: in a POSIX guest; powershell: in a Windows guest
+  int output = 1;       ///< descriptors that receive its stdout and stderr, unchanged and at once
   int errors = 2;
-  std::optional<TimePoint> deadline = std::nullopt;  ///< when its processes are ended
-  /// Called about once a second while it runs; what it throws ends the wait for the script, and leaves.
+  std::optional<TimePoint> deadline = std::nullopt;  ///< the time at which its processes are ended
+  /// Called about once a second while the script runs. If it throws, the wait for the script ends and the
+  /// exception is passed on.
   std::function<void()> watch = {};
 };
 
-/// How a script ended, where the connection held to its end.
+/// How a script ended, provided that the connection lasted until its end.
 struct ScriptExited {
-  std::int32_t code = 0;  ///< a Windows status is a DWORD: it comes out as the int32 that it is
+  std::int32_t code = 0;  ///< a Windows status is a DWORD; it is given here as an int32
 };
 
 struct ScriptKilled {
   std::string signal;  ///< without SIG: TERM, KILL
 };
 
-/// A stop was asked for; the guest's processes were ended, the VM left as it is.
+/// A stop was requested. The guest's processes were ended, and the VM was left as it is.
 struct ScriptStopped {};
 
-/// The deadline came first; the guest's processes were ended.
+/// The deadline passed first. The guest's processes were ended.
 struct ScriptTimedOut {};
 
 using ScriptOutcome = std::variant<ScriptExited, ScriptKilled, ScriptStopped, ScriptTimedOut>;
 
-/// A login shell's reach into one guest, connected and logged in.
+/// Access to a login shell in one guest, connected and logged in.
 class GuestShell {
  public:
   GuestShell() = default;
@@ -48,8 +49,8 @@ class GuestShell {
   GuestShell& operator=(const GuestShell&) = delete;
   virtual ~GuestShell() = default;
 
-  /// Uploads the script and runs it to its end, however long that takes. Throws Error, the host's fault, when
-  /// the script could not be started, or within seconds when the guest or the connection is lost.
+  /// Uploads the script and runs it until it ends, however long that takes. Throws an Error with the host at
+  /// fault if the script could not be started or, within seconds, if the guest or the connection is lost.
   virtual ScriptOutcome run_script(const GuestScript& script, Cancellation& cancellation) = 0;
 
   /// The guest's host key: `type base64`.

@@ -11,17 +11,17 @@
 
 namespace sarde {
 
-/// One script's channel while it runs: what is sent to it, what comes back to our descriptors, and how it
-/// ended.
+/// The channel of one script while it runs: the input sent to it, the output passed on to the given
+/// descriptors, and how it ended.
 class ScriptChannel {
  public:
   struct Streams {
-    std::string marker;  ///< the line on stdout behind which the script's own output begins
+    std::string marker;  ///< the line on stdout after which the script's own output begins
     int output;
     int errors;
   };
 
-  /// Listens to the channel, in which a command is then to be started.
+  /// Listens to the channel. The command must be started in the channel afterwards.
   ScriptChannel(ssh_session session, SshChannel channel, Streams streams);
   ScriptChannel(const ScriptChannel&) = delete;
   ScriptChannel& operator=(const ScriptChannel&) = delete;
@@ -29,16 +29,17 @@ class ScriptChannel {
 
   [[nodiscard]] const SshChannel& channel() const { return channel_; }
 
-  /// Queues the standard input, after which it ends.
+  /// Queues the standard input, which ends after `input`.
   void send(std::string input);
 
-  /// Handles what comes, for at most `longest` or until `wake_fd` is readable. Throws Error if our own output
-  /// is closed.
+  /// Handles incoming data for at most `longest`, or until `wake_fd` is readable. Throws Error if an output
+  /// descriptor of this program is closed.
   void exchange(std::chrono::milliseconds longest, int wake_fd);
 
   [[nodiscard]] bool has_ended() const;
 
-  /// Once it has ended. Throws Error, the host's fault, if the connection was lost or the script never began.
+  /// How the script ended; may be called only after it has ended. Throws an Error with the host at fault if
+  /// the connection was lost or the script never began.
   [[nodiscard]] ScriptOutcome outcome() const;
 
  private:

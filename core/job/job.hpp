@@ -10,23 +10,24 @@
 
 namespace sarde {
 
-/// Credentials for what a key names: a registry (host[:port]), or a path at one (containers-auth.json(5)).
+/// Credentials for whatever the key names: a registry (host[:port]), or a path at a registry
+/// (containers-auth.json(5)).
 struct RegistryLogin {
   std::string key;
   Secret auth;  ///< base64 of user:password
 };
 
-/// A CI job, from what its author cannot forge: JOB_RESPONSE_FILE.
+/// A CI job, read from a source that its author cannot forge: JOB_RESPONSE_FILE.
 struct Job {
   std::string id;           ///< a decimal number
-  std::string distinction;  ///< tells jobs of one id apart: only ever hashed
-  std::string image;        ///< as the job has it, expanded; empty if it names none
+  std::string distinction;  ///< distinguishes jobs with the same id; only its hash is used
+  std::string image;        ///< as given in the job, expanded; empty if the job names none
   std::vector<std::string> pull_policies;
-  std::vector<RegistryLogin> logins;                 ///< what the runner gives every job
-  Secret docker_auth_config = {};                    ///< DOCKER_AUTH_CONFIG's text; empty: none
-  std::map<std::string, std::string> settings = {};  ///< variables SARDE_<OPTION>: what its author wishes
-  std::string project;                               ///< for people
-  std::string name;                                  ///< for people
+  std::vector<RegistryLogin> logins;                 ///< credentials that the runner gives every job
+  Secret docker_auth_config = {};                    ///< the text of DOCKER_AUTH_CONFIG; empty: none
+  std::map<std::string, std::string> settings = {};  ///< the author's variables SARDE_<OPTION>
+  std::string project;                               ///< for display
+  std::string name;                                  ///< for display
   std::chrono::seconds timeout{3600};
   bool has_services = false;
 };

@@ -11,7 +11,7 @@
 
 namespace sarde {
 
-/// What `prepare` found out and `run` needs: how to get into the job's VM.
+/// What `prepare` found out and `run` needs: how to access the job's VM.
 struct JobRecord {
   std::string address;  ///< IPv4 or IPv6, numeric
   std::uint16_t port = 0;
@@ -21,17 +21,17 @@ struct JobRecord {
   std::string identity_file;  ///< a path, or empty
   std::string shell;
   std::uint64_t disk_limit = UINT64_MAX;  ///< bytes that the job may write to its disks
-  std::uint64_t room = 0;                 ///< bytes that were free where the disks are, when the VM started
+  std::uint64_t room = 0;                 ///< free bytes on the disks' file system when the VM started
 };
 
-/// Whose job it is: the runner's process, and the file that it keeps for the job until `cleanup` has run.
+/// The owner of a job: the runner's process, and the file that it keeps for the job until `cleanup` has run.
 struct JobOwner {
   ProcessIdentity runner;
   std::filesystem::path response_file;  ///< JOB_RESPONSE_FILE, as the runner sees it
 };
 
-/// The folder of one job, `<jobsdir>/<VM name>`: its record, overlays, console log. Open to our own account
-/// only, until QEMU's may enter (QemuAccess).
+/// The folder of one job, `<jobsdir>/<VM name>`, with its record, overlays and console log. Only the
+/// program's own account can access it until QEMU's account is given access (QemuAccess).
 class JobFolder {
  public:
   explicit JobFolder(std::filesystem::path path) : path_(std::move(path)) {}
@@ -50,38 +50,38 @@ class JobFolder {
     return path_ / ("overlay-" + disk);
   }
 
-  /// Makes the folder, with its lock taken from the moment that it appears; there must be none. Throws Error.
-  /// `prepare` holds the lock while it works: who finds it free and no record knows that `prepare` was
-  /// killed.
+  /// Creates the folder, which must not exist yet. Its lock is held from the moment that the folder appears.
+  /// Throws Error. `prepare` holds the lock while it works: if the lock is free and there is no record,
+  /// `prepare` was killed.
   [[nodiscard]] FileLock create(const std::optional<JobOwner>& owner) const;
 
-  /// Takes the folder away with all in it: from others' sight at once, so that nobody who still looks at it
-  /// makes a file in it meanwhile. Fine if there is none. Throws Error.
+  /// Removes the folder with its contents. It disappears from view at once, and a process that is still
+  /// looking at it cannot create a file in it in the meantime. Does nothing if there is none. Throws Error.
   void remove() const;
 
-  /// Nothing where it is not known.
+  /// Returns nothing if the owner is not known.
   [[nodiscard]] std::optional<JobOwner> owner() const;
 
-  /// Nothing if somebody else holds the lock.
+  /// Returns nothing if the lock is already held.
   [[nodiscard]] std::optional<FileLock> try_lock() const;
 
-  /// Is there a record: has `prepare` come to its end?
+  /// Whether there is a record, which means that `prepare` has completed.
   [[nodiscard]] bool is_prepared() const;
 
-  /// Notes that a VM is about to be started, so that from now on somebody has to take one down.
+  /// Records that a VM is about to be started and must be destroyed later.
   void expect_vm() const;
 
   [[nodiscard]] bool expects_vm() const;
 
-  /// Notes the image that the job's disks come from, so that nobody removes it.
+  /// Records the image that the job's disks come from, which prevents the image from being removed.
   void note_image(const std::string& config_digest) const;
 
-  /// Nothing where none was noted yet.
+  /// Returns nothing if no image has been recorded yet.
   [[nodiscard]] std::optional<std::string> image() const;
 
   void write(const JobRecord& record) const;
 
-  /// Nothing where the job was not prepared, or is cleaned up. Throws Error.
+  /// Returns nothing if the job was not prepared or has been cleaned up. Throws Error.
   [[nodiscard]] std::optional<JobRecord> read() const;
 
  private:

@@ -7,29 +7,30 @@
 
 namespace sarde {
 
-/// Whether somebody asked this process to stop (SIGTERM, SIGINT, SIGHUP). The signals are blocked and arrive
-/// on a descriptor, so every wait of the program can poll() for them and none is interrupted half-way.
+/// Whether this process has been asked to stop (SIGTERM, SIGINT, SIGHUP). The signals are blocked and arrive
+/// on a descriptor, so every wait in the program can poll() for them and none is interrupted half-way.
 class Cancellation {
  public:
-  /// One that never asks (tests).
+  /// An object that never requests a stop (for tests).
   Cancellation() = default;
 
-  /// Blocks the three signals in this thread (threads started later inherit that) and listens for them.
-  /// Throws Error.
+  /// Blocks the three signals in this thread (threads that are started later inherit this) and listens for
+  /// them. Throws Error.
   static Cancellation on_signals();
 
-  /// Becomes readable when a signal came; poll() for POLLIN and leave the reading to requested(). -1: never.
+  /// A descriptor that becomes readable when a signal has arrived. poll() it for POLLIN and leave the reading
+  /// to requested(). It is -1 if no signal can arrive.
   [[nodiscard]] int fd() const noexcept { return signals_.get(); }
 
-  /// The signal that came, 0 if none did yet. Never blocks.
+  /// The signal that has arrived, or 0 if none has arrived yet. Never blocks.
   int requested();
 
-  /// Throws Cancelled, naming the signal, if one came.
+  /// Throws Cancelled, naming the signal, if one has arrived.
   void check();
 
  private:
   UniqueFd signals_;
-  /// Which signal came. Several threads may ask; one of them reads it from the descriptor.
+  /// The signal that has arrived. Several threads may ask for it; one of them reads it from the descriptor.
   std::unique_ptr<std::atomic<int>> came_ = std::make_unique<std::atomic<int>>(0);
 };
 

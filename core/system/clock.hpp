@@ -10,12 +10,13 @@ namespace sarde {
 
 using TimePoint = std::chrono::steady_clock::time_point;
 
-/// A moment to be written down and compared by another process, perhaps after a reboot. The date may be set
-/// meanwhile, by years; as long as the machine has not booted anew, its uptime is what counts.
+/// A moment that is stored and later compared by another process, perhaps after a reboot. The date may have
+/// been changed in the meantime, even by years. As long as the machine has not been rebooted, its uptime is
+/// used.
 struct Moment {
   std::int64_t unix_seconds = 0;  ///< since 1970-01-01 UTC
-  std::string boot = {};          ///< the kernel's boot_id; empty: not known
-  std::int64_t uptime = 0;        ///< seconds since that boot, suspended ones included
+  std::string boot = {};          ///< the kernel's boot_id; empty: unknown
+  std::int64_t uptime = 0;        ///< seconds since that boot, including time in suspend
 
   [[nodiscard]] Moment after(std::chrono::seconds duration) const {
     return {unix_seconds + duration.count(), boot, uptime + duration.count()};
@@ -27,7 +28,7 @@ struct Moment {
   }
 };
 
-/// Time, as a seam: tests give one whose sleeps take no time.
+/// An interface for time. Tests use an implementation in which sleeping takes no time.
 class Clock {
  public:
   Clock() = default;
@@ -35,16 +36,16 @@ class Clock {
   Clock& operator=(const Clock&) = delete;
   virtual ~Clock() = default;
 
-  /// Never goes back; has no relation to the date.
+  /// Never goes backwards, and is unrelated to the date.
   [[nodiscard]] virtual TimePoint now() const = 0;
 
   [[nodiscard]] virtual Moment moment() const = 0;
 
-  /// Waits that long, or until a stop is asked for: then throws Cancelled.
+  /// Waits for `duration`. If a stop is requested before that, throws Cancelled.
   virtual void sleep(std::chrono::milliseconds duration, Cancellation& cancellation) = 0;
 };
 
-/// The real one.
+/// The real clock.
 class SystemClock final : public Clock {
  public:
   [[nodiscard]] TimePoint now() const override;
@@ -52,7 +53,7 @@ class SystemClock final : public Clock {
   void sleep(std::chrono::milliseconds duration, Cancellation& cancellation) override;
 };
 
-/// Whole milliseconds from `from` to `to`; 0 if `to` is past.
+/// Whole milliseconds from `from` to `to`; 0 if `to` is earlier than `from`.
 std::chrono::milliseconds milliseconds_between(TimePoint from, TimePoint to);
 
 }  // namespace sarde

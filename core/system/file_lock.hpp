@@ -10,8 +10,8 @@
 
 namespace sarde {
 
-/// An exclusive lock between processes on a file that is made for it (flock(2)): the kernel lets go of it
-/// when its holder dies, however that happens. The file stays.
+/// An exclusive lock between processes on a file that is created for this purpose (flock(2)). The kernel
+/// releases the lock when its holder ends, however that happens. The file is not removed.
 class FileLock {
  public:
   struct Waiting {
@@ -22,10 +22,11 @@ class FileLock {
     std::function<void()> announce = {};
   };
 
-  /// Waits until nobody else holds it. Throws Error past the deadline, Cancelled when asked to stop.
+  /// Waits until no other process holds the lock. Throws Error when the deadline has passed, and Cancelled
+  /// when a stop is requested.
   static FileLock wait_for(const std::filesystem::path& path, const Waiting& waiting);
 
-  /// Nothing if somebody else holds it.
+  /// Returns nothing if the lock is already held.
   static std::optional<FileLock> try_for(const std::filesystem::path& path);
 
  private:

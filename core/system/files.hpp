@@ -13,74 +13,84 @@
 
 namespace sarde {
 
-/// Opens for reading. Throws Error naming the path.
+/// Opens a file for reading. Throws an Error that names the path.
 UniqueFd open_to_read(const std::filesystem::path& path);
 
-/// The whole file, at most `limit` bytes. Throws Error if it cannot be read or is larger.
+/// Reads the whole file, which may have at most `limit` bytes. Throws Error if it cannot be read or is
+/// larger.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit = 16U << 20U);
 
-/// As read_file, or nothing where there is no such file.
+/// Like read_file, but returns nothing if there is no such file.
 std::optional<std::string> read_file_if_there(const std::filesystem::path& path,
                                               std::uint64_t limit = 16U << 20U);
 
-/// A file below /proc of a process, thread or kernel setting (proc(5)): nothing where it is gone, also when
-/// that happens while it is read (ESRCH), or may not be read. Never throws for a process that ends.
+/// Reads a file below /proc that belongs to a process, a thread or a kernel setting (proc(5)). Returns
+/// nothing if the file is gone, even if it disappears while it is being read (ESRCH), or if it may not be
+/// read. Never throws because a process ends.
 std::optional<std::string> read_proc_file(const std::filesystem::path& path);
 
-/// What a folder holds, sorted; nothing where there is no such folder, and without what vanishes meanwhile.
-/// Throws Error if it cannot be read.
+/// The sorted entries of a folder, without entries that disappear in the meantime. Returns nothing if there
+/// is no such folder. Throws Error if it cannot be read.
 std::vector<std::filesystem::path> folder_entries(const std::filesystem::path& folder);
 
-/// The last `count` bytes of a file that may be growing; empty if there is no such file or it may not be
+/// The last `count` bytes of a file that may be growing. Empty if there is no such file or it may not be
 /// read.
 std::string read_end_of_file(const std::filesystem::path& path, std::uint64_t count);
 
-/// Reads up to `size` bytes, fewer only at the end of the file. Throws Error, calling the file `name`.
+/// Reads `size` bytes, or fewer only at the end of the file. Throws an Error that calls the file `name`.
 std::size_t read_full(int fd, void* buffer, std::size_t size, const std::string& name);
 
-/// Writes all. Throws Error, calling the file `name`; ENOSPC and EDQUOT say that the disk is full.
+/// Writes all the data. Throws an Error that calls the file `name`. For ENOSPC and EDQUOT, the Error says
+/// that the disk is full.
 void write_full(int fd, const void* data, std::size_t size, const std::string& name);
 
-/// Is it a pipe or a socket whose other end has been closed by all who had it?
+/// Whether `fd` is a pipe or a socket of which the other end has been closed by everyone who had it.
 bool is_read_by_nobody(int fd) noexcept;
 
-/// Makes `path` hold `content` whole or leaves it as it was: temporary file beside it, sync, rename.
+/// Either writes the whole of `content` to `path` or leaves the file as it was, using a temporary file in the
+/// same folder, sync and rename.
 void write_file(const std::filesystem::path& path, std::string_view content, mode_t mode);
 
-/// Time since the last change; 0 for what is gone, or from the future.
+/// The time since the last change; 0 if the file is gone, or if the time is in the future.
 std::chrono::seconds age_of(const std::filesystem::path& path);
 
-/// Sets the time of the last change to now; nothing happens if there is no such file, or it is another's.
+/// Sets the time of the last change to now. Does nothing if there is no such file, or if it belongs to
+/// another account.
 void set_modified_now(const std::filesystem::path& path) noexcept;
 
-/// Bytes that are free for us on the file system of this folder; 0 if that cannot be told.
+/// The free space in bytes that is available to this process on the folder's file system; 0 if it cannot be
+/// determined.
 std::uint64_t free_space(const std::filesystem::path& folder) noexcept;
 
-/// Makes a file of that size which takes no room.
+/// Creates a file of this size that takes no disk space.
 void make_sparse_file(const std::filesystem::path& path, std::uint64_t size);
 
-/// Makes the folder, with exactly this mode, and what is missing above it, through which one can only pass
-/// unless `above` says otherwise. Those that are there stay as they are, whatever they link to.
+/// Creates the folder with exactly this mode, and any missing folders above it. The folders above can only be
+/// passed through unless `above` says otherwise. Existing folders are left as they are, whatever they link
+/// to.
 void make_folders(const std::filesystem::path& path, mode_t mode, mode_t above = 0711);
 
-/// Sets the mode of a file or folder of ours and, if one is given, its group. Throws Error; a link is not
-/// followed but refused.
+/// Sets the mode of a file or folder that belongs to this program and, if one is given, its group. Throws
+/// Error. A link is not followed but refused.
 void set_mode(const std::filesystem::path& path, mode_t mode, std::optional<gid_t> group = std::nullopt);
 
-/// Removes a file or a folder with all in it. Fine if there is none. Throws Error if something stays.
+/// Removes a file, or a folder with its contents. Does nothing if there is none. Throws Error if anything
+/// remains.
 void remove_if_there(const std::filesystem::path& path);
 
-/// Makes a rename or a new entry in the folder last over a power cut.
+/// Makes a rename or a new entry in the folder survive a power failure.
 void sync_folder(const std::filesystem::path& folder);
 
-/// A lock on a temporary file or folder whose maker is dead, to be held while it is removed; none where the
-/// maker lives, who holds it himself (flock(2)), or where that cannot be told.
+/// Returns a lock on a temporary file or folder, to be held while it is removed, if the process that created
+/// it is dead. Returns none if that process is alive, because it then holds the lock itself (flock(2)), or if
+/// this cannot be determined.
 UniqueFd claim_abandoned(const std::filesystem::path& temporary);
 
-/// A file that is gone again unless it is renamed: the first half of "appears whole or not at all".
+/// A file that is removed again unless it is renamed: the first half of "appears completely or not at all".
 class TempFile {
  public:
-  /// In the folder of `target`, so that the rename stays on one file system; mode 0600. Throws Error.
+  /// Creates the file in the folder of `target`, which keeps the rename on one file system, with mode 0600.
+  /// Throws Error.
   static TempFile beside(const std::filesystem::path& target);
 
   TempFile(const TempFile&) = delete;
@@ -93,7 +103,7 @@ class TempFile {
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
 
-  /// The file under its own name, on the disk for good. Replaces what was there.
+  /// Writes the file to disk permanently and gives it its final name. Replaces an existing file.
   void sync_and_rename_to(const std::filesystem::path& target, mode_t mode);
 
  private:
@@ -103,10 +113,10 @@ class TempFile {
   std::filesystem::path path_;
 };
 
-/// A folder that is removed with all in it unless it is renamed.
+/// A folder that is removed with its contents unless it is renamed.
 class TempFolder {
  public:
-  /// `parent`/`prefix`XXXXXX, made with `mode`.
+  /// Creates `parent`/`prefix`XXXXXX with `mode`.
   static TempFolder in(const std::filesystem::path& parent, const std::string& prefix, mode_t mode);
 
   TempFolder(const TempFolder&) = delete;
@@ -117,7 +127,7 @@ class TempFolder {
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
 
-  /// The folder under its own name. Throws Error if there is one already.
+  /// Gives the folder its final name. Throws Error if there is one of that name already.
   void rename_to(const std::filesystem::path& target);
 
  private:
@@ -127,7 +137,7 @@ class TempFolder {
   UniqueFd lock_;
 };
 
-/// What a system call's errno means, with advice where there is some.
+/// Describes the errno of a system call, with advice where possible.
 std::string errno_text(int error);
 
 }  // namespace sarde

@@ -4,7 +4,7 @@
 
 namespace sarde {
 
-/// What this machine has.
+/// The memory and processors of this machine.
 struct HostSize {
   std::uint64_t memory_mib = 0;
   unsigned processors = 1;

@@ -7,30 +7,30 @@
 
 namespace sarde {
 
-/// The kernel's name for the time since it started (random(4)); empty where it does not tell.
+/// The kernel's identifier for the current boot (random(4)); empty if it is not available.
 std::string boot_id();
 
-/// A process, named so that another one which gets its number later is not taken for it.
+/// Identifies a process. Another process that later gets the same process ID is not mistaken for it.
 struct ProcessIdentity {
   pid_t pid = 0;
   std::string start;          ///< in clock ticks after boot: field 22 of proc(5)'s /proc/[pid]/stat
-  std::string pid_namespace;  ///< in which the number counts: pid_namespaces(7)
+  std::string pid_namespace;  ///< the namespace that the process ID belongs to: pid_namespaces(7)
   std::string boot;
 
   [[nodiscard]] std::string text() const;
 
-  /// Reads what text() gave; nothing if it is anything else.
+  /// Parses the result of text(). Returns nothing if the text is anything else.
   static std::optional<ProcessIdentity> parse(std::string_view text);
 };
 
-/// Nothing if there is no such process.
+/// Returns nothing if there is no such process.
 std::optional<ProcessIdentity> identity_of(pid_t pid);
 
-/// Who started this process's group. gitlab-runner gives each stage a group of its own, so that is the
-/// runner, whatever wrappers are in between. Nothing if that cannot be told.
+/// The process that started this process's group. gitlab-runner gives each stage its own group, so this is
+/// the runner, whatever wrappers are in between. Returns nothing if it cannot be determined.
 std::optional<ProcessIdentity> starter_of_our_group();
 
-/// `unknown`: its number means nothing here, for it counts in another namespace.
+/// `unknown`: the process ID has no meaning here, because it belongs to another namespace.
 enum class ProcessLife { lives, ended, unknown };
 
 ProcessLife life_of(const ProcessIdentity& process);

@@ -10,16 +10,16 @@
 
 namespace sarde {
 
-/// A program to run: argv without a shell, its environment whole, its standard input.
+/// A program to run: its argv (no shell is used), its complete environment, and its standard input.
 struct Program {
   std::vector<std::string> argv;
   std::vector<std::pair<std::string, std::string>> environment;
   std::string input = {};
 };
 
-/// How a program ended, and what it wrote (each stream's last 4 MiB).
+/// How a program ended, and what it wrote (the last 4 MiB of each stream).
 struct ProgramResult {
-  int exit_code = -1;  ///< -1: ended by a signal
+  int exit_code = -1;  ///< -1: the program was ended by a signal
   int signal = 0;
   std::string output;
   std::string errors;
@@ -27,7 +27,7 @@ struct ProgramResult {
   [[nodiscard]] bool succeeded() const { return exit_code == 0; }
 };
 
-/// A program that runs.
+/// A program that is running.
 struct RunningProgram {
   int pid = 0;
   std::chrono::milliseconds since_start{};
@@ -42,10 +42,11 @@ struct ProgramLimits {
   std::chrono::milliseconds heartbeat_every{10'000};
 };
 
-/// Runs it to its end. It stays in our process group, for gitlab-runner signals that; it starts with a clean
-/// signal mask; the kernel kills it should we die. Past the deadline or when asked to stop it is sent
-/// SIGTERM, then SIGKILL 3 s later, and Error or Cancelled is thrown. Throws Error if it cannot be started
-/// (says so if it is not installed).
+/// Runs the program until it ends. It stays in this program's process group, because gitlab-runner sends its
+/// signals to that group. It starts with a clean signal mask, and the kernel kills it if this program dies.
+/// When the deadline passes or a stop is requested, the program is sent SIGTERM and, 3 s later, SIGKILL, and
+/// Error or Cancelled is thrown. Throws Error if the program cannot be started (and says so if it is not
+/// installed).
 ProgramResult run_program(const Program& program, const ProgramLimits& limits);
 
 }  // namespace sarde
