@@ -49,11 +49,6 @@ std::optional<std::uint64_t> parse_hex(std::string_view text);
 
 std::string to_hex(const unsigned char* bytes, std::size_t count);
 
-std::string to_base64(std::string_view bytes);
-
-/// Is it base64 (RFC 4648, section 4) of anything, padded?
-bool is_base64(std::string_view text);
-
 /// `text` as one word for a POSIX shell.
 std::string shell_quoted(std::string_view text);
 

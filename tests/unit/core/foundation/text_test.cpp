@@ -1,3 +1,4 @@
+#include "core/foundation/base64.hpp"
 #include "core/foundation/text.hpp"
 
 #include <doctest/doctest.h>

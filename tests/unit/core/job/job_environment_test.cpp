@@ -1,3 +1,4 @@
+#include "core/foundation/base64.hpp"
 #include "core/job/job_environment.hpp"
 
 #include <doctest/doctest.h>
