@@ -8,6 +8,7 @@
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde {
 
