@@ -4,6 +4,7 @@
 #include "core/foundation/text.hpp"
 #include "core/image/disk/disk_packing.hpp"
 #include "core/image/disk/disk_sink.hpp"
+#include "core/image/disk/qcow2_format.hpp"
 #include "core/image/disk/sparse_writer.hpp"
 #include "core/image/disk/unpacker.hpp"
 
@@ -31,7 +32,7 @@ class SummarySink final : public DiskSink {
   }
 
  private:
-  static constexpr std::size_t kept_head = 64U << 10U;
+  static constexpr std::size_t kept_head = qcow2::largest_header;
   DiskSummary summary_;
 };
 
