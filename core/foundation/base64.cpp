@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <openssl/evp.h>
 
+#include "core/foundation/text.hpp"
+
 namespace sarde {
 
 std::string to_base64(std::string_view bytes) {
@@ -17,9 +19,7 @@ std::string to_base64(std::string_view bytes) {
 bool is_base64(std::string_view text) {
   if (text.size() % 4 != 0) return false;
   for (int i = 0; i < 2 && text.ends_with('='); ++i) text.remove_suffix(1);
-  return std::ranges::all_of(text, [](unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
-  });
+  return std::ranges::all_of(text, [](char c) { return is_letter_or_digit(c) || c == '+' || c == '/'; });
 }
 
 }  // namespace sarde

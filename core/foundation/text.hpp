@@ -17,6 +17,9 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 /// Without white space (space, tab, CR, LF) at both ends.
 std::string trimmed(std::string_view text);
 
+/// Is it an ASCII letter or digit?
+bool is_letter_or_digit(char c);
+
 /// ASCII letters in lower case.
 std::string lowered(std::string_view text);
 

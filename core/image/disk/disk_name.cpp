@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <string_view>
 
+#include "core/foundation/text.hpp"
+
 namespace sarde {
 
 bool is_disk_name(const std::string& name) {
   constexpr std::string_view others = "._+-=@~ ()";
-  const bool is_plain = std::ranges::all_of(name, [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           others.find(c) != std::string_view::npos;
-  });
+  const bool is_plain = std::ranges::all_of(
+      name, [&](char c) { return is_letter_or_digit(c) || others.find(c) != std::string_view::npos; });
   return is_plain && is_bare_file_name(name);
 }
 
