@@ -9,8 +9,7 @@
 namespace sarde {
 
 std::string SkopeoProgram::run(const SkopeoCall& call) const {
-  const auto& all = environment_.all();
-  Program skopeo{.argv = {"skopeo"}, .environment = {all.begin(), all.end()}, .input = call.input};
+  Program skopeo{.argv = {"skopeo"}, .environment = environment_.list(), .input = call.input};
   skopeo.argv.insert(skopeo.argv.end(), call.arguments.begin(), call.arguments.end());
   const auto result = within(call.doing, [&] {
     return run_program(skopeo, {.clock = clock_,
