@@ -1,7 +1,8 @@
-#include "core/foundation/base64.hpp"
 #include "core/foundation/text.hpp"
 
 #include <doctest/doctest.h>
+
+#include "core/foundation/base64.hpp"
 
 using namespace sarde;
 

@@ -1,8 +1,8 @@
-#include "core/foundation/base64.hpp"
 #include "core/job/job_environment.hpp"
 
 #include <doctest/doctest.h>
 
+#include "core/foundation/base64.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 #include "tests/support/check_error.hpp"
