@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 #include <fnmatch.h>
 #include <functional>
-#include <openssl/evp.h>
 
 #include "core/foundation/shown_characters.hpp"
 
@@ -33,6 +32,10 @@ std::string trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(white);
   if (first == std::string_view::npos) return {};
   return std::string(text.substr(first, text.find_last_not_of(white) - first + 1));
+}
+
+bool is_letter_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
 std::string lowered(std::string_view text) {
@@ -194,23 +197,6 @@ std::string to_hex(const unsigned char* bytes, std::size_t count) {
     result += digits[bytes[i] & 15U];
   }
   return result;
-}
-
-std::string to_base64(std::string_view bytes) {
-  std::string result((bytes.size() + 2) / 3 * 4 + 1, '\0');  // libcrypto ends it with a NUL
-  const auto size =
-      ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(result.data()),
-                        reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
-  result.resize(static_cast<std::size_t>(size));
-  return result;
-}
-
-bool is_base64(std::string_view text) {
-  if (text.size() % 4 != 0) return false;
-  for (int i = 0; i < 2 && text.ends_with('='); ++i) text.remove_suffix(1);
-  return std::ranges::all_of(text, [](unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
-  });
 }
 
 std::string shell_quoted(std::string_view text) {

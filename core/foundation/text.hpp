@@ -17,6 +17,9 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 /// `text` without white space (space, tab, CR, LF) at both ends.
 std::string trimmed(std::string_view text);
 
+/// Whether `c` is an ASCII letter or digit.
+bool is_letter_or_digit(char c);
+
 /// `text` with its ASCII letters in lower case.
 std::string lowered(std::string_view text);
 
@@ -49,11 +52,6 @@ std::optional<std::uint64_t> parse_number(std::string_view text);
 std::optional<std::uint64_t> parse_hex(std::string_view text);
 
 std::string to_hex(const unsigned char* bytes, std::size_t count);
-
-std::string to_base64(std::string_view bytes);
-
-/// Whether `text` is valid base64 (RFC 4648, section 4) with padding.
-bool is_base64(std::string_view text);
 
 /// `text` quoted as one word for a POSIX shell.
 std::string shell_quoted(std::string_view text);

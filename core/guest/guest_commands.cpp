@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "core/foundation/base64.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {

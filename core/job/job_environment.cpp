@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/foundation/base64.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"

@@ -6,6 +6,7 @@
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde {
 

@@ -3,17 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <system_error>
 
 #include "core/foundation/c_handle.hpp"
 #include "core/foundation/error.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde {
 
@@ -32,18 +31,14 @@ std::string errno_text(int error) {
   }
 }
 
-namespace {
-
-[[noreturn]] void fail(const std::string& doing, const fs::path& path) {
+void fail_by_errno(const std::string& doing, const fs::path& path) {
   const int error = errno;
   throw Error(doing + " " + path.string() + ": " + errno_text(error));
 }
 
-}  // namespace
-
 UniqueFd open_to_read(const fs::path& path) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) fail("open", path);
+  if (!fd) fail_by_errno("open", path);
   return fd;
 }
 
@@ -70,7 +65,7 @@ std::string read_file(const fs::path& path, std::uint64_t limit) {
 std::optional<std::string> read_file_if_there(const fs::path& path, std::uint64_t limit) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
-  if (!fd) fail("open", path);
+  if (!fd) fail_by_errno("open", path);
   return read_all(fd.get(), path, limit);
 }
 
@@ -91,12 +86,12 @@ std::optional<std::string> read_proc_file(const fs::path& path) {
 std::vector<fs::path> folder_entries(const fs::path& folder) {
   const CHandle<DIR, ::closedir> stream(::opendir(folder.c_str()));
   if (!stream && (errno == ENOENT || errno == ENOTDIR)) return {};
-  if (!stream) fail("open folder", folder);
+  if (!stream) fail_by_errno("open folder", folder);
   std::vector<fs::path> entries;
   for (;;) {
     errno = 0;
     const auto* const entry = ::readdir(stream.get());
-    if (entry == nullptr && errno != 0 && errno != ENOENT) fail("read folder", folder);
+    if (entry == nullptr && errno != 0 && errno != ENOENT) fail_by_errno("read folder", folder);
     if (entry == nullptr) break;
     const std::string_view name = entry->d_name;
     if (name != "." && name != "..") entries.push_back(folder / name);
@@ -124,7 +119,7 @@ std::size_t read_full(int fd, void* buffer, std::size_t size, const std::string&
   while (done < size) {
     const auto got = ::read(fd, static_cast<char*>(buffer) + done, size - done);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("read", name);
+    if (got < 0) fail_by_errno("read", name);
     if (got == 0) break;
     done += static_cast<std::size_t>(got);
   }
@@ -136,7 +131,7 @@ void write_full(int fd, const void* data, std::size_t size, const std::string& n
   while (done < size) {
     const auto put = ::write(fd, static_cast<const char*>(data) + done, size - done);
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) fail("write", name);
+    if (put < 0) fail_by_errno("write", name);
     done += static_cast<std::size_t>(put);
   }
 }
@@ -160,12 +155,6 @@ std::chrono::seconds age_of(const fs::path& path) {
   return std::chrono::seconds(std::max<std::int64_t>(0, now - status.st_mtim.tv_sec));
 }
 
-UniqueFd claim_abandoned(const fs::path& temporary) {
-  UniqueFd fd(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) fd.reset();
-  return fd;
-}
-
 void set_modified_now(const fs::path& path) noexcept {
   static_cast<void>(::utimensat(AT_FDCWD, path.c_str(), nullptr, 0));
 }
@@ -179,7 +168,7 @@ std::uint64_t free_space(const fs::path& folder) noexcept {
 
 void make_sparse_file(const fs::path& path, std::uint64_t size) {
   const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) fail("make", path);
+  if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) fail_by_errno("make", path);
 }
 
 namespace {
@@ -191,14 +180,14 @@ UniqueFd open_or_make(const UniqueFd& parent, const fs::path& name, mode_t mode,
   if (there || errno != ENOENT) {
     // One that may be passed through, but not read, is no obstacle.
     if (!there) there.reset(::openat(parent.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (!there) fail("make folder", whole);
+    if (!there) fail_by_errno("make folder", whole);
     return there;
   }
   const bool is_made = ::mkdirat(parent.get(), name.c_str(), 0700) == 0;
-  if (!is_made && errno != EEXIST) fail("make folder", whole);
+  if (!is_made && errno != EEXIST) fail_by_errno("make folder", whole);
   UniqueFd made(::openat(parent.get(), name.c_str(), as_folder | O_NOFOLLOW));
-  if (!made) fail("make folder", whole);
-  if (is_made && ::fchmod(made.get(), mode) != 0) fail("set the mode of folder", whole);
+  if (!made) fail_by_errno("make folder", whole);
+  if (is_made && ::fchmod(made.get(), mode) != 0) fail_by_errno("set the mode of folder", whole);
   return made;
 }
 
@@ -207,7 +196,7 @@ UniqueFd open_or_make(const UniqueFd& parent, const fs::path& name, mode_t mode,
 void make_folders(const fs::path& path, mode_t mode, mode_t above) {
   if (path.empty()) return;
   UniqueFd at(::open(path.is_absolute() ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!at) fail("make folder", path);
+  if (!at) fail_by_errno("make folder", path);
   std::vector<fs::path> parts;
   for (const auto& part : path.relative_path())
     if (!part.empty()) parts.push_back(part);
@@ -217,9 +206,10 @@ void make_folders(const fs::path& path, mode_t mode, mode_t above) {
 
 void set_mode(const fs::path& path, mode_t mode, std::optional<gid_t> group) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) fail("open", path);
-  if (group && ::fchown(fd.get(), static_cast<uid_t>(-1), *group) != 0) fail("set the group of", path);
-  if (::fchmod(fd.get(), mode) != 0) fail("set the mode of", path);
+  if (!fd) fail_by_errno("open", path);
+  if (group && ::fchown(fd.get(), static_cast<uid_t>(-1), *group) != 0)
+    fail_by_errno("set the group of", path);
+  if (::fchmod(fd.get(), mode) != 0) fail_by_errno("set the mode of", path);
 }
 
 void remove_if_there(const fs::path& path) {
@@ -230,88 +220,7 @@ void remove_if_there(const fs::path& path) {
 
 void sync_folder(const fs::path& folder) {
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) fail("sync folder", folder);
-}
-
-namespace {
-
-/// Locks what was just made, as its maker. False if somebody has taken it for abandoned in between, and away.
-bool lock_as_maker(const UniqueFd& made, const fs::path& path) {
-  struct stat ours {};
-
-  struct stat there {};
-
-  return ::flock(made.get(), LOCK_EX) == 0 && ::fstat(made.get(), &ours) == 0 &&
-         ::stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino;
-}
-
-constexpr int most_tries = 10;
-
-}  // namespace
-
-TempFile TempFile::beside(const fs::path& target) {
-  for (int tries = 0; tries < most_tries; ++tries) {
-    auto path = (target.parent_path() / ("." + target.filename().string() + ".XXXXXX")).string();
-    UniqueFd fd(::mkostemp(path.data(), O_CLOEXEC));
-    if (!fd) fail("make a temporary file beside", target);
-    if (lock_as_maker(fd, path)) return {std::move(fd), path};
-  }
-  throw Error("make a temporary file beside " + target.string() + ": somebody removes each at once");
-}
-
-TempFile::TempFile(TempFile&& other) noexcept
-    : fd_(std::move(other.fd_)), path_(std::exchange(other.path_, fs::path())) {}
-
-TempFile& TempFile::operator=(TempFile&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  path_.swap(other.path_);
-  return *this;
-}
-
-TempFile::~TempFile() {
-  if (!path_.empty()) ::unlink(path_.c_str());
-}
-
-void TempFile::sync_and_rename_to(const fs::path& target, mode_t mode) {
-  if (::fchmod(fd_.get(), mode) != 0 || ::fsync(fd_.get()) != 0) fail("write", target);
-  if (::rename(path_.c_str(), target.c_str()) != 0) fail("rename to", target);
-  path_.clear();
-  sync_folder(target.parent_path());
-}
-
-TempFolder TempFolder::in(const fs::path& parent, const std::string& prefix, mode_t mode) {
-  for (int tries = 0; tries < most_tries; ++tries) {
-    auto path = (parent / (prefix + "XXXXXX")).string();
-    if (::mkdtemp(path.data()) == nullptr) fail("make a temporary folder in", parent);
-    TempFolder folder{fs::path(path)};
-    folder.lock_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!folder.lock_ || !lock_as_maker(folder.lock_, path)) continue;
-    if (::chmod(path.c_str(), mode) != 0) fail("set the mode of", path);
-    return folder;
-  }
-  throw Error("make a temporary folder in " + parent.string() + ": somebody removes each at once");
-}
-
-TempFolder::TempFolder(TempFolder&& other) noexcept
-    : path_(std::exchange(other.path_, fs::path())), lock_(std::move(other.lock_)) {}
-
-TempFolder& TempFolder::operator=(TempFolder&& other) noexcept {
-  path_.swap(other.path_);
-  std::swap(lock_, other.lock_);
-  return *this;
-}
-
-TempFolder::~TempFolder() {
-  std::error_code ignored;
-  if (!path_.empty()) fs::remove_all(path_, ignored);
-}
-
-void TempFolder::rename_to(const fs::path& target) {
-  sync_folder(path_);
-  if (::rename(path_.c_str(), target.c_str()) != 0) fail("rename to", target);
-  path_.clear();
-  lock_.reset();
-  sync_folder(target.parent_path());
+  if (!fd || ::fsync(fd.get()) != 0) fail_by_errno("sync folder", folder);
 }
 
 }  // namespace sarde

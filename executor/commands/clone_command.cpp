@@ -5,6 +5,7 @@
 #include "core/image/disk/disk_chain.hpp"
 #include "core/image/disk/disk_overlay.hpp"
 #include "core/system/files.hpp"
+#include "core/system/temp_files.hpp"
 #include "core/vm/domain/definition.hpp"
 #include "executor/commands/definitions.hpp"
 #include "executor/commands/transfer_commands.hpp"

@@ -13,6 +13,7 @@
 #include "core/image/disk/disk_chain.hpp"
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/system/files.hpp"
+#include "core/system/temp_files.hpp"
 #include "core/vm/domain/definition.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 

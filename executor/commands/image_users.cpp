@@ -6,8 +6,8 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/disk/disk_chain.hpp"
-#include "core/job/job_record.hpp"
 #include "core/image/disk/qcow2_header.hpp"
+#include "core/job/job_record.hpp"
 
 namespace sarde {
 

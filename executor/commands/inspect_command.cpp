@@ -8,6 +8,7 @@
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/disk/qcow2_header.hpp"
+#include "core/system/temp_files.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 
 namespace sarde {

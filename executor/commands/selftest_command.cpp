@@ -12,6 +12,7 @@
 #include "core/image/store/unpacked_marker.hpp"
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
+#include "core/system/temp_files.hpp"
 #include "core/vm/domain/libvirt_answers.hpp"
 
 namespace sarde {

@@ -4,7 +4,8 @@ namespace sarde {
 
 class Wiring;
 
-// Each turns option values into what one command takes, and runs it. Returns the exit code; throws Error, Cancelled.
+// Each turns option values into what one command takes, and runs it. Returns the exit code; throws Error,
+// Cancelled.
 int run_list(Wiring& wiring);
 int run_inspect(Wiring& wiring);
 int run_getconfig(Wiring& wiring);

@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "config/values.hpp"
+#include "core/foundation/source.hpp"
 #include "core/image/registry/registry.hpp"
 #include "core/image/store/image_store.hpp"
 #include "core/job/job.hpp"
 #include "core/system/cancellation.hpp"
-#include "core/foundation/source.hpp"
 #include "core/system/environment.hpp"
 #include "core/vm/hypervisor.hpp"
 #include "executor/wiring/console_reporter.hpp"

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include "core/image/registry/skopeo_errors.hpp"
 #include "core/image/store/image_store.hpp"
 #include "core/system/files.hpp"
 #include "tests/support/check_error.hpp"

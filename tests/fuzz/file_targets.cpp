@@ -14,6 +14,7 @@
 #include "core/image/disk/disk_packing.hpp"
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/system/files.hpp"
+#include "core/system/temp_files.hpp"
 #include "tests/fuzz/must.hpp"
 
 namespace sarde::fuzz {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/system/files.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde::testing {
 

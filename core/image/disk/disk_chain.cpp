@@ -44,6 +44,8 @@ std::vector<ChainFile> chain_of(const ChainTop& top) {
       refuse(path,
              "has the format " + quote(format) + "; images hold qcow2 and raw (qemu-img convert makes one)");
     if (format == "qcow2" && !header) refuse(path, "is said to be qcow2, but is not");
+    if (format == "qcow2" && header->external_data)
+      refuse(path, "keeps its data in an external file, which an image cannot hold");
     ChainFile file{.path = path,
                    .format = format,
                    .backing_text = {},
@@ -51,12 +53,9 @@ std::vector<ChainFile> chain_of(const ChainTop& top) {
                    .name = {},
                    .backing_name = {}};
     if (format == "raw" || !header->backing_file) {
-      if (format == "qcow2" && header->external_data)
-        refuse(path, "keeps its data in an external file, which an image cannot hold");
       chain.insert(chain.begin(), std::move(file));
       return chain;
     }
-    if (header->external_data) refuse(path, "keeps its data in an external file, which an image cannot hold");
     file.backing_text = *header->backing_file;
     if (!header->backing_format)
       refuse(path, "does not say the format of its backing file " + quote(file.backing_text) +

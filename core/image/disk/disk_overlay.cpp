@@ -9,6 +9,7 @@
 
 #include "core/foundation/bytes.hpp"
 #include "core/foundation/error.hpp"
+#include "core/image/disk/qcow2_format.hpp"
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/system/files.hpp"
 
@@ -18,11 +19,9 @@ namespace {
 
 constexpr unsigned cluster_bits = 16;
 constexpr std::uint64_t cluster = 1U << cluster_bits;
-constexpr std::uint64_t bytes_of_l2_table = cluster * (cluster / 8);  ///< of the disk, behind one L1 entry
+/// Of the disk, behind one L1 entry.
+constexpr std::uint64_t bytes_of_l2_table = cluster * (cluster / qcow2::table_entry_size);
 constexpr std::uint64_t largest_disk = std::uint64_t{1} << 50U;
-constexpr std::size_t header_size = 104;
-constexpr std::size_t longest_name = 1023;
-constexpr std::uint32_t extension_backing_format = 0xe2792aca;
 
 /// Big-endian numbers and text, one behind the other.
 class Writer {
@@ -62,9 +61,10 @@ Bytes header_of(const DiskOverlay& overlay, std::uint64_t disk_size, std::uint64
   constexpr unsigned refcount_order = 4;  // 16 bits
   const auto name = overlay.base.string();
   const auto& format = overlay.base_format;
-  const auto name_at = header_size + 8 + (format.size() + 7) / 8 * 8 + 8;
+  const auto name_at = qcow2::header_length_of_version_3 + qcow2::extension::head_size +
+                       qcow2::padded(format.size()) + qcow2::extension::head_size;
   Writer out;
-  out.text("QFI\xfb");
+  out.text(qcow2::magic);
   out.number(3, 4);
   out.number(name_at, 8);
   out.number(name.size(), 4);
@@ -78,12 +78,12 @@ Bytes header_of(const DiskOverlay& overlay, std::uint64_t disk_size, std::uint64
   out.zeros(4 + 8);  // no snapshots
   out.zeros(3 * 8);  // no incompatible, compatible or autoclear features
   out.number(refcount_order, 4);
-  out.number(header_size, 4);
-  out.number(extension_backing_format, 4);
+  out.number(qcow2::header_length_of_version_3, 4);
+  out.number(qcow2::extension::backing_format, 4);
   out.number(format.size(), 4);
   out.text(format);
   out.pad_to(8);
-  out.zeros(8);  // no more extensions
+  out.zeros(qcow2::extension::head_size);  // no more extensions
   out.text(name);
   return out.bytes();
 }
@@ -101,10 +101,10 @@ void create_overlay(const DiskOverlay& overlay) {
   within(doing, [&] {
     const auto size = virtual_size(overlay);
     if (size > largest_disk) throw Error(Blame::job, "it is larger than a pebibyte");
-    if (overlay.base.string().size() > longest_name)
+    if (overlay.base.string().size() > qcow2::longest_backing_name)
       throw Error("its path is longer than qcow2 files can hold; choose another vmdir");
     const auto l1_entries = std::max<std::uint64_t>(1, (size + bytes_of_l2_table - 1) / bytes_of_l2_table);
-    const auto clusters = l1_cluster + (l1_entries * 8 + cluster - 1) / cluster;
+    const auto clusters = l1_cluster + (l1_entries * qcow2::table_entry_size + cluster - 1) / cluster;
     const auto name = overlay.overlay.string();
     const UniqueFd fd(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     if (!fd) throw Error("make " + name + ": " + errno_text(errno));

@@ -21,6 +21,14 @@ std::uint64_t layer_span(std::uint64_t file_size) {
   return std::max(usual_layer, (needed + usual_layer - 1) / usual_layer * usual_layer);
 }
 
+/// A member's data on its way into a layer.
+struct Member {
+  Buffer data;
+  Buffer compressed;
+  std::string name;
+  bool begins_layer = false;
+};
+
 /// Cuts a stream of members into blobs. sardinecake 0.4 takes a blob that begins with 1f 8b for a new file,
 /// so a cut between two members falls behind the first byte of the second one, and no other cut falls before
 /// these two bytes.
@@ -29,6 +37,21 @@ class ChunkWriter {
   ChunkWriter(const OciLayout& layout, std::string media_type, std::uint64_t limit)
       : layout_(layout), media_type_(std::move(media_type)), limit_(limit), blob_(layout.incoming_blob()) {}
 
+  /// A member that begins a layer begins a new blob, but for its first byte.
+  void take(const Member& member) {
+    const auto bytes = member.compressed.bytes();
+    if (!member.begins_layer) return write(bytes);
+    write(bytes.first(1));
+    cut();
+    write(bytes.subspan(1));
+  }
+
+  std::vector<Descriptor> finish() {
+    cut();
+    return std::move(chunks_);
+  }
+
+ private:
   void write(std::span<const unsigned char> bytes) {
     while (limit_ != 0 && blob_.size() + bytes.size() > limit_) {
       auto room = static_cast<std::size_t>(limit_ - blob_.size());
@@ -43,19 +66,6 @@ class ChunkWriter {
     put(bytes);
   }
 
-  /// The member begins a new blob, but for its first byte.
-  void write_behind_cut(std::span<const unsigned char> member) {
-    write(member.first(1));
-    cut();
-    write(member.subspan(1));
-  }
-
-  std::vector<Descriptor> finish() {
-    cut();
-    return std::move(chunks_);
-  }
-
- private:
   void put(std::span<const unsigned char> bytes) {
     if (!bytes.empty()) blob_.write(bytes.data(), bytes.size());
   }
@@ -77,14 +87,6 @@ class ChunkWriter {
   std::vector<Descriptor> chunks_;
 };
 
-/// A member's data on its way into a layer.
-struct Member {
-  Buffer data;
-  Buffer compressed;
-  std::string name;
-  bool begins_layer = false;
-};
-
 }  // namespace
 
 PackedDisk pack_disk(const std::filesystem::path& file, const OciLayout& layout, const PackOptions& options,
@@ -103,13 +105,7 @@ PackedDisk pack_disk(const std::filesystem::path& file, const OciLayout& layout,
           compressor->compress(member.data.bytes(), member.name, member.compressed);
         };
       },
-      [&](Member& member) {
-        if (member.begins_layer) {
-          writer.write_behind_cut(member.compressed.bytes());
-        } else {
-          writer.write(member.compressed.bytes());
-        }
-      });
+      [&writer](Member& member) { writer.take(member); });
   std::uint64_t offset = 0;
   do {
     cancellation.check();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/image/disk/disk_name.hpp"
 #include "core/image/disk/disk_stretches.hpp"
 #include "core/image/disk/gzip_stream.hpp"
 #include "core/image/layout/oci_layout.hpp"
@@ -92,14 +93,5 @@ struct DiskSummary {
 /// Decompresses the chunks, checking them as unpack_disk does, and keeps the summary only.
 DiskSummary summarize_disk(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,
                            Cancellation& cancellation);
-
-/// Can a disk file of an image be called so? Letters, digits and `._+-=@~ ()` only, not beginning with a dot:
-/// with a colon QEMU would take it for a protocol (`json:…`, `nbd:…`) when it stands as a backing file's
-/// name.
-bool is_disk_name(const std::string& name);
-
-/// Is `name` usable as a file's name in a folder: not empty, no slash, not `.` or `..`, no control
-/// characters?
-bool is_bare_file_name(const std::string& name);
 
 }  // namespace sarde

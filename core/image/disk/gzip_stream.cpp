@@ -85,7 +85,6 @@ MemberCompressor::MemberCompressor(Compression compression) : state_(std::make_u
   state_->fast.level_buf_size = ISAL_DEF_LVL2_DEFAULT;
 }
 
-MemberCompressor::MemberCompressor(MemberCompressor&&) noexcept = default;
 MemberCompressor::~MemberCompressor() = default;
 
 namespace {
@@ -165,7 +164,6 @@ MemberDecompressor::MemberDecompressor() : state_(std::make_unique<State>()) {
   if (!state_->decompressor) throw Error("decompress: out of memory");
 }
 
-MemberDecompressor::MemberDecompressor(MemberDecompressor&&) noexcept = default;
 MemberDecompressor::~MemberDecompressor() = default;
 
 void MemberDecompressor::decompress(std::span<const unsigned char> member, Buffer& data) {

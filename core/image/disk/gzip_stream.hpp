@@ -38,7 +38,6 @@ class MemberCompressor {
   explicit MemberCompressor(Compression compression);
   MemberCompressor(const MemberCompressor&) = delete;
   MemberCompressor& operator=(const MemberCompressor&) = delete;
-  MemberCompressor(MemberCompressor&&) noexcept;
   ~MemberCompressor();
 
   /// One member, whole. `name` is for the first only, else empty. Throws Error.
@@ -69,7 +68,6 @@ class MemberDecompressor {
   MemberDecompressor();
   MemberDecompressor(const MemberDecompressor&) = delete;
   MemberDecompressor& operator=(const MemberDecompressor&) = delete;
-  MemberDecompressor(MemberDecompressor&&) noexcept;
   ~MemberDecompressor();
 
   /// The data of one whole member, its CRC-32 and length checked. Throws Error (the job's fault).

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 
 #include "core/system/files.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde {
 

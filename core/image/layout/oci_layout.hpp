@@ -9,6 +9,7 @@
 #include "core/image/reference/image_reference.hpp"
 #include "core/system/file_lock.hpp"
 #include "core/system/files.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde {
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/host_name.hpp"
@@ -30,9 +29,8 @@ bool is_host_name(std::string_view text) {
 
 bool is_tag(const std::string& text) {
   if (text.empty() || text.size() > 128 || text.front() == '.' || text.front() == '-') return false;
-  return std::ranges::all_of(text, [](unsigned char c) {
-    return std::isalnum(c) != 0 || separators.find(static_cast<char>(c)) != separators.npos;
-  });
+  return std::ranges::all_of(
+      text, [](char c) { return is_letter_or_digit(c) || separators.find(c) != separators.npos; });
 }
 
 [[noreturn]] void refuse(std::string_view text, const std::string& why) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/image/store/image_store.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde {
 

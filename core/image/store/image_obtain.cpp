@@ -10,6 +10,7 @@
 #include "core/image/disk/reflink.hpp"
 #include "core/image/store/disk_checks.hpp"
 #include "core/image/store/image_store.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde {
 

@@ -9,6 +9,7 @@
 #include "core/foundation/text.hpp"
 #include "core/image/store/unpacked_marker.hpp"
 #include "core/system/files.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde {
 

@@ -7,6 +7,7 @@
 #include "core/image/store/disk_checks.hpp"
 #include "core/image/store/image_store.hpp"
 #include "core/image/store/unpacked_marker.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde {
 

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+#include "core/foundation/base64.hpp"
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 

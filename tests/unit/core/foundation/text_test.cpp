@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "core/foundation/base64.hpp"
+
 using namespace sarde;
 
 TEST_CASE("text: foreign text is quoted, its control characters shown, its length cut") {

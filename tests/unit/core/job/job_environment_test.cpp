@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "core/foundation/base64.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 #include "tests/support/check_error.hpp"

@@ -1,0 +1,158 @@
+#include "core/guest/ssh_login.hpp"
+
+#include <functional>
+
+#include <libssh/server.h>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/guest/ssh_driver.hpp"
+#include "core/guest/tcp_connection.hpp"
+
+namespace sarde {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+using Kind = ConnectProblem::Kind;
+
+constexpr int banner_is_here = 1;  ///< beside the results of ssh_connect, none of which is positive
+constexpr int refused = 1;  ///< of a message callback: libssh answers with its own "no" (libssh/server.h)
+
+void set(ssh_session session, ssh_options_e option, const void* value) {
+  if (ssh_options_set(session, option, value) != SSH_OK) throw Error("set up SSH: " + problem_of(session));
+}
+
+/// A session that will speak over this socket, and reads no files of its own.
+SshSession session_over(UniqueFd socket, const SshTarget& target) {
+  SshSession owner(ssh_new());
+  if (!owner) throw Error("make an SSH session: out of memory");
+  auto* const session = owner.get();
+  set(session, SSH_OPTIONS_HOST, target.address.c_str());
+  set(session, SSH_OPTIONS_USER, target.username.c_str());
+  const bool no = false;
+  set(session, SSH_OPTIONS_PROCESS_CONFIG, &no);
+  set(session, SSH_OPTIONS_KNOWNHOSTS, "/dev/null");
+  set(session, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null");
+  // Hardware AES with its MAC in one: twice as fast here as what libssh would choose.
+  for (const auto direction : {SSH_OPTIONS_CIPHERS_C_S, SSH_OPTIONS_CIPHERS_S_C}) {
+    set(session, direction,
+        "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr");
+  }
+  const int fd = socket.get();
+  set(session, SSH_OPTIONS_FD, &fd);
+  static_cast<void>(socket.release());  // the session's now: ssh_disconnect closes it
+  ssh_set_blocking(session, 0);
+  // What the guest asks of us is none of its business: channels, forwards. libssh would keep each such
+  // question.
+  ssh_set_message_callback(
+      session, [](ssh_session, ssh_message, void*) { return refused; }, nullptr);
+  return owner;
+}
+
+SshKey private_key(const std::filesystem::path& file) {
+  ssh_key raw = nullptr;
+  if (ssh_pki_import_privkey_file(file.c_str(), nullptr, nullptr, nullptr, &raw) != SSH_OK) {
+    throw Error("read identity file " + file.string() +
+                ": it is no private key without a passphrase, or may not be read");
+  }
+  return SshKey(raw);
+}
+
+/// One attempt to get from a socket to a session that is logged in.
+class Login {
+ public:
+  Login(SshSession session, const SshTarget& target, Clock& clock, Cancellation& cancellation)
+      : session_(std::move(session)),
+        target_(target),
+        clock_(clock),
+        driver_(session_.get(), clock, cancellation) {}
+
+  LoginResult run(TimePoint banner_deadline, milliseconds until_login) {
+    auto connected = hear_banner(banner_deadline);
+    if (!connected) return ConnectProblem{Kind::unreachable, "connected, but no SSH server speaks"};
+    deadline_ = clock_.now() + until_login;
+    if (connected == banner_is_here)
+      connected = driver_.complete([this] { return ssh_connect(session_.get()); }, SSH_AGAIN, deadline_);
+    if (connected != SSH_OK)
+      return ConnectProblem{Kind::unreachable,
+                            connected ? problem_of(session_.get()) : "the key exchange takes too long"};
+    if (target_.known_host_key && host_key_of(session_.get()) != *target_.known_host_key) {
+      return ConnectProblem{Kind::host_key_changed,
+                            "the host key there is not the one that was seen when the VM was prepared"};
+    }
+    if (auto problem = authenticate()) return *problem;
+    return std::move(session_);
+  }
+
+ private:
+  /// Both sides begin with a line of text (RFC 4253, 4.2). We do not wait for theirs first: passt tells a
+  /// guest that a connection stands only when there is something to deliver.
+  std::optional<int> hear_banner(TimePoint deadline) {
+    auto* session = session_.get();
+    return driver_.complete(
+        [session] {
+          const int result = ssh_connect(session);
+          return result == SSH_AGAIN && ssh_get_serverbanner(session) != nullptr ? banner_is_here : result;
+        },
+        SSH_AGAIN, deadline);
+  }
+
+  std::optional<ConnectProblem> authenticate() {
+    auto* session = session_.get();
+    if (!target_.identity_file.empty()) {
+      const auto key = private_key(target_.identity_file);
+      if (attempt([&] { return ssh_userauth_publickey(session, nullptr, key.get()); }) == SSH_AUTH_SUCCESS)
+        return std::nullopt;
+    }
+    auto result =
+        attempt([&] { return ssh_userauth_password(session, nullptr, target_.password.reveal().c_str()); });
+    if (result == SSH_AUTH_DENIED) result = keyboard_interactive();
+    if (result == SSH_AUTH_SUCCESS) return std::nullopt;
+    const auto why = problem_of(session);
+    if (result == SSH_AUTH_ERROR && !why.starts_with("Access denied") && !why.starts_with("Authentication"))
+      return ConnectProblem{Kind::unreachable, why};
+    return ConnectProblem{
+        Kind::login_refused,
+        "the guest's SSH server refuses user " + quote(target_.username) + " with " +
+            (target_.identity_file.empty() ? "this password" : "this key and this password")};
+  }
+
+  /// Some servers ask for the password only this way.
+  int keyboard_interactive() {
+    auto* session = session_.get();
+    const auto ask = [session] { return ssh_userauth_kbdint(session, nullptr, nullptr); };
+    auto result = attempt(ask);
+    for (int round = 0; result == SSH_AUTH_INFO && round < 5; ++round) {
+      for (int i = 0; i < ssh_userauth_kbdint_getnprompts(session); ++i) {
+        ssh_userauth_kbdint_setanswer(session, static_cast<unsigned>(i), target_.password.reveal().c_str());
+      }
+      result = attempt(ask);
+    }
+    return result;
+  }
+
+  int attempt(const std::function<int()>& call) {
+    return driver_.complete(call, SSH_AUTH_AGAIN, deadline_).value_or(SSH_AUTH_ERROR);
+  }
+
+  SshSession session_;
+  const SshTarget& target_;
+  Clock& clock_;
+  SshDriver driver_;
+  TimePoint deadline_;
+};
+
+}  // namespace
+
+LoginResult log_in(const SshTarget& target, const ConnectLimits& limits, Clock& clock,
+                   Cancellation& cancellation) {
+  const auto banner_deadline = clock.now() + limits.until_banner;
+  auto socket = connect_tcp(target.address, target.port, banner_deadline, clock, cancellation);
+  if (const auto* why = std::get_if<std::string>(&socket)) return ConnectProblem{Kind::unreachable, *why};
+  auto session = session_over(std::move(std::get<UniqueFd>(socket)), target);
+  return Login(std::move(session), target, clock, cancellation).run(banner_deadline, limits.until_login);
+}
+
+}  // namespace sarde

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "core/foundation/digest.hpp"
+#include "core/foundation/unique_fd.hpp"
+#include "core/image/disk/disk_sink.hpp"
+#include "core/image/disk/disk_stretches.hpp"
+
+namespace sarde {
+
+/// Writes a disk to a file, leaves blocks of zeros out, and hashes all.
+class SparseWriter final : public DiskSink {
+ public:
+  /// Makes the file. Throws Error, the job's fault if there is one of this name.
+  explicit SparseWriter(const std::filesystem::path& path);
+
+  void put(std::span<const unsigned char> data, std::uint64_t at) const override;
+  void took(std::span<const unsigned char> data) override;
+  bool share(const KnownSpan& span) override;
+
+  /// Once all has been put: syncs the file, and tells of it all but the spans. Throws Error.
+  UnpackedDisk finish(std::string name);
+
+ private:
+  void write_at(std::span<const unsigned char> data, std::uint64_t at) const;
+
+  std::string path_;
+  UniqueFd fd_;
+  Sha256 hash_;
+  StretchNotes notes_;
+  std::uint64_t size_ = 0;
+  std::uint64_t shared_ = 0;
+  std::uint64_t told_ = 0;  ///< up to where the kernel was told to write
+};
+
+}  // namespace sarde

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/foundation/buffer.hpp"
+#include "core/image/disk/chunk_reader.hpp"
+#include "core/image/disk/disk_packing.hpp"
+#include "core/image/disk/disk_sink.hpp"
+#include "core/image/disk/gzip_stream.hpp"
+#include "core/image/disk/layer_places.hpp"
+#include "core/image/layout/oci_layout.hpp"
+#include "core/system/cancellation.hpp"
+
+namespace sarde {
+
+/// Decompresses one disk, member by member. What it is made from must outlive it. Its functions throw Error,
+/// Cancelled.
+class Unpacker {
+ public:
+  Unpacker(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,
+           Cancellation& cancellation)
+      : reader_(layout, disk, options),
+        places_(disk),
+        options_(options),
+        cancellation_(cancellation),
+        can_share_(options.known != nullptr) {}
+
+  /// The name in the first member's header; empty if there is none. Before run().
+  std::string name();
+
+  /// Gives the sink the whole disk.
+  void run(DiskSink& sink);
+
+  /// After run(): where each layer's data is in the file, as far as layers begin and end with members.
+  [[nodiscard]] std::vector<LayerSpan> spans() const { return places_.spans(written_); }
+
+ private:
+  std::optional<MemberHeader> next_header();
+  const KnownSpan* known_here();
+  void share(DiskSink& sink);
+  void open_members(DiskSink& sink);
+  void inflate_members(DiskSink& sink);
+  bool fill(MemberInflater& inflater, Buffer& data);
+  void grow(std::uint64_t count);
+  void sign_of_life();
+
+  ChunkReader reader_;
+  LayerPlaces places_;
+  const UnpackOptions& options_;
+  Cancellation& cancellation_;
+  bool can_share_;
+  std::uint64_t written_ = 0;
+};
+
+}  // namespace sarde

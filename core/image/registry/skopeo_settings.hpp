@@ -1,0 +1,21 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace sarde {
+
+struct SkopeoSettings {
+  /// For what skopeo brings, until it is whole: on the file system of the layouts, for skopeo renames it into
+  /// them. Made if it is not there. Its path has no colon.
+  std::filesystem::path temporary_folder;
+  bool insecure = false;  ///< plain HTTP and unverified certificates for every registry
+  std::vector<std::string> insecure_registries;
+  std::filesystem::path authfile;          ///< empty: skopeo's own places
+  std::filesystem::path signature_policy;  ///< empty: skopeo's own
+  std::chrono::milliseconds timeout{};
+};
+
+}  // namespace sarde
