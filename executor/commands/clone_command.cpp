@@ -25,14 +25,14 @@ struct Copies {
 
 ObtainedImage obtain(const CommandTools& tools, const std::string& source) {
   const auto reference = ImageReference::parse(source);
-  if (!tools.images.has(reference)) {
+  if (!tools.images.catalogue.has(reference)) {
     tools.reporter.say("There is neither a VM nor an image " + quote(source) + " here: fetching " +
                        reference.text());
     return fetch_and_unpack_image(tools, {.container = source}, DiskSharing::many);
   }
-  auto image = tools.images.load(reference);
-  tools.images.mark_used(image);
-  auto unpacked = tools.images.unpack_shared(image, progress_of(tools.reporter, "unpacking"));
+  auto image = tools.images.catalogue.load(reference);
+  tools.images.catalogue.mark_used(image);
+  auto unpacked = tools.images.unpacked.unpack_shared(image, progress_of(tools.reporter, "unpacking"));
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 
@@ -96,7 +96,7 @@ std::string clone_vm(const CommandTools& tools, const CloneRequest& request) {
   auto& hypervisor = tools.hypervisor();
   const auto domains = hypervisor.domains();
   if (domains.contains(target)) throw Error(Blame::job, "clone: there is a VM " + quote(target) + " already");
-  const auto& vmdir = tools.images.vmdir();
+  const auto& vmdir = tools.images.unpacked.folder();
   const auto folder = vmdir / target;
   std::error_code ignored;
   if (fs::exists(folder, ignored))

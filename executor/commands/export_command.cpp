@@ -51,7 +51,7 @@ VmToExport source_in_file(const fs::path& file) {
 /// Puts copies in place of the disks that the running VM writes to.
 void copy_disks(const CommandTools& tools, const std::string& vm, VmToExport& source) {
   // QEMU writes them: they are where it may go.
-  const auto& vmdir = tools.images.vmdir();
+  const auto& vmdir = tools.images.unpacked.folder();
   make_folders(vmdir, 0700);
   source.copies = TempFolder::in(vmdir, ".incoming-live-", 0700);
   const QemuAccess access(tools.hypervisor().qemu_account());
@@ -178,13 +178,13 @@ class Exporter {
     refuse_files_in_use(tools_, files);
     config_.created = created_at(files);
     config_.architecture = go_architecture(source.domain.architecture);
-    const auto lock = tools_.images.lock_blobs(layout_);
+    const auto lock = tools_.images.locks.of_blobs(layout_);
     add_small(domain_for_export(source.xml, names_in(files, source)), media_type::domain, "virsh dumpxml");
     check_chunksize();
     if (!request_.vm_config.empty()) add_vm_config();
     for (const auto& file : files) add_disk(file);
     const auto config = layout_.add_blob(to_text(config_), media_type::config);
-    tools_.images.tag(
+    tools_.images.catalogue.tag(
         layout_,
         layout_.add_blob(to_text(Manifest{.config = config, .layers = layers_}), media_type::manifest), tag);
   }
@@ -192,7 +192,7 @@ class Exporter {
  private:
   /// Of a running VM's disk: its place is nobody's business.
   [[nodiscard]] bool is_copy(const ChainFile& file) const {
-    return file.path.string().starts_with((tools_.images.vmdir() / ".incoming-live-").string());
+    return file.path.string().starts_with((tools_.images.unpacked.folder() / ".incoming-live-").string());
   }
 
   static std::map<std::string, std::string> names_in(const std::vector<ChainFile>& files,
@@ -283,7 +283,7 @@ std::string export_image(const CommandTools& tools, const ExportRequest& request
   if (reference.digest())
     throw Error(Blame::job, "export to " + quote(reference.text()) +
                                 ": an image gets its digest, it cannot be chosen; give a tag");
-  const auto layout = tools.images.layout_of(reference);
+  const auto layout = tools.images.catalogue.layout_of(reference);
   Exporter(tools, request, layout).run(source_of(tools, request), reference.local_name());
   tools.reporter.say("Exported VM " + quote(vm) + " as " + reference.text());
   return reference.text();

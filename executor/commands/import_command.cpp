@@ -23,7 +23,7 @@ std::optional<std::string> existing(const CommandTools& tools, const std::string
   const auto domains = hypervisor.domains();
   const auto found = domains.find(name);
   if (found == domains.end()) return std::nullopt;
-  const auto folder = tools.images.vmdir() / name;
+  const auto folder = tools.images.unpacked.folder() / name;
   for (const auto& file : parse_domain(hypervisor.definition(name), "the definition of VM '" + name + "'",
                                        DomainOrigin::this_host)
                               .disks) {
@@ -59,7 +59,7 @@ struct WantedVm {
 std::string define(const CommandTools& tools, const StoredImage& image, const UnpackedImage& unpacked,
                    const WantedVm& wanted, const Phase& phase) {
   const auto& name = wanted.name;
-  tools.images.mark_used(image);
+  tools.images.catalogue.mark_used(image);
   if (!unpacked.was_there) {
     phase.done("Unpacked " + std::to_string(unpacked.disks.size()) + " disk file(s) to " +
                unpacked.folder.string() + shared_note(unpacked));
@@ -107,14 +107,14 @@ bool is_imported(const CommandTools& tools, const PullRequest& request) {
 std::string import_image(const CommandTools& tools, const ImportRequest& request) {
   const auto& container = request.container;
   const Phase phase(tools.clock, tools.reporter);
-  const auto image =
-      request.raw ? tools.images.load_folder(container) : tools.images.load(ImageReference::parse(container));
+  const auto image = request.raw ? tools.images.catalogue.load_folder(container)
+                                 : tools.images.catalogue.load(ImageReference::parse(container));
   const auto name = request.name.empty() ? image.base_name() : request.name;
-  tools.images.mark_used(image);
+  tools.images.catalogue.mark_used(image);
   if (const auto uuid = existing(tools, "import " + quote(container), name);
       uuid && has_its_disks(tools, name))
     return request.print_uuid ? *uuid : name;
-  const auto unpacked = tools.images.unpack(image, name, progress_of(tools.reporter, "unpacking"));
+  const auto unpacked = tools.images.unpacked.unpack(image, name, progress_of(tools.reporter, "unpacking"));
   return define(tools, image, unpacked, {.name = name, .print_uuid = request.print_uuid}, phase);
 }
 

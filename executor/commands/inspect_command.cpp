@@ -18,7 +18,8 @@ using nlohmann::ordered_json;
 namespace {
 
 StoredImage load(const CommandTools& tools, const std::string& container, bool raw) {
-  return raw ? tools.images.load_folder(container) : tools.images.load(ImageReference::parse(container));
+  return raw ? tools.images.catalogue.load_folder(container)
+             : tools.images.catalogue.load(ImageReference::parse(container));
 }
 
 /// What is known of a disk; what is not stays empty.
@@ -189,13 +190,13 @@ std::string inspect_image(const CommandTools& tools, const InspectRequest& reque
     return request.form == AnswerForm::json ? json_text(facts) : as_text(facts);
   };
   const bool is_local =
-      request.raw || (!request.remote && tools.images.has(ImageReference::parse(container)));
+      request.raw || (!request.remote && tools.images.catalogue.has(ImageReference::parse(container)));
   if (is_local) return answer(load(tools, container, request.raw), true);
   const auto reference = ImageReference::parse(container);
-  make_folders(tools.images.ocidir(), 0700);
-  const auto folder = TempFolder::in(tools.images.ocidir(), ".sarde-inspect-", 0700);
-  return answer(tools.images.fetch_description(reference, OciLayout(folder.path()), tools.registry, {}),
-                false);
+  make_folders(tools.images.catalogue.folder(), 0700);
+  const auto folder = TempFolder::in(tools.images.catalogue.folder(), ".sarde-inspect-", 0700);
+  return answer(
+      tools.images.fetcher.fetch_description(reference, OciLayout(folder.path()), tools.registry, {}), false);
 }
 
 }  // namespace sarde

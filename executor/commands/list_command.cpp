@@ -81,8 +81,8 @@ std::string as_table(const std::vector<CatalogEntry>& entries, const States& sta
 std::string list_images(const CommandTools& tools, AnswerForm form) {
   // Loading libvirt takes as long as reading some hundred images: both at once.
   auto asked = std::async(std::launch::async, [&] { return ask_for_states(tools); });
-  const auto entries =
-      tools.images.catalog([&](const std::string& line) { tools.reporter.warn("WARNING: " + line); });
+  const auto entries = tools.images.catalogue.entries(
+      [&](const std::string& line) { tools.reporter.warn("WARNING: " + line); });
   const auto [states, failure] = asked.get();
   // Nothing is known of VMs where libvirt is away; the images are there all the same.
   if (!failure.empty() && !entries.empty())

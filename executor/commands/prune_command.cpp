@@ -28,8 +28,8 @@ class Pruning {
       : tools_(tools),
         request_(request),
         outcome_(tools.reporter, request.how),
-        entries_(tools.images.catalog(complaint(tools))),
-        folders_(unpacked_folders(tools.images.vmdir())) {}
+        entries_(tools.images.catalogue.entries(complaint(tools))),
+        folders_(unpacked_folders(tools.images.unpacked.folder())) {}
 
   std::string run() {
     const auto& [how, older_than, budget] = request_;
@@ -105,7 +105,7 @@ class Pruning {
 
   void fit_into(std::uint64_t budget) {
     // VMs' own disks (clones, changed ones) are no images: prune neither removes nor counts them.
-    auto before = disk_space_of(tools_.images.ocidir());
+    auto before = disk_space_of(tools_.images.catalogue.folder());
     for (const auto& folder : folders_) before += folder.disks_changed ? 0 : disk_space_of(folder.path);
     // What is gone already is not in that sum, what is only pretended to be gone is.
     const auto gone_already = outcome_.removal() == Removal::real ? outcome_.bytes() : 0;

@@ -24,7 +24,7 @@ struct NamedEntries {
 
 NamedEntries entries_of(const CommandTools& tools, const StoredImage& image) {
   NamedEntries entries;
-  for (auto& entry : tools.images.catalog(complaint(tools))) {
+  for (auto& entry : tools.images.catalogue.entries(complaint(tools))) {
     if (entry.config_digest != image.config_digest) continue;
     const bool is_meant = entry.layout.folder() == image.layout.folder() &&
                           entry.manifest.digest == image.manifest.digest && entry.tag == image.tag;
@@ -61,17 +61,18 @@ std::string remove_broken(const CommandTools& tools, const RemovalRequest& reque
   const auto& [layout, entry] = found;
   tools.reporter.warn("WARNING: " + doing +
                       ": removing only the tag; 'prune' removes the rest: " + error.what());
-  const auto lock = tools.images.lock_blobs(layout);
+  const auto lock = tools.images.locks.of_blobs(layout);
   RemovalOutcome outcome(tools.reporter, request);
   if (outcome.removal() == Removal::real) layout.untag(entry, waiting(tools, request));
-  outcome.name(layout.folder().lexically_relative(tools.images.ocidir()).string() + ":" + entry.tag);
+  outcome.name(layout.folder().lexically_relative(tools.images.catalogue.folder()).string() + ":" +
+               entry.tag);
   return outcome.finish();
 }
 
 /// Nothing if it can be read.
 std::optional<Error> why_broken(const CommandTools& tools, const ImageReference& reference) {
   try {
-    static_cast<void>(tools.images.load(reference));
+    static_cast<void>(tools.images.catalogue.load(reference));
     return std::nullopt;
   } catch (const Error& error) {
     return error;
@@ -92,15 +93,15 @@ std::string remove_image(const CommandTools& tools, const RemovalRequest& reques
                          const std::string& container) {
   const auto reference = ImageReference::parse(container);
   const auto doing = "remove image " + quote(reference.text());
-  if (const auto found = tools.images.find(reference);
+  if (const auto found = tools.images.catalogue.find(reference);
       found && !reference.digest() && found->second.tag == reference.local_name()) {
     if (const auto broken = why_broken(tools, reference))
       return remove_broken(tools, request, doing, *found, *broken);
   }
-  const auto image = tools.images.load(reference);
+  const auto image = tools.images.catalogue.load(reference);
   check_exact(doing, reference, image);
   const auto digest = image.config_digest.text();
-  auto folders = unpacked_folders(tools.images.vmdir());
+  auto folders = unpacked_folders(tools.images.unpacked.folder());
   std::erase_if(folders, [&](const UnpackedFolder& folder) { return folder.config_digest != digest; });
   const auto [meant, others] = entries_of(tools, image);
   auto all = meant;

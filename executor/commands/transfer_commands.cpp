@@ -25,12 +25,12 @@ ObtainedImage fetch_and_unpack_image(const CommandTools& tools, const FetchReque
                                      DiskSharing sharing, const std::string& folder) {
   const auto reference = ImageReference::parse(request.container);
   const Phase phase(tools.clock, tools.reporter);
-  auto obtained = tools.images.obtain({.reference = reference,
-                                       .source = source_of(request),
-                                       .folder = folder,
-                                       .sharing = sharing,
-                                       .progress = progress_in(tools.reporter)},
-                                      tools.registry, {});
+  auto obtained = tools.images.fetcher.obtain({.reference = reference,
+                                               .source = source_of(request),
+                                               .folder = folder,
+                                               .sharing = sharing,
+                                               .progress = progress_in(tools.reporter)},
+                                              tools.registry, {});
   say_fetched(tools, obtained.image, phase);
   return obtained;
 }
@@ -38,14 +38,14 @@ ObtainedImage fetch_and_unpack_image(const CommandTools& tools, const FetchReque
 StoredImage fetch_image(const CommandTools& tools, const FetchRequest& request) {
   const auto reference = ImageReference::parse(request.container);
   const Phase phase(tools.clock, tools.reporter);
-  auto image = tools.images.fetch_as(reference, source_of(request), tools.registry,
-                                     access_with_progress(tools, "fetching"));
+  auto image = tools.images.fetcher.fetch(reference, source_of(request), tools.registry,
+                                          access_with_progress(tools, "fetching"));
   say_fetched(tools, image, phase);
   return image;
 }
 
 void push_image(const CommandTools& tools, const PushRequest& request) {
-  const auto image = tools.images.load(ImageReference::parse(request.container));
+  const auto image = tools.images.catalogue.load(ImageReference::parse(request.container));
   const auto to = request.target.empty() ? image.reference : ImageReference::parse(request.target);
   const Phase phase(tools.clock, tools.reporter);
   tools.registry.push(image.layout, image.manifest, to, access_with_progress(tools, "pushing"));

@@ -9,14 +9,14 @@ namespace sarde {
 
 ObtainedImage JobImages::obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder) {
   const auto& [reference, policy] = choice;
-  if (policy == "never" || (policy == "if-not-present" && parts_.images.has(reference))) {
+  if (policy == "never" || (policy == "if-not-present" && parts_.images.catalogue.has(reference))) {
     parts_.reporter.say("Using image " + quote(reference.text()) + " from the cache (pull policy '" + policy +
                         "')");
     try {
       return from_cache(choice, job, folder);
     } catch (const Error&) {
       // Somebody may have removed it before its use was noted.
-      if (policy == "never" || parts_.images.has(reference)) throw;
+      if (policy == "never" || parts_.images.catalogue.has(reference)) throw;
       parts_.reporter.say("It has just been removed from the cache");
     }
   }
@@ -27,7 +27,7 @@ ObtainedImage JobImages::obtain(const ImageChoice& choice, const Job& job, const
 /// A private image that another job's credentials fetched is for jobs whose own credentials could fetch it.
 void JobImages::check_access(const StoredImage& image, const ImageChoice& choice, const Job& job,
                              const JobFolder& folder) {
-  if (!parts_.images.is_private(image)) return;
+  if (!parts_.images.catalogue.is_private(image)) return;
   if (choice.policy == "never")
     throw Error(Blame::job,
                 "image " + quote(image.reference.text()) +
@@ -40,13 +40,13 @@ void JobImages::check_access(const StoredImage& image, const ImageChoice& choice
 
 ObtainedImage JobImages::from_cache(const ImageChoice& choice, const Job& job, const JobFolder& folder) {
   const Phase phase(parts_.clock, parts_.reporter);
-  auto image = parts_.images.load(choice.reference);
+  auto image = parts_.images.catalogue.load(choice.reference);
   check_access(image, choice, job, folder);
   refuse_what_no_job_may_have(image.domain_xml, parts_.allowed_devices);
-  parts_.images.mark_used(image);
+  parts_.images.catalogue.mark_used(image);
   folder.note_image(image.config_digest.text());
   parts_.reporter.say("Its digest is " + image.manifest.digest.text());
-  auto unpacked = parts_.images.unpack_shared(image, progress_of(parts_.reporter, "unpacking"));
+  auto unpacked = parts_.images.unpacked.unpack_shared(image, progress_of(parts_.reporter, "unpacking"));
   say_unpacked(unpacked, phase);
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
@@ -54,23 +54,23 @@ ObtainedImage JobImages::from_cache(const ImageChoice& choice, const Job& job, c
 ObtainedImage JobImages::from_registry(const ImageReference& reference, const ChosenAccess& chosen,
                                        const JobFolder& folder) {
   const Phase phase(parts_.clock, parts_.reporter);
-  auto obtained =
-      parts_.images.obtain({.reference = reference,
-                            .source = reference,
-                            .announced = chosen.announced,
-                            .announce_use = [&](const std::string& digest) { folder.note_image(digest); },
-                            .check =
-                                [&](const std::string& domain_xml) {
-                                  refuse_what_no_job_may_have(domain_xml, parts_.allowed_devices);
-                                },
-                            .progress = progress_in(parts_.reporter)},
-                           parts_.registry, chosen.access);
+  auto obtained = parts_.images.fetcher.obtain(
+      {.reference = reference,
+       .source = reference,
+       .announced = chosen.announced,
+       .announce_use = [&](const std::string& digest) { folder.note_image(digest); },
+       .check =
+           [&](const std::string& domain_xml) {
+             refuse_what_no_job_may_have(domain_xml, parts_.allowed_devices);
+           },
+       .progress = progress_in(parts_.reporter)},
+      parts_.registry, chosen.access);
   if (chosen.access.authfile) remove_if_there(*chosen.access.authfile);
   const auto& image = obtained.image;
   phase.done("Fetched image " + quote(reference.text()) + ", " + image.manifest.digest.text() + ", " +
              size_text(image.compressed_size()));
   say_unpacked(obtained.unpacked, phase);
-  parts_.images.mark_used(image);
+  parts_.images.catalogue.mark_used(image);
   return obtained;
 }
 

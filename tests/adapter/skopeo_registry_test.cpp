@@ -79,7 +79,7 @@ struct Bench {
 
   /// A small image in the cache under that name.
   StoredImage make(const ImageReference& reference) {
-    const auto layout = store.layout_of(reference);
+    const auto layout = store.catalogue.layout_of(reference);
     layout.create();
     write_file(folder / "d.raw", "disk", 0644);
     const auto disk = pack_disk(folder / "d.raw", layout,
@@ -90,11 +90,12 @@ struct Bench {
                                                             .diff_ids = {domain.digest, disk.diff_id},
                                                             .history = {}}),
                                         media_type::config);
-    store.tag(layout,
-              layout.add_blob(to_text(Manifest{.config = config, .layers = {domain, disk.chunks[0]}}),
-                              media_type::manifest),
-              reference.local_name());
-    return store.load(reference);
+    store.catalogue.tag(
+        layout,
+        layout.add_blob(to_text(Manifest{.config = config, .layers = {domain, disk.chunks[0]}}),
+                        media_type::manifest),
+        reference.local_name());
+    return store.catalogue.load(reference);
   }
 };
 
@@ -107,26 +108,32 @@ TEST_CASE("registry: what is pushed is what is fetched, by tag and by digest") {
   const auto image = bench.make(reference);
   registry->push(image.layout, image.manifest, reference, {});
   remove_if_there(bench.folder / "oci");
-  CHECK(bench.store.fetch(reference, *registry, {}).manifest.digest == image.manifest.digest);
+  CHECK(bench.store.fetcher.fetch(reference, reference, *registry, {}).manifest.digest ==
+        image.manifest.digest);
   remove_if_there(bench.folder / "oci");
   const auto by_digest = ImageReference::parse(reference.repository() + "@" + image.manifest.digest.text());
-  CHECK(bench.store.fetch(by_digest, *registry, {}).config_digest == image.config_digest);
+  CHECK(bench.store.fetcher.fetch(by_digest, by_digest, *registry, {}).config_digest == image.config_digest);
 }
 
 TEST_CASE("registry: whose fault a failure is") {
   Bench bench;
   const auto registry = bench.registry();
-  check_error(Blame::job, "no such image or tag",
-              [&] { bench.store.fetch(bench.name("/vms/none:x"), *registry, {}); });
+  check_error(Blame::job, "no such image or tag", [&] {
+    bench.store.fetcher.fetch(bench.name("/vms/none:x"), bench.name("/vms/none:x"), *registry, {});
+  });
   const auto strict = bench.registry(false);
-  check_error(Blame::host, "speaks plain HTTP",
-              [&] { bench.store.fetch(bench.name("/vms/none:x"), *strict, {}); });
-  check_error(Blame::host, "name is not known",
-              [&] { bench.store.fetch(ImageReference::parse("nohost.invalid/a/b:x"), *strict, {}); });
+  check_error(Blame::host, "speaks plain HTTP", [&] {
+    bench.store.fetcher.fetch(bench.name("/vms/none:x"), bench.name("/vms/none:x"), *strict, {});
+  });
+  check_error(Blame::host, "name is not known", [&] {
+    bench.store.fetcher.fetch(ImageReference::parse("nohost.invalid/a/b:x"),
+                              ImageReference::parse("nohost.invalid/a/b:x"), *strict, {});
+  });
   bench.server.stop();
-  check_error(Blame::host, "nothing answers there",
-              [&] { bench.store.fetch(bench.name("/vms/none:x"), *registry, {}); });
-  CHECK_FALSE(bench.store.has(bench.name("/vms/none:x")));
+  check_error(Blame::host, "nothing answers there", [&] {
+    bench.store.fetcher.fetch(bench.name("/vms/none:x"), bench.name("/vms/none:x"), *registry, {});
+  });
+  CHECK_FALSE(bench.store.catalogue.has(bench.name("/vms/none:x")));
 }
 
 TEST_CASE("registry: skopeo's words for refused credentials are the job's fault") {

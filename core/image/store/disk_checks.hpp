@@ -4,16 +4,13 @@
 #include <optional>
 #include <vector>
 
-#include "core/image/store/image_store.hpp"
+#include "core/image/disk/disk_packing.hpp"
+#include "core/image/store/unpacked_image.hpp"
 #include "core/system/temp_files.hpp"
 
 namespace sarde {
 
-// Parts of ImageStore's: what is checked of an image's disks while they are unpacked.
-
-/// The file that marks a manifest of this layout as private: it is there if the image came with one job's
-/// credentials.
-std::filesystem::path private_mark(const OciLayout& layout, const Digest& manifest);
+// What is checked of an image's disks while they are unpacked.
 
 /// What an image of ours says of the size of a disk's file; others say nothing.
 std::optional<std::uint64_t> declared_size(const DiskLayers& disk);

@@ -131,8 +131,8 @@ std::optional<ImageLocks> ImageLocks::try_for(const ImageStore& images, const st
     for (const auto& name : usual_folders(entry.config_digest, entry.manifest.digest)) names.insert(name);
   for (const auto& folder : folders) names.insert(folder.path.filename().string());
   std::error_code error;
-  if (fs::exists(images.vmdir(), error)) {
-    for (const auto& name : names) paths.insert(unpacked_lock(images.vmdir(), name));
+  if (fs::exists(images.unpacked.folder(), error)) {
+    for (const auto& name : names) paths.insert(unpacked_lock(images.unpacked.folder(), name));
   }
   ImageLocks locks;
   for (const auto& path : paths) {
@@ -171,9 +171,9 @@ RemovedFiles remove_abandoned_files(const ImageStore& images, const std::vector<
                                     Removal removal) {
   RemovedFiles removed;
   for (const auto& folder : more_folders) remove_abandoned_in(folder, removal, removed);
-  remove_abandoned_in(images.ocidir(), removal, removed);
-  remove_abandoned_in(images.vmdir(), removal, removed);
-  for (const auto& [repository, layout] : images.layouts()) {
+  remove_abandoned_in(images.catalogue.folder(), removal, removed);
+  remove_abandoned_in(images.unpacked.folder(), removal, removed);
+  for (const auto& [repository, layout] : images.catalogue.layouts()) {
     remove_abandoned_in(layout.folder(), removal, removed);
     remove_abandoned_in(layout.blobs(), removal, removed);
   }
@@ -183,7 +183,7 @@ RemovedFiles remove_abandoned_files(const ImageStore& images, const std::vector<
 RemovedFiles remove_unreferenced(const ImageStore& images, seconds grace, Removal removal,
                                  const std::function<void(const std::string&)>& complain) {
   RemovedFiles removed;
-  for (const auto& [repository, layout] : images.layouts()) {
+  for (const auto& [repository, layout] : images.catalogue.layouts()) {
     try {
       if (const auto lock = FileLock::try_for(blobs_lock(layout))) {
         add(removed, remove_unreferenced_in(layout, grace, removal));

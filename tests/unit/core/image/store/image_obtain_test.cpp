@@ -64,15 +64,15 @@ struct Bench {
   }
 
   ObtainedImage obtain(const RegistryAccess& access = {}) {
-    return store.obtain({.reference = reference, .source = reference}, registry, access);
+    return store.fetcher.obtain({.reference = reference, .source = reference}, registry, access);
   }
 
   /// Nothing but locks, of what was refused.
   void check_nothing_stays() {
-    CHECK_FALSE(store.has(reference));
-    for (const auto& blob : folder_entries(store.layout_of(reference).blobs()))
+    CHECK_FALSE(store.catalogue.has(reference));
+    for (const auto& blob : folder_entries(store.catalogue.layout_of(reference).blobs()))
       CHECK_MESSAGE(false, blob.string());
-    for (const auto& mark : folder_entries(store.layout_of(reference).folder() / ".sarde.private"))
+    for (const auto& mark : folder_entries(store.catalogue.layout_of(reference).folder() / ".sarde.private"))
       CHECK_MESSAGE(false, mark.string());
     for (const auto& unpacked : folder_entries(folder / "vms")) CHECK(unpacked.string().ends_with(".lock"));
   }
@@ -96,19 +96,20 @@ TEST_CASE("obtain: a tag that moves in between changes nothing: what was announc
 TEST_CASE("obtain: what came with a job's own credentials is marked before it has a name") {
   Bench bench;
   const auto digest = bench.publish("one", "d.raw", "private");
-  const auto mark = bench.store.layout_of(bench.reference).folder() / ".sarde.private" / digest.hex();
+  const auto mark =
+      bench.store.catalogue.layout_of(bench.reference).folder() / ".sarde.private" / digest.hex();
   bool was_marked = false;
   bench.registry.before_fetch = [&] {
     bench.publish("one", "d.raw", "another");
-    was_marked = std::filesystem::exists(mark) && !bench.store.has(bench.reference);
+    was_marked = std::filesystem::exists(mark) && !bench.store.catalogue.has(bench.reference);
   };
   const auto obtained = bench.obtain({.authfile = bench.folder / "auth.json"});
   CHECK(was_marked);
-  CHECK(bench.store.is_private(obtained.image));
-  CHECK(bench.store.is_private(bench.store.load(bench.reference)));
+  CHECK(bench.store.catalogue.is_private(obtained.image));
+  CHECK(bench.store.catalogue.is_private(bench.store.catalogue.load(bench.reference)));
   bench.registry.before_fetch = {};
   bench.registry.tags.insert_or_assign("one", digest);
-  CHECK_FALSE(bench.store.is_private(bench.obtain().image));  // with this machine's own
+  CHECK_FALSE(bench.store.catalogue.is_private(bench.obtain().image));  // with this machine's own
 }
 
 TEST_CASE("obtain: more than may be is refused before any of it comes") {
@@ -136,7 +137,7 @@ TEST_CASE("obtain: more than may be is refused before any of it comes") {
     bench.publish("one", manifest);
     check_error(Blame::job, sentence, [&] { bench.obtain(); });
     check_error(Blame::job, sentence,
-                [&] { bench.store.fetch_as(bench.reference, bench.reference, bench.registry, {}); });
+                [&] { bench.store.fetcher.fetch(bench.reference, bench.reference, bench.registry, {}); });
     CHECK(bench.registry.fetched.empty());
     bench.check_nothing_stays();
   }
@@ -174,7 +175,7 @@ TEST_CASE(
     const auto good = bench.obtain();
     publish(bench);
     check_error(Blame::job, sentence, [&] { bench.obtain(); });
-    CHECK(bench.store.load(bench.reference).manifest.digest == good.image.manifest.digest);
+    CHECK(bench.store.catalogue.load(bench.reference).manifest.digest == good.image.manifest.digest);
     CHECK(read_file(good.unpacked.folder / "d.raw") == "good");
   }
 }
@@ -185,7 +186,7 @@ TEST_CASE("obtain: another's config opens neither his disks nor spoils them") {
   const auto victims = parse_manifest(bench.registry.blobs.at(victim.text()), "it");
   const auto get = [&](const std::string& tag) {
     const auto name = ImageReference::parse("h.example/" + tag + "/a:" + tag);
-    return bench.store.obtain({.reference = name, .source = name}, bench.registry, {});
+    return bench.store.fetcher.obtain({.reference = name, .source = name}, bench.registry, {});
   };
   SUBCASE("after the victim's is there") {
     const auto theirs = get("victim");
@@ -219,10 +220,10 @@ TEST_CASE("obtain: a folder whose marker is damaged is unpacked anew") {
     CAPTURE(marker);
     Bench bench;
     bench.publish("one", "d.raw", "content");
-    const auto image = bench.store.fetch_as(bench.reference, bench.reference, bench.registry, {});
-    const auto first = bench.store.unpack_shared(image, {});
+    const auto image = bench.store.fetcher.fetch(bench.reference, bench.reference, bench.registry, {});
+    const auto first = bench.store.unpacked.unpack_shared(image, {});
     write_file(first.folder / ".sarde-image.json", marker, 0600);
-    const auto again = bench.store.unpack_shared(image, {});
+    const auto again = bench.store.unpacked.unpack_shared(image, {});
     CHECK_FALSE(again.was_there);
     CHECK(read_file(again.folder / "d.raw") == "content");
   }
@@ -232,14 +233,14 @@ TEST_CASE("obtain: whoever asks may refuse an image by its domain, and then noth
   Bench bench;
   bench.publish("one", "d.raw", "content");
   std::string seen;
-  CHECK_THROWS_AS(bench.store.obtain({.reference = bench.reference,
-                                      .source = bench.reference,
-                                      .check =
-                                          [&](const std::string& domain_xml) {
-                                            seen = domain_xml;
-                                            throw Error(Blame::job, "not this one");
-                                          }},
-                                     bench.registry, {}),
+  CHECK_THROWS_AS(bench.store.fetcher.obtain({.reference = bench.reference,
+                                              .source = bench.reference,
+                                              .check =
+                                                  [&](const std::string& domain_xml) {
+                                                    seen = domain_xml;
+                                                    throw Error(Blame::job, "not this one");
+                                                  }},
+                                             bench.registry, {}),
                   Error);
   CHECK(seen.find("<domain") != std::string::npos);
   bench.check_nothing_stays();
@@ -258,7 +259,7 @@ TEST_CASE("obtain: a blob of another size than its manifest says is refused, and
       bench.publish("one", manifest);
       check_error(Blame::job, "the manifest says", [&] { static_cast<void>(bench.obtain()); });
       check_error(Blame::job, "the manifest says", [&] {
-        static_cast<void>(bench.store.fetch_as(bench.reference, bench.reference, bench.registry, {}));
+        static_cast<void>(bench.store.fetcher.fetch(bench.reference, bench.reference, bench.registry, {}));
       });
       bench.check_nothing_stays();
     }
@@ -268,18 +269,18 @@ TEST_CASE("obtain: a blob of another size than its manifest says is refused, and
 TEST_CASE("obtain: folders of older versions are not taken for a job's, and are an image's all the same") {
   Bench bench;
   bench.publish("one", "d.raw", "content");
-  const auto image = bench.store.fetch_as(bench.reference, bench.reference, bench.registry, {});
+  const auto image = bench.store.fetcher.fetch(bench.reference, bench.reference, bench.registry, {});
   const auto old = bench.folder / "vms" / (image.base_name() + "-for-clones");
   make_folders(old, 0700);
   write_file(old / "d.raw", "content", 0600);
   UnpackedMarker marker{.config_digest = image.base_name(), .disks = {{.name = "d.raw"}}};
   write_unpacked_marker(old, marker);
-  const auto unpacked = bench.store.unpack_shared(image, {});
+  const auto unpacked = bench.store.unpacked.unpack_shared(image, {});
   CHECK_FALSE(unpacked.was_there);
   CHECK(unpacked.folder != old);
   // A base VM's own folder is taken over once its disks have been looked at.
   const auto base = bench.folder / "vms" / image.base_name();
   std::filesystem::rename(old, base);
-  CHECK(bench.store.unpack(image, image.base_name(), {}).was_there);
+  CHECK(bench.store.unpacked.unpack(image, image.base_name(), {}).was_there);
   CHECK(read_unpacked_marker(base)->first.manifest_digest == image.manifest.digest.text());
 }

@@ -52,7 +52,7 @@ struct Bench {
 
   /// Puts an image of these disks into the cache.
   void add(const std::vector<std::pair<std::string, std::string>>& disks) {
-    const auto layout = store.layout_of(reference);
+    const auto layout = store.catalogue.layout_of(reference);
     layout.create();
     Manifest manifest{.config = layout.add_blob("", ""),
                       .layers = {layout.add_blob("<domain/>", media_type::domain)}};
@@ -68,12 +68,12 @@ struct Bench {
       config.diff_ids.push_back(packed.diff_id);
     }
     manifest.config = layout.add_blob(to_text(config), media_type::config);
-    store.tag(layout, layout.add_blob(to_text(manifest), media_type::manifest), "one");
+    store.catalogue.tag(layout, layout.add_blob(to_text(manifest), media_type::manifest), "one");
   }
 
   UnpackedImage unpack() {
-    const auto image = store.load(reference);
-    return store.unpack(image, image.base_name(), {});
+    const auto image = store.catalogue.load(reference);
+    return store.unpacked.unpack(image, image.base_name(), {});
   }
 
   /// Nothing that a later import could take for an image.
@@ -146,48 +146,49 @@ TEST_CASE("oci layout: a tag that is there twice is set to what it is set to") {
 TEST_CASE("image store: a disk that is not what its diff_id says is refused, and nothing stays") {
   Bench bench;
   bench.add({{"d.raw", "content"}});
-  auto image = bench.store.load(bench.reference);
+  auto image = bench.store.catalogue.load(bench.reference);
   image.disk_diff_ids[0] = Digest::of("other content");
-  check_error(Blame::job, "does not match its digest", [&] { bench.store.unpack(image, "x", {}); });
+  check_error(Blame::job, "does not match its digest", [&] { bench.store.unpacked.unpack(image, "x", {}); });
   bench.check_nothing_unpacked();
 }
 
 TEST_CASE("image store: a missing image is the job's fault, a damaged cache the host's") {
   Bench bench;
-  check_error(Blame::job, "is not in", [&] { static_cast<void>(bench.store.load(bench.reference)); });
+  check_error(Blame::job, "is not in",
+              [&] { static_cast<void>(bench.store.catalogue.load(bench.reference)); });
   bench.add({{"d.raw", "content"}});
-  const auto manifest = bench.store.load(bench.reference).manifest;
-  write_file(bench.store.layout_of(bench.reference).blob(manifest.digest), "something else", 0644);
+  const auto manifest = bench.store.catalogue.load(bench.reference).manifest;
+  write_file(bench.store.catalogue.layout_of(bench.reference).blob(manifest.digest), "something else", 0644);
   check_error(Blame::host, "does not match its digest",
-              [&] { static_cast<void>(bench.store.load(bench.reference)); });
+              [&] { static_cast<void>(bench.store.catalogue.load(bench.reference)); });
 }
 
 TEST_CASE("image store: a name without tag means latest, else the entry added last") {
   Bench bench;
   bench.add({{"d.raw", "content"}});
-  CHECK(bench.store.has(ImageReference::parse("localhost:5000/vms/a")));
-  CHECK_FALSE(bench.store.has(ImageReference::parse("localhost:5000/vms/a:two")));
+  CHECK(bench.store.catalogue.has(ImageReference::parse("localhost:5000/vms/a")));
+  CHECK_FALSE(bench.store.catalogue.has(ImageReference::parse("localhost:5000/vms/a:two")));
 }
 
 TEST_CASE("image store: an image that sardinecake put under the host without its port is found") {
   Bench bench;
   bench.add({{"d.raw", "content"}});
-  const auto image = bench.store.load(bench.reference);
+  const auto image = bench.store.catalogue.load(bench.reference);
   const OciLayout misplaced(bench.folder / "oci2" / "localhost");
   make_folders(bench.folder / "oci2", 0755);
   std::filesystem::copy(image.layout.folder(), misplaced.folder(), std::filesystem::copy_options::recursive);
-  bench.store.tag(misplaced, image.manifest, "5000/vms/a:one");
+  bench.store.catalogue.tag(misplaced, image.manifest, "5000/vms/a:one");
   const ImageStore other({.ocidir = bench.folder / "oci2",
                           .vmdir = bench.folder / "vms",
                           .lock_timeout = std::chrono::seconds(1)},
                          bench.clock, bench.cancellation);
-  CHECK(other.load(bench.reference).config_digest == image.config_digest);
+  CHECK(other.catalogue.load(bench.reference).config_digest == image.config_digest);
 }
 
 TEST_CASE("image store: what another program unpacked is checked before it is used") {
   Bench bench;
   bench.add({{"d.raw", "content"}});
-  const auto image = bench.store.load(bench.reference);
+  const auto image = bench.store.catalogue.load(bench.reference);
   make_folders(bench.folder / "vms" / image.base_name(), 0755);
   write_file(bench.folder / "vms" / image.base_name() / "d.raw", "half of the cont", 0644);
   check_error(Blame::host, "does not hold the image's disks", [&] { bench.unpack(); });
@@ -199,11 +200,11 @@ TEST_CASE("image store: jobs do not start from disks that somebody has written t
   Bench bench;
   const std::string content(3U << 20U, 'c');
   bench.add({{"d.raw", content}});
-  const auto image = bench.store.load(bench.reference);
-  const auto first = bench.store.unpack_shared(image, {});
+  const auto image = bench.store.catalogue.load(bench.reference);
+  const auto first = bench.store.unpacked.unpack_shared(image, {});
   CHECK(first.folder.filename() == image.manifest.digest.text());
   CHECK(std::filesystem::status(first.folder / "d.raw").permissions() == std::filesystem::perms::owner_read);
-  CHECK(bench.store.unpack_shared(image, {}).was_there);
+  CHECK(bench.store.unpacked.unpack_shared(image, {}).was_there);
   SUBCASE("and has changed its size and time") {
     write_file(first.folder / "d.raw", "changed by a VM", 0400);
   }
@@ -217,7 +218,7 @@ TEST_CASE("image store: jobs do not start from disks that somebody has written t
   SUBCASE("and has taken the marker away") {
     remove_if_there(first.folder / ".sarde-image.json");
   }
-  const auto again = bench.store.unpack_shared(image, {});
+  const auto again = bench.store.unpacked.unpack_shared(image, {});
   CHECK_FALSE(again.was_there);
   CHECK(read_file(again.folder / "d.raw") == content);
 }

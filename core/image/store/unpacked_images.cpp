@@ -1,11 +1,11 @@
-// ImageStore: how an image's disks get to vmdir.
+#include "core/image/store/unpacked_images.hpp"
+
 #include <algorithm>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/disk/reflink.hpp"
 #include "core/image/store/disk_checks.hpp"
-#include "core/image/store/image_store.hpp"
 #include "core/image/store/unpacked_marker.hpp"
 #include "core/system/temp_files.hpp"
 
@@ -27,12 +27,17 @@ Digest digest_of_file(const fs::path& path, Cancellation& cancellation) {
   }
 }
 
+std::uint64_t saturating_sum(std::uint64_t a, std::uint64_t b) {
+  return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
 constexpr auto advice = "; remove the folder if it is of no use, or import under another name";
 
 }  // namespace
 
-KnownSpans ImageStore::known_spans() const {
+KnownSpans UnpackedImages::shareable_with(const fs::path& folder_to_fill) const {
   KnownSpans known;
+  if (!can_share_extents(folder_to_fill)) return known;
   for (const auto& folder : folder_entries(settings_.vmdir)) {
     if (folder.filename().string().starts_with('.')) continue;
     try {
@@ -49,25 +54,25 @@ KnownSpans ImageStore::known_spans() const {
   return known;
 }
 
-UnpackedImage ImageStore::unpack(const StoredImage& image, const std::string& name,
-                                 const DiskProgress& progress) const {
+UnpackedImage UnpackedImages::unpack(const StoredImage& image, const std::string& name,
+                                     const DiskProgress& progress) const {
   if (!is_bare_file_name(name))
     throw Error(Blame::job, "import as " + quote(name) + ": that cannot be a folder's name");
   return within("import " + quote(image.reference.text()),
                 [&] { return unpack_to(image, {.name = name, .sharing = DiskSharing::one_vm}, progress); });
 }
 
-UnpackedImage ImageStore::unpack_shared(const StoredImage& image, const DiskProgress& progress) const {
+UnpackedImage UnpackedImages::unpack_shared(const StoredImage& image, const DiskProgress& progress) const {
   return within("image " + quote(image.reference.text()), [&] {
     return unpack_to(image, {.name = image.manifest.digest.text(), .sharing = DiskSharing::many}, progress);
   });
 }
 
-UnpackedImage ImageStore::unpack_to(const StoredImage& image, const UnpackPlace& place,
-                                    const DiskProgress& progress) const {
-  check_disk_sizes(image.disks);
+UnpackedImage UnpackedImages::unpack_to(const StoredImage& image, const UnpackPlace& place,
+                                        const DiskProgress& progress) const {
+  check_sizes(image.disks);
   make_folders(settings_.vmdir, 0700);
-  const auto lock = lock_unpacked(place.name);
+  const auto lock = locks_.of_unpacked(place.name);
   const auto folder = settings_.vmdir / place.name;
   std::error_code error;
   if (fs::exists(folder, error)) {
@@ -84,12 +89,12 @@ UnpackedImage ImageStore::unpack_to(const StoredImage& image, const UnpackPlace&
   return unpack_anew(image, place, progress);
 }
 
-UnpackedImage ImageStore::unpack_anew(const StoredImage& image, const UnpackPlace& place,
-                                      const DiskProgress& progress) const {
+UnpackedImage UnpackedImages::unpack_anew(const StoredImage& image, const UnpackPlace& place,
+                                          const DiskProgress& progress) const {
   const UnpackTarget target{
       .folder = settings_.vmdir / place.name, .sharing = place.sharing, .max_disk = settings_.max_disk};
   auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
-  const auto known = can_share_extents(incoming.path()) ? known_spans() : KnownSpans();
+  const auto known = shareable_with(incoming.path());
   UnpackOptions options{.threads = settings_.threads,
                         .progress = progress,
                         .known = known.empty() ? nullptr : &known,
@@ -110,7 +115,7 @@ UnpackedImage ImageStore::unpack_anew(const StoredImage& image, const UnpackPlac
 
 /// A folder that is there already: ours, or one that sardinecake or an older version unpacked, which is then
 /// checked and marked. Nothing where shared disks are no longer what they should be.
-std::optional<UnpackedImage> ImageStore::adopt(const StoredImage& image, const UnpackPlace& place) const {
+std::optional<UnpackedImage> UnpackedImages::adopt(const StoredImage& image, const UnpackPlace& place) const {
   const auto folder = settings_.vmdir / place.name;
   const bool is_shared = place.sharing == DiskSharing::many;
   std::optional<std::pair<UnpackedMarker, DisksState>> marker;
@@ -134,7 +139,7 @@ std::optional<UnpackedImage> ImageStore::adopt(const StoredImage& image, const U
   return UnpackedImage{.folder = folder, .disks = known.names(), .was_there = true};
 }
 
-UnpackedImage ImageStore::adopt_unmarked(const StoredImage& image, const fs::path& folder) const {
+UnpackedImage UnpackedImages::adopt_unmarked(const StoredImage& image, const fs::path& folder) const {
   UnpackedImage unpacked{.folder = folder, .disks = {}, .was_there = true};
   const auto files = folder_entries(folder);
   for (const auto& wanted : image.disk_diff_ids) {
@@ -153,6 +158,21 @@ UnpackedImage ImageStore::adopt_unmarked(const StoredImage& image, const fs::pat
   for (const auto& name : unpacked.disks) marker.disks.push_back({.name = name});
   write_unpacked_marker(folder, marker);
   return unpacked;
+}
+
+void UnpackedImages::check_sizes(const std::vector<DiskLayers>& disks) const {
+  std::uint64_t packed = 0;
+  std::uint64_t declared = 0;
+  for (const auto& disk : disks) {
+    for (const auto& chunk : disk.chunks) packed = saturating_sum(packed, chunk.size);
+    declared = saturating_sum(declared, declared_size(disk).value_or(0));
+  }
+  const auto refuse = [&](const std::string& what, std::uint64_t bytes) {
+    throw Error(Blame::job, "the image's disks " + what + " " + size_text(bytes) + ", more than max-image, " +
+                                size_text(settings_.max_image));
+  };
+  if (packed > settings_.max_image) refuse("are, still packed,", packed);
+  if (declared > settings_.max_image) refuse("are said to be", declared);
 }
 
 }  // namespace sarde

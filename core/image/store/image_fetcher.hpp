@@ -1,0 +1,71 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "core/image/registry/registry.hpp"
+#include "core/image/store/image_catalogue.hpp"
+#include "core/image/store/unpacked_images.hpp"
+
+namespace sarde {
+
+/// How an image is obtained.
+struct ObtainRequest {
+  ImageReference reference;  ///< what it is called here
+  ImageReference source;     ///< and at the registry
+  std::string folder = {};   ///< the base VM's name; empty: the config's digest
+  /// Jobs' and clones' VMs share the disks; a base VM has its own, in a folder of its name.
+  DiskSharing sharing = DiskSharing::many;
+  /// What the registry has said of it already, if somebody has asked.
+  std::optional<AnnouncedImage> announced = std::nullopt;
+  /// Told the config's digest before anything of the image is unpacked.
+  std::function<void(const std::string&)> announce_use = {};
+  /// Told the domain's XML before a disk is unpacked; throws what refuses the image, of which then nothing
+  /// stays.
+  std::function<void(const std::string& domain_xml)> check = {};
+  /// Bytes that have been fetched, or unpacked.
+  std::function<void(const std::string& doing, std::uint64_t done, std::uint64_t total)> progress = {};
+};
+
+/// Brings images from registries into the cache, and on to their unpacked disks. Every call may be made by
+/// several processes at once; what it leaves is whole or not there, and nothing of what is refused stays.
+class ImageFetcher {
+ public:
+  struct Parts {
+    const StoreSettings& settings;
+    const StoreLocks& locks;
+    const ImageCatalogue& catalogue;
+    const UnpackedImages& unpacked;
+    Clock& clock;
+    Cancellation& cancellation;
+  };
+
+  explicit ImageFetcher(Parts parts) : parts_(parts) {}
+
+  /// Brings the image into the cache, as far as it is not there. `source` is what the registry calls it.
+  StoredImage fetch(const ImageReference& reference, const ImageReference& source, Registry& registry,
+                    const RegistryAccess& access) const;
+
+  /// Brings what describes the image from the registry into `layout`, which is to be thrown away; its disks'
+  /// blobs are empty files there.
+  StoredImage fetch_description(const ImageReference& reference, const OciLayout& layout, Registry& registry,
+                                const RegistryAccess& access) const;
+
+  /// fetch() and unpacking in one: layers are unpacked while others are still on their way. What is refused
+  /// gets no name.
+  ObtainedImage obtain(const ObtainRequest& request, Registry& registry, const RegistryAccess& access) const;
+
+ private:
+  void check_sizes(const AnnouncedImage& announced) const;
+  [[nodiscard]] StoredImage bring(const ObtainRequest& request, const AnnouncedImage& announced,
+                                  Registry& registry, const RegistryAccess& access) const;
+  [[nodiscard]] std::optional<ObtainedImage> fetch_and_unpack(const ObtainRequest& request,
+                                                              Registry& registry,
+                                                              const AnnouncedImage& announced,
+                                                              const RegistryAccess& access) const;
+
+  Parts parts_;
+};
+
+}  // namespace sarde

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/foundation/error.hpp"
+#include "core/image/layout/oci_layout.hpp"
+#include "core/image/registry/registry.hpp"
+#include "core/image/store/image_catalogue.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+/// Under the layout's lock: what is brought of an image, which goes again if the image is refused.
+class IncomingImage {
+ public:
+  IncomingImage(const OciLayout& layout, const AnnouncedImage& announced, const RegistryAccess& access)
+      : layout_(layout),
+        mark_(private_mark(layout, announced.digest)),
+        announced_(announced.manifest.layers) {
+    announced_.push_back(announced.manifest.config);
+    for (const auto& blob : announced_) note_if_missing(blob.digest);
+    note_if_missing(announced.digest);
+    std::error_code error;
+    is_marked_ = access.authfile.has_value() && !std::filesystem::exists(layout.blob(announced.digest), error);
+    // Before the first blob comes: whoever dies then leaves nothing that anybody may have.
+    if (!is_marked_) return;
+    make_folders(mark_.parent_path(), 0700);
+    write_file(mark_, "", 0600);
+  }
+
+  /// Was it not there before, so that skopeo has brought it and looked at its digest?
+  [[nodiscard]] bool was_missing(const Digest& digest) const { return missing_.contains(digest.hex()); }
+
+  /// skopeo looks at a blob's digest and not at its size, by which it was let in.
+  void check_sizes() const {
+    for (const auto& blob : announced_) check_size(blob);
+  }
+
+  void check_size(const Descriptor& blob) const {
+    std::error_code missing;
+    const auto size = std::filesystem::file_size(layout_.blob(blob.digest), missing);
+    if (missing || size == blob.size) return;
+    throw Error(Blame::job, "the blob " + blob.digest.text() + " has " + std::to_string(size) +
+                                " bytes, not " + std::to_string(blob.size) + " as the manifest says");
+  }
+
+  /// It may stay. With this machine's own credentials every job could have it.
+  void keep(const RegistryAccess& access) const {
+    if (!access.authfile) remove_if_there(mark_);
+  }
+
+  /// The image is refused: nothing of it stays that was not there before.
+  void discard() const {
+    for (const auto& hex : missing_) remove_if_there(layout_.blobs() / hex);
+    if (is_marked_) remove_if_there(mark_);
+  }
+
+ private:
+  void note_if_missing(const Digest& digest) {
+    std::error_code error;
+    if (!std::filesystem::exists(layout_.blob(digest), error)) missing_.insert(digest.hex());
+  }
+
+  const OciLayout& layout_;
+  std::filesystem::path mark_;
+  std::vector<Descriptor> announced_;
+  std::set<std::string> missing_;
+  bool is_marked_ = false;
+};
+
+/// Runs `work`; what a refused image has brought is discarded.
+template <typename Work>
+auto discarding_what_is_refused(const IncomingImage& incoming, Work work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (error.blame() == Blame::job) incoming.discard();
+    throw;
+  }
+}
+
+}  // namespace sarde

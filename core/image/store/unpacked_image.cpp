@@ -1,0 +1,16 @@
+#include "core/image/store/unpacked_image.hpp"
+
+#include "core/foundation/text.hpp"
+
+namespace sarde {
+
+std::string shared_note(const UnpackedImage& image) {
+  return image.shared == 0 ? ""
+                           : ", " + size_text(image.shared) + " of it shared with images that were there";
+}
+
+std::vector<std::string> usual_folders(const Digest& config, const Digest& manifest) {
+  return {config.text(), config.text() + "-for-clones", manifest.text()};
+}
+
+}  // namespace sarde

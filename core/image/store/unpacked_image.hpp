@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/foundation/digest.hpp"
+#include "core/image/store/stored_image.hpp"
+
+namespace sarde {
+
+/// Who may write to the files of an unpacked image: the VM that is defined on them, or nobody, for several
+/// read them.
+enum class DiskSharing { one_vm, many };
+
+/// The folder of an unpacked image, and its disk files in the manifest's order.
+struct UnpackedImage {
+  std::filesystem::path folder;
+  std::vector<std::string> disks;
+  bool was_there = false;
+  std::uint64_t shared = 0;  ///< bytes that it shares with images that were there
+};
+
+/// An image in the cache, and its disks.
+struct ObtainedImage {
+  StoredImage image;
+  UnpackedImage unpacked;
+};
+
+/// ", 1.2 GB of it shared with images that were there", or nothing.
+std::string shared_note(const UnpackedImage& image);
+
+/// Every folder that an image may be unpacked to, unless somebody chose a name: by its config's digest, and
+/// by its manifest's. (The second of them, for clones, is older versions'.)
+std::vector<std::string> usual_folders(const Digest& config, const Digest& manifest);
+
+}  // namespace sarde

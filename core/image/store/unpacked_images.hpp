@@ -1,0 +1,60 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/image/disk/disk_packing.hpp"
+#include "core/image/store/store_locks.hpp"
+#include "core/image/store/unpacked_image.hpp"
+
+namespace sarde {
+
+/// Where the disks of an image go, and how.
+struct UnpackPlace {
+  std::string name;  ///< of a folder in vmdir
+  DiskSharing sharing;
+};
+
+/// The images in `vmdir`, unpacked: one folder per image. Every call may be made by several processes at
+/// once; what it leaves is whole or not there.
+class UnpackedImages {
+ public:
+  UnpackedImages(const StoreSettings& settings, const StoreLocks& locks, Cancellation& cancellation)
+      : settings_(settings), locks_(locks), cancellation_(cancellation) {}
+
+  /// Unpacks the disks for a base VM to `vmdir`/`name`, unless they are there already. Every disk is checked
+  /// against its diff_id, and the files refer to each other only. Throws Error also when the folder holds
+  /// something else.
+  UnpackedImage unpack(const StoredImage& image, const std::string& name, const DiskProgress& progress) const;
+
+  /// The same for VMs that share the disks, jobs' and clones', to a folder that is named by the manifest's
+  /// digest: that covers all that is in it. Its files are read-only. If they are no longer what was unpacked,
+  /// which is said, they are unpacked again.
+  UnpackedImage unpack_shared(const StoredImage& image, const DiskProgress& progress) const;
+
+  /// To the folder that the place names.
+  [[nodiscard]] UnpackedImage unpack_to(const StoredImage& image, const UnpackPlace& place,
+                                        const DiskProgress& progress) const;
+
+  /// What the images that are there already hold, by the layer that it came from, where the file system can
+  /// share it with a new file in `folder`; else nothing.
+  [[nodiscard]] KnownSpans shareable_with(const std::filesystem::path& folder) const;
+
+  /// Throws Error, the job's fault, if the disks are larger than may be.
+  void check_sizes(const std::vector<DiskLayers>& disks) const;
+
+  [[nodiscard]] const std::filesystem::path& folder() const { return settings_.vmdir; }
+
+ private:
+  [[nodiscard]] UnpackedImage unpack_anew(const StoredImage& image, const UnpackPlace& place,
+                                          const DiskProgress& progress) const;
+  [[nodiscard]] std::optional<UnpackedImage> adopt(const StoredImage& image, const UnpackPlace& place) const;
+  [[nodiscard]] UnpackedImage adopt_unmarked(const StoredImage& image,
+                                             const std::filesystem::path& folder) const;
+
+  const StoreSettings& settings_;
+  const StoreLocks& locks_;
+  Cancellation& cancellation_;
+};
+
+}  // namespace sarde
