@@ -146,7 +146,7 @@ Registry& Wiring::registry() {
   return *registry_;
 }
 
-unsigned Wiring::threads() {
+unsigned Wiring::threads() const {
   return std::clamp(std::thread::hardware_concurrency(), 1U, 16U);
 }
 

@@ -65,7 +65,7 @@ class Wiring {
   Source<Hypervisor> hypervisor();
 
   /// Threads that compress, inflate and hash.
-  [[nodiscard]] static unsigned threads();
+  [[nodiscard]] unsigned threads() const;
 
  private:
   [[nodiscard]] ValueSources read_sources();

@@ -114,58 +114,71 @@ std::optional<ObtainedImage> ImageFetcher::fetch_and_unpack(const ObtainRequest&
   if (layout.holds(announced.manifest)) return std::nullopt;
   const auto place = place_for(request, announced.manifest.config.digest, announced.digest);
   make_folders(parts_.settings.vmdir, 0700);
-  const auto folder = parts_.settings.vmdir / place.name;
   const auto fetch_lock = parts_.locks.of_blobs(layout);
   const auto lock = parts_.locks.of_unpacked(place.name);
-  if (fs::exists(folder) || layout.holds(announced.manifest)) return std::nullopt;
+  if (fs::exists(parts_.settings.vmdir / place.name) || layout.holds(announced.manifest)) return std::nullopt;
   if (request.announce_use) request.announce_use(announced.manifest.config.digest.text());
-  const IncomingImage bringing(layout, announced, access);
-  const auto fetch = [&]() -> std::optional<ObtainedImage> {
-    auto incoming = TempFolder::in(parts_.settings.vmdir, ".incoming-", 0700);
-    const auto known = parts_.unpacked.shareable_with(incoming.path());
-    BackgroundFetch fetching(request, registry, announced, layout, access);
-    const auto show = [&](std::uint64_t done, std::uint64_t total) {
-      if (!request.progress) return;
-      if (fetching.ended()) {
-        request.progress("unpacking", done, total);
-      } else {
-        request.progress("fetching and unpacking", fetching.done(), fetching.total());
-      }
-    };
-    constexpr std::chrono::milliseconds pause(5);
-    const UnpackOptions options{
-        .threads = parts_.settings.threads,
-        .progress = show,
-        .known = known.empty() ? nullptr : &known,
-        .limit = parts_.settings.max_image,
-        .is_checked = [&](const Descriptor& blob) { return bringing.was_missing(blob.digest); },
-        .await =
-            [&](const Descriptor& blob) {
-              while (!fetching.has(blob)) {
-                show(0, 0);
-                parts_.clock.sleep(pause, parts_.cancellation);
-              }
-            }};
-    const auto layers = vm_layers(announced.manifest, "the manifest");
-    options.await(layers.domain);
-    bringing.check_size(layers.domain);
-    if (request.check) request.check(layout.read_blob(layers.domain));
-    const auto disks = unpack_disks(layout, layers.disks, incoming.path(), options, parts_.cancellation);
-    const auto manifest = fetching.finish();
-    bringing.check_sizes();
-    auto image = read_stored_image(request.reference, layout,
-                                   {.manifest = manifest, .tag = request.reference.local_name()});
-    if (!known.empty() && !has_digests(image, disks)) return std::nullopt;
-    auto unpacked =
-        finish_unpacking(image, disks, std::move(incoming),
-                         {.folder = folder, .sharing = place.sharing, .max_disk = parts_.settings.max_disk});
-    bringing.keep(access);
-    set_modified_now(layout.blob(manifest.digest));
-    parts_.catalogue.tag(layout, manifest, image.tag);
-    return ObtainedImage{.image = std::move(image), .unpacked = std::move(unpacked)};
+  const IncomingImage incoming(layout, announced, access);
+  return within("image " + quote(request.reference.text()), [&] {
+    return discarding_what_is_refused(incoming, [&] {
+      BackgroundFetch fetching(request, registry, announced, layout, access);
+      auto obtained = unpack_while_fetching(request, announced, {layout, place, incoming, fetching});
+      if (obtained) incoming.keep(access);
+      return obtained;
+    });
+  });
+}
+
+std::optional<ObtainedImage> ImageFetcher::unpack_while_fetching(const ObtainRequest& request,
+                                                                 const AnnouncedImage& announced,
+                                                                 const Arrival& arrival) const {
+  const auto& [layout, place, incoming, fetching] = arrival;
+  auto folder = TempFolder::in(parts_.settings.vmdir, ".incoming-", 0700);
+  const auto known = parts_.unpacked.shareable_with(folder.path());
+  auto options = options_for(request, arrival);
+  if (!known.empty()) options.known = &known;
+  const auto layers = vm_layers(announced.manifest, "the manifest");
+  options.await(layers.domain);
+  incoming.check_size(layers.domain);
+  if (request.check) request.check(layout.read_blob(layers.domain));
+  const auto disks = unpack_disks(layout, layers.disks, folder.path(), options, parts_.cancellation);
+  const auto manifest = fetching.finish();
+  incoming.check_sizes();
+  auto image = read_stored_image(request.reference, layout,
+                                 {.manifest = manifest, .tag = request.reference.local_name()});
+  if (!known.empty() && !has_digests(image, disks)) return std::nullopt;
+  auto unpacked = finish_unpacking(image, disks, std::move(folder),
+                                   {.folder = parts_.settings.vmdir / place.name,
+                                    .sharing = place.sharing,
+                                    .max_disk = parts_.settings.max_disk});
+  set_modified_now(layout.blob(manifest.digest));
+  parts_.catalogue.tag(layout, manifest, image.tag);
+  return ObtainedImage{.image = std::move(image), .unpacked = std::move(unpacked)};
+}
+
+/// Each layer is waited for, and how far both works are is shown.
+UnpackOptions ImageFetcher::options_for(const ObtainRequest& request, const Arrival& arrival) const {
+  const auto show = [&request, &fetching = arrival.fetching](std::uint64_t done, std::uint64_t total) {
+    if (!request.progress) return;
+    if (fetching.ended()) {
+      request.progress("unpacking", done, total);
+    } else {
+      request.progress("fetching and unpacking", fetching.done(), fetching.total());
+    }
   };
-  return within("image " + quote(request.reference.text()),
-                [&] { return discarding_what_is_refused(bringing, fetch); });
+  return {.threads = parts_.settings.threads,
+          .progress = show,
+          .limit = parts_.settings.max_image,
+          .is_checked = [&incoming = arrival.incoming](
+                            const Descriptor& blob) { return incoming.was_missing(blob.digest); },
+          .await =
+              [this, show, &fetching = arrival.fetching](const Descriptor& blob) {
+                constexpr std::chrono::milliseconds pause(5);
+                while (!fetching.has(blob)) {
+                  show(0, 0);
+                  parts_.clock.sleep(pause, parts_.cancellation);
+                }
+              }};
 }
 
 }  // namespace sarde

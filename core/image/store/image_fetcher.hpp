@@ -28,6 +28,9 @@ struct ObtainRequest {
   std::function<void(const std::string& doing, std::uint64_t done, std::uint64_t total)> progress = {};
 };
 
+class IncomingImage;
+class BackgroundFetch;
+
 /// Brings images from registries into the cache, and on to their unpacked disks. Every call may be made by
 /// several processes at once; what it leaves is whole or not there, and nothing of what is refused stays.
 class ImageFetcher {
@@ -57,6 +60,14 @@ class ImageFetcher {
   ObtainedImage obtain(const ObtainRequest& request, Registry& registry, const RegistryAccess& access) const;
 
  private:
+  /// An image on its way, and where it goes.
+  struct Arrival {
+    const OciLayout& layout;
+    const UnpackPlace& place;
+    const IncomingImage& incoming;
+    BackgroundFetch& fetching;
+  };
+
   void check_sizes(const AnnouncedImage& announced) const;
   [[nodiscard]] StoredImage bring(const ObtainRequest& request, const AnnouncedImage& announced,
                                   Registry& registry, const RegistryAccess& access) const;
@@ -64,6 +75,11 @@ class ImageFetcher {
                                                               Registry& registry,
                                                               const AnnouncedImage& announced,
                                                               const RegistryAccess& access) const;
+
+  [[nodiscard]] std::optional<ObtainedImage> unpack_while_fetching(const ObtainRequest& request,
+                                                                   const AnnouncedImage& announced,
+                                                                   const Arrival& arrival) const;
+  [[nodiscard]] UnpackOptions options_for(const ObtainRequest& request, const Arrival& arrival) const;
 
   Parts parts_;
 };

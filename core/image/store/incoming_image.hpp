@@ -23,7 +23,8 @@ class IncomingImage {
     for (const auto& blob : announced_) note_if_missing(blob.digest);
     note_if_missing(announced.digest);
     std::error_code error;
-    is_marked_ = access.authfile.has_value() && !std::filesystem::exists(layout.blob(announced.digest), error);
+    is_marked_ =
+        access.authfile.has_value() && !std::filesystem::exists(layout.blob(announced.digest), error);
     // Before the first blob comes: whoever dies then leaves nothing that anybody may have.
     if (!is_marked_) return;
     make_folders(mark_.parent_path(), 0700);
