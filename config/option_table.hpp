@@ -123,6 +123,8 @@ inline constexpr auto option_table = [] {
 
       // the program itself
       {.name = "verbosity", .group = program, .kind = number, .help = "0: results and warnings, 1: steps, 2: details (-q, -v)", .initial = "1", .job_may_set = true},
+      {.name = "threads", .group = program, .kind = count, .help = "threads that compress, inflate and hash; 0: one per processor, at most 16",
+       .commands = "prepare export import pull clone inspect", .initial = "0", .example = "4"},
       {.name = "no-run", .group = program, .kind = flag, .help = "read the settings and the command line, then stop", .commands = "*", .initial = "false"},
 
       // what one call does

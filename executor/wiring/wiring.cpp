@@ -147,7 +147,7 @@ Registry& Wiring::registry() {
 }
 
 unsigned Wiring::threads() const {
-  return std::clamp(std::thread::hardware_concurrency(), 1U, 16U);
+  return values_.get<"threads">().value_or(std::clamp(std::thread::hardware_concurrency(), 1U, 16U));
 }
 
 int run_invocation(const Invocation& invocation, const Environment& environment, Cancellation& cancellation,

@@ -13,6 +13,7 @@ from test_images import undefined  # noqa: F401: a fixture
 
 # Which test shows what an option does.
 SHOWN_BY = {
+    "threads": ["test_threads_change_the_time_and_not_the_image"],
     "help": ["test_version_and_help"],
     "help-all": ["test_no_run_and_verbosity"],
     "version": ["test_version_and_help"],
@@ -218,3 +219,19 @@ def test_options_under_sardinecakes_names(place, tmp_path, small_image, undefine
     assert (tmp_path / "out/outdir/disk.qcow2").exists()
     place.run("prepare", "--clonedir", tmp_path / "clones", env=env | {"CI_JOB_ID": "44"}, check=False)  # a job without an image
     assert list((tmp_path / "clones").iterdir()) == []
+
+
+def test_threads_change_the_time_and_not_the_image(place, tmp_path):
+    most, digests = {}, set()
+    for threads in ("1", "5"):
+        folder = tmp_path / threads
+        folder.mkdir()
+        command = [place.program, "export", "--threads", threads, "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/g:1"]
+        most[threads] = 0
+        with subprocess.Popen(command, env=place.environment | place.store(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            while process.poll() is None:
+                most[threads] = max(most[threads], len(os.listdir(f"/proc/{process.pid}/task")) if os.path.exists(f"/proc/{process.pid}/task") else 0)
+            assert process.returncode == 0, process.stderr.read()
+        digests.add(json.loads(place.run("list", "--json", env=place.store(folder)).stdout)[0]["digest"])
+    assert most["1"] < most["5"], most
+    assert len(digests) == 1
