@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
-#include "core/foundation/json_text.hpp"
+#include "core/foundation/json_reading.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 #include "core/system/temp_files.hpp"
@@ -99,20 +99,17 @@ std::optional<JobRecord> JobFolder::read() const {
   const auto path = path_ / record_name;
   const auto text = read_file_if_there(path);
   if (!text) return std::nullopt;
-  try {
-    const auto value = parse_json(*text, path.string());
-    return JobRecord{.address = value.at("address").get<std::string>(),
-                     .port = value.at("port").get<std::uint16_t>(),
-                     .host_key = value.at("host_key").get<std::string>(),
-                     .username = value.at("username").get<std::string>(),
-                     .password = Secret(value.at("password").get<std::string>()),
-                     .identity_file = value.at("identity_file").get<std::string>(),
-                     .shell = value.at("shell").get<std::string>(),
-                     .disk_limit = value.value("disk_limit", UINT64_MAX),
-                     .room = value.value("room", std::uint64_t{0})};
-  } catch (const json::exception& error) {
-    throw Error("read " + path.string() + ": " + quote(error.what()));
-  }
+  return read_json(*text, path.string(), Blame::host, [](const json& value) {
+    return std::optional(JobRecord{.address = value.at("address").get<std::string>(),
+                                   .port = value.at("port").get<std::uint16_t>(),
+                                   .host_key = value.at("host_key").get<std::string>(),
+                                   .username = value.at("username").get<std::string>(),
+                                   .password = Secret(value.at("password").get<std::string>()),
+                                   .identity_file = value.at("identity_file").get<std::string>(),
+                                   .shell = value.at("shell").get<std::string>(),
+                                   .disk_limit = value.value("disk_limit", UINT64_MAX),
+                                   .room = value.value("room", std::uint64_t{0})});
+  });
 }
 
 }  // namespace sarde

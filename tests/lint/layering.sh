@@ -49,7 +49,7 @@ libvirt/:core/vm/libvirt/.*\.cpp
 libssh/:core/guest/(ssh_.*|script_channel\.[ch]pp)
 toml\+\+/:config/settings_file\.cpp
 CLI/:executor/cli\.cpp
-nlohmann/json\.hpp:.*\.cpp
+nlohmann/json\.hpp:.*\.cpp|core/foundation/json_reading\.hpp
 pugixml:core/vm/domain/.*\.[ch]pp
 RULES
 

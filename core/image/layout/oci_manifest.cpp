@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
-#include "core/foundation/json_text.hpp"
+#include "core/foundation/json_reading.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
@@ -18,18 +18,6 @@ using nlohmann::json;
 namespace {
 
 constexpr auto ref_name = "org.opencontainers.image.ref.name";
-
-/// Runs a reader of foreign JSON: whatever is not as it must be becomes an Error of the job's.
-template <typename Read>
-auto reading(std::string_view text, const std::string& what, Read read) {
-  try {
-    return read(parse_json(text, what));
-  } catch (const json::exception& error) {
-    throw Error(Blame::job, "read " + what + ": it has not the expected form: " + quote(error.what()));
-  } catch (const Error& error) {
-    throw Error(Blame::job, error.what());
-  }
-}
 
 Digest digest_in(const json& value) {
   const auto text = value.get<std::string>();
@@ -71,7 +59,7 @@ std::uint64_t chunk_number(const std::string& type) {
 }  // namespace
 
 Manifest parse_manifest(std::string_view text, const std::string& what) {
-  return reading(text, what, [&](const json& value) {
+  return read_json(text, what, Blame::job, [&](const json& value) {
     const auto type = value.value("mediaType", "");
     if (type.starts_with("application/vnd.docker."))
       throw Error("read " + what + ": it is of docker's own kind, " + quote(type) +
@@ -91,13 +79,14 @@ Manifest parse_manifest(std::string_view text, const std::string& what) {
 }
 
 bool is_index(std::string_view text) {
-  return reading(text, "the registry's answer",
-                 [](const json& value) { return value.contains("manifests") && !value.contains("layers"); });
+  return read_json(text, "the registry's answer", Blame::job, [](const json& value) {
+    return value.contains("manifests") && !value.contains("layers");
+  });
 }
 
 PlatformManifest choose_platform(std::string_view index_text, const std::string& architecture,
                                  const std::string& what) {
-  const auto all = reading(index_text, what, [](const json& value) {
+  const auto all = read_json(index_text, what, Blame::job, [](const json& value) {
     std::vector<PlatformManifest> found;
     for (const auto& entry : value.at("manifests")) {
       const auto platform = entry.value("platform", json::object());
@@ -121,7 +110,7 @@ PlatformManifest choose_platform(std::string_view index_text, const std::string&
 }
 
 ImageConfig parse_image_config(std::string_view text, const std::string& what) {
-  return reading(text, what, [](const json& value) {
+  return read_json(text, what, Blame::job, [](const json& value) {
     ImageConfig config;
     config.architecture = value.value("architecture", "");
     if (value.contains("created") && value["created"].is_string())
@@ -132,7 +121,7 @@ ImageConfig parse_image_config(std::string_view text, const std::string& what) {
 }
 
 std::vector<IndexEntry> parse_index(std::string_view text, const std::string& what) {
-  return reading(text, what, [](const json& value) {
+  return read_json(text, what, Blame::job, [](const json& value) {
     std::vector<IndexEntry> index;
     for (const auto& entry : value.at("manifests")) {
       IndexEntry read{.manifest = descriptor_in(entry), .tag = {}};

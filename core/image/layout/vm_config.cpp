@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
-#include "core/foundation/json_text.hpp"
+#include "core/foundation/json_reading.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
@@ -25,20 +25,19 @@ std::optional<std::string> text_in(const json& value, const char* key, const std
 /// The members of a list of objects; none where there is no such key.
 std::vector<json> objects_in(const json& value, const char* key, const std::string& where) {
   if (!value.is_object())
-    throw Error(where + ": it has not the expected form, an object with 'users' and 'services'");
+    throw Error(where + ": it does not have the expected form, an object with 'users' and 'services'");
   if (!value.contains(key)) return {};
   const auto& list = value[key];
   const bool fits =
       list.is_array() && std::ranges::all_of(list, [](const json& one) { return one.is_object(); });
-  if (!fits) throw Error(where + ": '" + key + "' has not the expected form, a list of objects");
+  if (!fits) throw Error(where + ": '" + key + "' is not a list of objects");
   return list.get<std::vector<json>>();
 }
 
 }  // namespace
 
 VmConfig parse_vm_config(std::string_view text, const std::string& what) {
-  try {
-    const auto value = parse_json(text, what);
+  return read_json(text, what, Blame::job, [&](const json& value) {
     VmConfig config;
     const auto where = "read " + what;
     const auto users = objects_in(value, "users", where);
@@ -58,11 +57,7 @@ VmConfig parse_vm_config(std::string_view text, const std::string& what) {
       config.ssh_port = static_cast<std::uint16_t>(port.get<std::uint64_t>());
     }
     return config;
-  } catch (const json::exception& error) {
-    throw Error(Blame::job, "read " + what + ": it has not the expected form: " + quote(error.what()));
-  } catch (const Error& error) {
-    throw Error(Blame::job, error.what());
-  }
+  });
 }
 
 }  // namespace sarde

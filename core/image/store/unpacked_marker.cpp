@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
-#include "core/foundation/json_text.hpp"
+#include "core/foundation/json_reading.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 
@@ -52,8 +52,7 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
   const auto path = folder / marker_name;
   const auto text = read_file_if_there(path);
   if (!text) return std::nullopt;
-  try {
-    const auto value = parse_json(*text, path.string());
+  return read_json(*text, path.string(), Blame::host, [&](const json& value) {
     UnpackedMarker marker{.config_digest = value.at("config").get<std::string>(),
                           .manifest_digest = value.value("manifest", ""),
                           .disks = {}};
@@ -71,10 +70,8 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
       if (look_of(folder / marker.disks.back().name) != disk.at("look").get<std::string>())
         state = DisksState::changed;
     }
-    return std::pair{std::move(marker), state};
-  } catch (const json::exception& error) {
-    throw Error("read " + path.string() + ": " + quote(error.what()));
-  }
+    return std::optional(std::pair{std::move(marker), state});
+  });
 }
 
 std::vector<std::string> changed_disks(const std::filesystem::path& folder, const UnpackedMarker& marker,
