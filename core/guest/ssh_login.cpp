@@ -55,7 +55,7 @@ SshKey private_key(const std::filesystem::path& file) {
   ssh_key raw = nullptr;
   if (ssh_pki_import_privkey_file(file.c_str(), nullptr, nullptr, nullptr, &raw) != SSH_OK) {
     throw Error("read identity file " + file.string() +
-                ": it is no private key without a passphrase, or may not be read");
+                ": it is not a private key without a passphrase, or it cannot be read");
   }
   return SshKey(raw);
 }

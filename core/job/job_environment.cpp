@@ -114,7 +114,7 @@ std::optional<Job> job_in(const Environment& environment) {
   }
   const auto id = environment.non_empty("CI_JOB_ID");
   if (!id) return std::nullopt;
-  if (!parse_number(*id)) throw Error(Blame::job, "CI_JOB_ID is " + quote(*id) + ", which is no number");
+  if (!parse_number(*id)) throw Error(Blame::job, "CI_JOB_ID is " + quote(*id) + ", which is not a number");
   return Job{.id = *id,
              .distinction = {},
              .image = environment.get("CI_JOB_IMAGE").value_or(""),
@@ -129,7 +129,7 @@ std::optional<JobOwner> owner_of_job(const Environment& environment) {
   auto runner = response_file ? starter_of_our_group() : std::nullopt;
   // A process whose parent has ended is another's child. Then the runner's ends of our pipes are closed, too.
   if (response_file && is_read_by_nobody(STDERR_FILENO))
-    throw Error("the runner that called this has ended: nobody is left to want the VM");
+    throw Error("the runner that called this has ended: nobody needs the VM any more");
   if (!runner) return std::nullopt;
   return JobOwner{.runner = std::move(*runner), .response_file = *response_file};
 }

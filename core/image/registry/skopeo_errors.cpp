@@ -26,7 +26,7 @@ constexpr std::array meanings{
     Meaning{"name unknown", Blame::job, "the registry has no such repository; check the name"},
     Meaning{"source image rejected", Blame::job,
             "the signature policy does not accept it: it lacks a signature that is trusted here"},
-    Meaning{"not logged into", Blame::job, "no credentials are kept for it"},
+    Meaning{"not logged into", Blame::job, "no credentials are stored for it"},
     Meaning{"invalid username/password", Blame::job, "the registry refused the credentials", about_access},
     Meaning{"unauthorized", Blame::job,
             "the registry wants other credentials: log in with 'sarde login', or give the job access",

@@ -44,7 +44,7 @@ void SkopeoLogins::logout(const std::string& registry) const {
   }
   if (done == 0 && failure) throw *failure;
   if (done == 0)
-    throw Error(Blame::job, "log out from " + quote(registry) + ": no credentials are kept for it");
+    throw Error(Blame::job, "log out from " + quote(registry) + ": no credentials are stored for it");
 }
 
 /// Where credentials survive a reboot, and where skopeo and podman look for them too

@@ -151,7 +151,7 @@ class SkopeoRegistry final : public Registry {
     const auto fetched = OciLayout(folder.path()).find("image");
     if (!fetched) throw Error(doing + ": skopeo left no manifest behind");
     if (fetched->manifest.digest != announced.digest)
-      throw Error(doing + ": skopeo brought another manifest, " + fetched->manifest.digest.text());
+      throw Error(doing + ": skopeo fetched another manifest, " + fetched->manifest.digest.text());
     return fetched->manifest;
   }
 

@@ -53,7 +53,7 @@ StoredImage ImageCatalogue::load_folder(const fs::path& folder) const {
   const OciLayout layout(folder);
   const auto entries = layout.index();
   if (entries.empty())
-    throw Error(Blame::job, "there is no image in " + folder.string() + ": it is no OCI image layout");
+    throw Error(Blame::job, "there is no image in " + folder.string() + ": it is not an OCI image layout");
   return within("image in " + folder.string(),
                 [&] { return read_stored_image(ImageReference::parse("image"), layout, entries.back()); });
 }

@@ -31,7 +31,7 @@ std::uint64_t saturating_sum(std::uint64_t a, std::uint64_t b) {
   return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
-constexpr auto advice = "; remove the folder if it is of no use, or import under another name";
+constexpr auto advice = "; remove the folder if you do not need it, or import under another name";
 
 }  // namespace
 
@@ -128,7 +128,7 @@ std::optional<UnpackedImage> UnpackedImages::adopt(const StoredImage& image, con
   if (marker && marker->second == DisksState::changed) {
     if (is_shared) return std::nullopt;
     throw Error("the disks in " + folder.string() +
-                " have been changed since they were unpacked: they are the image's no more" + advice);
+                " have been changed since they were unpacked: they no longer match the image" + advice);
   }
   if (!marker || marker->first.manifest_digest.empty()) return adopt_unmarked(image, folder);
   const auto& [known, state] = *marker;
@@ -148,7 +148,7 @@ UnpackedImage UnpackedImages::adopt_unmarked(const StoredImage& image, const fs:
       return fs::is_regular_file(file, error) && digest_of_file(file, cancellation_) == wanted;
     });
     if (match == files.end())
-      throw Error(folder.string() + " is there and does not hold the image's disks" + advice);
+      throw Error(folder.string() + " exists and does not hold the image's disks" + advice);
     unpacked.disks.push_back(match->filename().string());
   }
   check_disks(folder, unpacked.disks, settings_.max_disk);
