@@ -44,7 +44,7 @@ UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const 
   const auto name = unpacker.name();
   if (!is_disk_name(name))
     throw Error(Blame::job,
-                "the disk's gzip header names the file " + quote(name) + ", which is not a plain file name");
+                "the disk's gzip header names the file " + quote(name) + ", which is no plain file name");
   SparseWriter writer(folder / name);
   unpacker.run(writer);
   auto unpacked = writer.finish(name);

@@ -82,7 +82,7 @@ TEST_CASE("job: by hand, CI_JOB_ID and CI_JOB_IMAGE serve") {
   CHECK(job->id == "42");
   CHECK(job->image == "a/b");
   CHECK_FALSE(job_in(Environment()));
-  check_error(Blame::job, "no number", [] { job_in(Environment(Variables{{"CI_JOB_ID", "../x"}})); });
+  check_error(Blame::job, "not a number", [] { job_in(Environment(Variables{{"CI_JOB_ID", "../x"}})); });
 }
 
 TEST_CASE("runner exits: from the environment, 1 and 2 without") {

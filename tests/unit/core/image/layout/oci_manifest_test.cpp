@@ -101,7 +101,7 @@ TEST_CASE("vm config: the first user and the service called ssh count") {
   CHECK_FALSE(parse_vm_config("{}", "it").username);
   check_error(Blame::job, "65536",
               [] { parse_vm_config(R"({"services":[{"service":"ssh","port":65536}]})", "it"); });
-  check_error(Blame::job, "expected form", [] { parse_vm_config(R"({"users":[7]})", "it"); });
+  check_error(Blame::job, "not a list of objects", [] { parse_vm_config(R"({"users":[7]})", "it"); });
   check_error(Blame::job, "the first user: its username is no text",
               [] { parse_vm_config(R"({"users":[{"username":7}]})", "it"); });
   check_error(Blame::job, "expected form", [] { parse_vm_config("[]", "it"); });
