@@ -260,7 +260,7 @@ ATTACKS = {
     "a backing chain that loops": (Image(disks=[("disk.qcow2", qcow2(backing="disk.qcow2"))]), "loops"),
     "data in another file": (Image(disks=[("disk.qcow2", qcow2(incompatible=4))]), "external file"),
     "raw data said to be qcow2": (Image(disks=[("disk.qcow2", b"\0" * 65536)]), "not in qcow2 format"),
-    "qcow2 said to be raw": (with_disk(DISK_XML.replace("type='qcow2'", "type='raw'")), "not raw as the image says"),
+    "qcow2 said to be raw": (with_disk(DISK_XML.replace("type='qcow2'", "type='raw'")), "although the image's domain says raw"),
     "a format that is neither": (with_disk(DISK_XML.replace("type='qcow2'", "type='vmdk'")), "has the format 'vmdk'"),
     "a disk of an exabyte": (Image(disks=[("disk.qcow2", qcow2(size=1 << 60, cluster_bits=21, l1=1 << 21))]), "more than max-disk"),
     "clusters of an absurd size": (Image(disks=[("disk.qcow2", qcow2(cluster_bits=63))]), "none that QEMU knows"),
@@ -401,10 +401,10 @@ ATTACKS = {
     "subclusters of sixteen bytes": (Image(disks=[("disk.qcow2", qcow2(size=1 << 10, cluster_bits=9, incompatible=16))]), "too small for subclusters"),
     # Logins that nobody can log in with.
     "a user without a name": (Image(vm_config={"users": [{"username": "", "password": "x"}]}), "there is no user name"),
-    "a user's name of fifty kilobytes": (Image(vm_config={"users": [{"username": "u" * 50000, "password": "x"}]}), "cannot be a user's name"),
+    "a user's name of fifty kilobytes": (Image(vm_config={"users": [{"username": "u" * 50000, "password": "x"}]}), "is not a valid user name"),
     "a password of fifty kilobytes": (Image(vm_config={"users": [{"username": "u", "password": "x" * 50000}]}), "the password of 'u' is longer"),
-    "a user's name of two lines": (Image(vm_config={"users": [{"username": "u\nroot", "password": "x"}]}), "cannot be a user's name"),
-    "a user's name that moves the cursor": (Image(vm_config={"users": [{"username": "\x1b[2Ju\u202e", "password": "x"}]}), "cannot be a user's name"),
+    "a user's name of two lines": (Image(vm_config={"users": [{"username": "u\nroot", "password": "x"}]}), "is not a valid user name"),
+    "a user's name that moves the cursor": (Image(vm_config={"users": [{"username": "\x1b[2Ju\u202e", "password": "x"}]}), "is not a valid user name"),
 }
 
 # A blob that is not what it is called: the cache is damaged, which is the host's fault; trying again may help.
