@@ -20,7 +20,7 @@ inline constexpr std::string_view calls = "What one call does";
 
 }  // namespace option_group
 
-/// Every option there is, in the order in which they are listed.
+/// All options, in the order in which they are listed.
 inline constexpr auto option_table = [] {
   using namespace option_group;
   using enum ValueKind;
@@ -28,12 +28,12 @@ inline constexpr auto option_table = [] {
   // clang-format off
   return std::to_array<OptionRow>({
       // where things are kept
-      {.name = "ocidir", .group = places, .kind = path, .help = "folder of the images as they come from registries",
+      {.name = "ocidir", .group = places, .kind = path, .help = "folder for images in the form in which registries store them",
        .commands = "prepare fetch import pull export push list getconfig inspect clone rm prune gc selftest",
        .initial = "<data>/oci", .letter = 'd'},
-      {.name = "vmdir", .group = places, .kind = path, .help = "folder of the images' unpacked disks, on which the disks of jobs' VMs rest",
+      {.name = "vmdir", .group = places, .kind = path, .help = "folder for the unpacked disks of images, on which the disks of jobs' VMs are based",
        .commands = "prepare import pull export clone rm prune gc selftest", .initial = "<data>/vms", .letter = 'o', .alias = "outdir"},
-      {.name = "jobsdir", .group = places, .kind = path, .help = "folder of the running jobs' files",
+      {.name = "jobsdir", .group = places, .kind = path, .help = "folder for the files of running jobs",
        .commands = "config prepare run cleanup rm prune gc selftest", .initial = "<data>/jobs", .alias = "clonedir"},
 
       // libvirt and the VMs
@@ -41,60 +41,60 @@ inline constexpr auto option_table = [] {
       {.name = "virt-type", .group = vms, .kind = text, .help = "auto, kvm or qemu (emulation)", .commands = "prepare selftest",
        .initial = "auto", .choices = "auto kvm qemu", .job_may_set = true},
       {.name = "network", .group = vms, .kind = text,
-       .help = "user (passt, else slirp), passt, slirp, image, or the name of a libvirt network; default: user with qemu:///session, else libvirt's network 'default'",
+       .help = "user (passt if available, otherwise slirp), passt, slirp, image, or the name of a libvirt network; default: user with qemu:///session, otherwise libvirt's network 'default'",
        .commands = "prepare", .example = "default"},
-      {.name = "memory", .group = vms, .kind = memory, .help = "memory of a job's VM; 0: as the image has it", .commands = "prepare",
+      {.name = "memory", .group = vms, .kind = memory, .help = "memory of a job's VM; 0: the image's value", .commands = "prepare",
        .initial = "0", .example = "4GiB", .job_may_set = true},
-      {.name = "vcpus", .group = vms, .kind = count, .help = "processors of a job's VM; 0: as the image has it", .commands = "prepare",
+      {.name = "vcpus", .group = vms, .kind = count, .help = "processors of a job's VM; 0: the image's value", .commands = "prepare",
        .initial = "0", .example = "2", .job_may_set = true},
-      {.name = "max-memory", .group = vms, .kind = memory, .help = "most memory that a job's VM may have, whoever asks for it; 0: unlimited; default: what the host has",
+      {.name = "max-memory", .group = vms, .kind = memory, .help = "largest memory that a job's VM may have, no matter what requests it; 0: unlimited; default: the host's memory",
        .initial = "<memory>", .example = "8GiB"},
-      {.name = "max-vcpus", .group = vms, .kind = count, .help = "most processors that a job's VM may have; 0: unlimited; default: what the host has",
+      {.name = "max-vcpus", .group = vms, .kind = count, .help = "largest number of processors that a job's VM may have; 0: unlimited; default: the host's number",
        .initial = "<processors>", .example = "4"},
-      {.name = "max-job-disk", .group = vms, .kind = limit, .help = "most bytes that a job may write to its VM's disks; 0: unlimited, but never the last 5 % of the space",
+      {.name = "max-job-disk", .group = vms, .kind = limit, .help = "how much a job may write to its VM's disks; 0: unlimited; the last 5 % of the free space are never available",
        .initial = "64GiB"},
       {.name = "allow-devices", .group = vms, .kind = list,
-       .help = "elements in <devices> that an image's domain may have although they use resources of the host; better set for single images",
+       .help = "elements of <devices> that an image's domain may contain although they use resources of the host; set this only for individual images",
        .example = "hostdev"},
-      {.name = "omit-backingstore", .group = vms, .kind = flag, .help = "no effect: VMs are always defined this way (sardinecake's option)",
+      {.name = "omit-backingstore", .group = vms, .kind = flag, .help = "no effect, because VMs are always defined this way (an option of sardinecake)",
        .commands = "prepare", .initial = "false"},
 
       // images and registries
-      {.name = "image", .group = registries, .kind = text, .help = "image of jobs that name none", .commands = "config prepare",
+      {.name = "image", .group = registries, .kind = text, .help = "image for jobs that do not name one", .commands = "config prepare",
        .example = "registry.example.org/vms/debian12"},
       {.name = "pull-policy", .group = registries, .kind = text, .help = "when to ask the registry for an image", .commands = "prepare",
        .initial = "always", .choices = "always if-not-present never"},
-      {.name = "allowed-pull-policies", .group = registries, .kind = list, .help = "pull policies that a job may choose beside pull-policy",
+      {.name = "allowed-pull-policies", .group = registries, .kind = list, .help = "pull policies that a job may choose in addition to pull-policy",
        .example = "always"},
       {.name = "insecure-registries", .group = registries, .kind = list,
        .help = "registries (host[:port]) that may be contacted over plain HTTP or without TLS verification", .example = "localhost:5000"},
-      {.name = "insecure", .group = registries, .kind = flag, .help = "the same for every registry: for experiments only",
+      {.name = "insecure", .group = registries, .kind = flag, .help = "the same for every registry; only for experiments",
        .commands = "prepare login fetch pull push inspect clone", .initial = "false"},
-      {.name = "authfile", .group = registries, .kind = path, .help = "registry credentials, in the format of containers-auth.json(5); default: where skopeo looks for them",
+      {.name = "authfile", .group = registries, .kind = path, .help = "file with registry credentials, in the format of containers-auth.json(5); default: the files that skopeo uses",
        .commands = "prepare login logout fetch pull push inspect clone", .example = "/etc/sardinecake/auth.json"},
       {.name = "signature-policy", .group = registries, .kind = path,
-       .help = "whose signatures an image must have, in the format of containers-policy.json(5); default: skopeo's",
+       .help = "file that says which signatures an image must have, in the format of containers-policy.json(5); default: skopeo's policy",
        .commands = "prepare fetch pull inspect clone", .example = "/etc/sardinecake/policy.json"},
-      {.name = "max-image", .group = registries, .kind = size, .help = "most bytes that an image's disk files may unpack to", .initial = "512GiB"},
-      {.name = "max-disk", .group = registries, .kind = size, .help = "most bytes that the disks of an image may have in all, as the guest sees them", .initial = "2TiB"},
+      {.name = "max-image", .group = registries, .kind = size, .help = "largest total size of an image's unpacked disk files", .initial = "512GiB"},
+      {.name = "max-disk", .group = registries, .kind = size, .help = "largest total size of an image's disks, as the guest sees them", .initial = "2TiB"},
 
       // logging into guests
-      {.name = "username", .group = logins, .kind = text, .help = "user to log in as: into guests, or with 'login' at the registry",
+      {.name = "username", .group = logins, .kind = text, .help = "user name for logging into guests; with 'login', the user name at the registry",
        .commands = "config prepare run cleanup login", .initial = "vagrant", .letter = 'u', .job_may_set = true},
-      {.name = "password", .group = logins, .kind = text, .help = "the user's password; other users of this host can see it on a command line, so set it in a file of mode 600",
+      {.name = "password", .group = logins, .kind = text, .help = "the user's password; other users of this host can see it on a command line, so set it in a file with mode 600",
        .commands = "config prepare run cleanup login", .initial = "vagrant", .letter = 'p', .job_may_set = true},
-      {.name = "identity-file", .group = logins, .kind = path, .help = "private key to log into guests with", .commands = "config prepare run cleanup",
+      {.name = "identity-file", .group = logins, .kind = path, .help = "private key for logging into guests", .commands = "config prepare run cleanup",
        .example = "/etc/sardinecake/id_ed25519"},
-      {.name = "ssh-port", .group = logins, .kind = port, .help = "port of the guests' SSH server; 0: as the image has it, else 22", .commands = "prepare",
+      {.name = "ssh-port", .group = logins, .kind = port, .help = "port of the guests' SSH server; 0: the image's value, otherwise 22", .commands = "prepare",
        .initial = "0", .example = "2222", .job_may_set = true},
 
       // jobs
-      {.name = "job-settable", .group = jobs, .kind = list, .help = "options that a job may set, as variables SARDE_<OPTION>", .example = "memory"},
+      {.name = "job-settable", .group = jobs, .kind = list, .help = "options that a job may set with variables named SARDE_<OPTION>", .example = "memory"},
       {.name = "shell", .group = jobs, .kind = text, .help = "shell that runs a job's scripts", .commands = "config prepare", .initial = "bash",
        .choices = "bash sh pwsh powershell", .job_may_set = true},
-      {.name = "guest-builds-dir", .group = jobs, .kind = text, .help = "where jobs build, in the guest", .commands = "config",
+      {.name = "guest-builds-dir", .group = jobs, .kind = text, .help = "folder in the guest for jobs' builds", .commands = "config",
        .initial = "/var/tmp/gitlab-runner/builds", .job_may_set = true},
-      {.name = "guest-cache-dir", .group = jobs, .kind = text, .help = "where jobs keep their cache, in the guest", .commands = "config",
+      {.name = "guest-cache-dir", .group = jobs, .kind = text, .help = "folder in the guest for jobs' caches", .commands = "config",
        .initial = "/var/tmp/gitlab-runner/cache", .job_may_set = true},
       {.name = "prepare-script", .group = jobs, .kind = path, .help = "script that runs in each job's VM, as the login user, before the job",
        .commands = "prepare", .example = "/etc/sardinecake/prepare.sh"},
@@ -103,26 +103,26 @@ inline constexpr auto option_table = [] {
 
       // how long things may take
       {.name = "fetch-timeout", .group = times, .kind = seconds,
-       .help = "how long one transfer from or to a registry may take, and the wait for another process that works on the same image",
+       .help = "time limit for one transfer from or to a registry, and for waiting while another process uses the same image",
        .commands = "prepare login fetch pull push inspect clone", .initial = "3600"},
-      {.name = "timeout", .group = times, .kind = seconds, .help = "sets both address-timeout and boot-timeout, unless these are set", .commands = "prepare",
+      {.name = "timeout", .group = times, .kind = seconds, .help = "sets both address-timeout and boot-timeout, unless they are set themselves", .commands = "prepare",
        .example = "300", .job_may_set = true},
       {.name = "address-timeout", .group = times, .kind = seconds, .help = "how long a VM may take to get an address", .commands = "prepare",
        .initial = "120", .job_may_set = true, .otherwise = "timeout"},
-      {.name = "boot-timeout", .group = times, .kind = seconds, .help = "how long a VM may take from then until its SSH server accepts the login",
+      {.name = "boot-timeout", .group = times, .kind = seconds, .help = "how long a VM that has an address may take until its SSH server accepts the login",
        .commands = "prepare", .initial = "300", .job_may_set = true, .otherwise = "timeout"},
 
       // exports
       {.name = "compression", .group = exports, .kind = text, .help = "small (slower) or fast (larger)", .commands = "export", .initial = "small", .choices = "small fast"},
       {.name = "chunksize", .group = exports, .kind = limit, .help = "largest layer of an exported image; 0: unlimited", .commands = "export",
        .initial = "0", .example = "64MiB"},
-      {.name = "vmconfig", .group = exports, .kind = path, .help = "JSON file with the VM's login and services, to put into the image", .commands = "export",
+      {.name = "vmconfig", .group = exports, .kind = path, .help = "JSON file with the VM's login and services, which is put into the image", .commands = "export",
        .example = "/etc/sardinecake/vmconfig.json"},
       {.name = "libvirtconfig", .group = exports, .kind = path, .help = "domain XML to export instead of the VM's own", .commands = "export",
        .example = "/tmp/domain.xml"},
 
       // the program itself
-      {.name = "verbosity", .group = program, .kind = number, .help = "0: results and warnings, 1: steps, 2: details (-q, -v)", .initial = "1", .job_may_set = true},
+      {.name = "verbosity", .group = program, .kind = number, .help = "0: results and warnings, 1: also steps, 2: also details (-q, -v)", .initial = "1", .job_may_set = true},
       {.name = "threads", .group = program, .kind = count, .help = "threads that compress, inflate and hash; 0: one per processor, at most 16",
        .commands = "prepare export import pull clone inspect", .initial = "0", .example = "4"},
       {.name = "no-run", .group = program, .kind = flag, .help = "read the settings and the command line, then stop", .commands = "*", .initial = "false"},
@@ -137,9 +137,9 @@ inline constexpr auto option_table = [] {
       {.name = "remote", .group = calls, .kind = flag, .help = "ask the registry, even if the image is in the cache", .commands = "inspect", .scope = call},
       {.name = "print-uuid", .group = calls, .kind = flag, .help = "print the VM's UUID rather than its name", .commands = "import pull clone", .scope = call},
       {.name = "password-stdin", .group = calls, .kind = flag, .help = "read the password from standard input", .commands = "login", .scope = call},
-      {.name = "older-than", .group = calls, .kind = seconds, .help = "remove images that have not been used for that long (30d, 12h)", .commands = "prune", .scope = call},
-      {.name = "budget", .group = calls, .kind = size, .help = "remove the images not used for longest until the rest fits into that size", .commands = "prune", .scope = call},
-      {.name = "dry-run", .group = calls, .kind = flag, .help = "show what would be removed, remove nothing", .commands = "rm prune gc", .scope = call},
+      {.name = "older-than", .group = calls, .kind = seconds, .help = "remove images that have not been used for this long (30d, 12h)", .commands = "prune", .scope = call},
+      {.name = "budget", .group = calls, .kind = size, .help = "remove the images that have been unused for longest, until the rest fits into this size", .commands = "prune", .scope = call},
+      {.name = "dry-run", .group = calls, .kind = flag, .help = "show what would be removed, but remove nothing", .commands = "rm prune gc", .scope = call},
       {.name = "format", .group = calls, .kind = text, .help = "text or json", .commands = "list inspect rm prune gc settings selftest", .initial = "text",
        .choices = "text json", .scope = call},
       {.name = "json", .group = calls, .kind = flag, .help = "the same as --format json", .commands = "list inspect rm prune gc settings selftest", .scope = call},
@@ -147,7 +147,7 @@ inline constexpr auto option_table = [] {
   // clang-format on
 }();
 
-/// The row of a name that is known when the program is built: another one does not compile.
+/// The row of a name that is known at compile time. An unknown name does not compile.
 template <OptionName Name>
 consteval const OptionRow& row_of() {
   for (const auto& row : option_table)
@@ -155,7 +155,7 @@ consteval const OptionRow& row_of() {
   throw "there is no option of this name";
 }
 
-/// By name or sardinecake's; null if there is no such option.
+/// Finds an option by its name or by sardinecake's name for it; null if there is no such option.
 const OptionRow* find_option(std::string_view name);
 
 /// SARDE_BOOT_TIMEOUT for boot-timeout.
@@ -164,7 +164,7 @@ std::string variable_name(std::string_view option);
 /// The words of a row's `choices` or `commands`.
 std::vector<std::string> words_of(std::string_view words);
 
-/// Does the command have this option on its command line?
+/// Does the command accept this option on its command line?
 bool is_option_of(const OptionRow& row, std::string_view command);
 
 }  // namespace sarde

@@ -16,7 +16,7 @@ namespace sarde {
 
 namespace {
 
-/// As CLI11 wants them: -d,--ocidir
+/// In the form that CLI11 takes: -d,--ocidir
 std::string option_names(const OptionRow& row) {
   std::string names = row.letter == 0 ? "" : std::string("-") + row.letter + ",";
   names += "--" + std::string(row.name);
@@ -24,7 +24,7 @@ std::string option_names(const OptionRow& row) {
   return names;
 }
 
-/// Options that sardinecake's users may write before the command.
+/// Options that may come before the command, as in sardinecake.
 bool may_come_first(const OptionRow& row) {
   constexpr std::array<std::string_view, 5> early{"connect", "no-run", "username", "password",
                                                   "identity-file"};
@@ -36,7 +36,7 @@ class CommandLine {
   CommandLine() : app_("Ephemeral libvirt VMs for GitLab CI jobs, and their images", program_name) {
     app_.set_version_flag("-V,--version", std::string(program_name) + " " + program_version);
     app_.require_subcommand(1);
-    app_.set_help_all_flag("--help-all", "Help of all commands");
+    app_.set_help_all_flag("--help-all", "print the help of all commands");
     add_verbosity(app_);
     for (const auto& row : option_table)
       if (may_come_first(row)) add_option(app_, row);
@@ -66,7 +66,7 @@ class CommandLine {
   }
 
  private:
-  /// The first word, if it is to be a command and is none.
+  /// The first word, if it should be a command but is not.
   static std::string unknown_command(int argc, const char* const* argv) {
     const std::string word = argc > 1 ? argv[1] : "";
     if (word.empty() || word.front() == '-' || command_names().contains(word)) return "";
@@ -92,8 +92,8 @@ class CommandLine {
   }
 
   void add_verbosity(CLI::App& app) {
-    app.add_flag("-v,--verbose", verbose_, "say more; may be given twice");
-    app.add_flag("-q,--quiet", quiet_, "say less");
+    app.add_flag("-v,--verbose", verbose_, "show details; may be given twice");
+    app.add_flag("-q,--quiet", quiet_, "show results and warnings only");
   }
 
   void add_command(const CommandRow& rule) {

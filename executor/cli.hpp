@@ -7,7 +7,7 @@
 
 namespace sarde {
 
-/// Text to print, and what to exit with: --help, --version, or a complaint.
+/// Text to print: --help, --version, or a complaint about the command line.
 struct CliAnswer {
   std::string text;
   bool is_complaint = false;

@@ -20,8 +20,8 @@ void complain(const std::string& what) {
   std::cerr << "ERROR: " << sarde::printable_line(what) << std::endl;
 }
 
-/// Libraries, and what they start (libvirt's daemon, say, which outlives the job), see none of the job's
-/// variables.
+/// Removes the job's variables, so that libraries and the programs that they start do not see them. libvirt's
+/// daemon, for example, outlives the job.
 void keep_only(const sarde::Environment& environment) {
   ::clearenv();
   for (const auto& [name, value] : environment.all()) ::setenv(name.c_str(), value.c_str(), 1);
@@ -31,8 +31,8 @@ void keep_only(const sarde::Environment& environment) {
 
 int main(int argc, char** argv) {
   using sarde::Blame;
-  ::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of write() like any other
-  ::umask(0077);               // what others may read is said where it is made
+  ::signal(SIGPIPE, SIG_IGN);  // writing to a closed pipe then fails like any other write()
+  ::umask(0077);               // where others may read something, the code that creates it says so
   const auto environment = sarde::Environment::from(environ);
   keep_only(environment.for_helpers());
   const sarde::ExitCodes exit_codes(sarde::runner_exits_in(environment));
@@ -51,7 +51,8 @@ int main(int argc, char** argv) {
     complain(cancelled.what());
     return exit_codes.of(Blame::host);
   } catch (const std::exception& error) {
-    complain(std::string("unexpected: ") + error.what() + " (please report this, with the lines above)");
+    complain(std::string("unexpected error: ") + error.what() +
+             " (please report this, with the lines above)");
     return exit_codes.of(Blame::host);
   }
 }

@@ -26,7 +26,7 @@ struct Copies {
 ObtainedImage obtain(const CommandTools& tools, const std::string& source) {
   const auto reference = ImageReference::parse(source);
   if (!tools.images.catalogue.has(reference)) {
-    tools.reporter.say("There is neither a VM nor an image " + quote(source) + " here: fetching " +
+    tools.reporter.say("Neither a VM nor a cached image is called " + quote(source) + "; fetching " +
                        reference.text());
     return fetch_and_unpack_image(tools, {.container = source}, DiskSharing::many);
   }
@@ -43,7 +43,7 @@ Copies copies_of_image(const CommandTools& tools, const std::string& source, con
   return {.xml = image.domain_xml, .files = std::move(files), .image = unpacked};
 }
 
-/// The file, and what it rests on, all of which the copy only reads.
+/// The file and everything that it is based on. The copy only reads these files.
 std::vector<BackingFile> backing_of(const fs::path& file, const std::string& format) {
   std::vector<BackingFile> chain;
   for (const auto& one : image_files({{.path = file, .format = format}}))
@@ -54,9 +54,10 @@ std::vector<BackingFile> backing_of(const fs::path& file, const std::string& for
 Copies copies_of_vm(const CommandTools& tools, const std::string& source, const fs::path& folder) {
   auto& hypervisor = tools.hypervisor();
   if (hypervisor.state(source) == DomainState::running)
-    throw Error(Blame::job,
-                "clone VM " + quote(source) +
-                    ": it is running, and its disks change under a thin copy; shut it down first");
+    throw Error(
+        Blame::job,
+        "clone VM " + quote(source) +
+            ": it is running, and a thin copy needs a disk that does not change; shut the VM down first");
   Copies copies{.xml = hypervisor.definition(source), .files = {}};
   for (const auto& disk :
        parse_domain(copies.xml, "the definition of VM '" + source + "'", DomainOrigin::this_host).disks) {
@@ -71,18 +72,18 @@ Copies copies_of_vm(const CommandTools& tools, const std::string& source, const 
     if (disk.format != "qcow2" && disk.format != "raw")
       throw Error(Blame::job, "clone VM " + quote(source) + ": " + base.string() + " has the format " +
                                   quote(disk.format) + "; qcow2 and raw are supported");
-    // Two disks may have one name in different folders: the target's device name tells them apart.
+    // Two disks in different folders may have the same name. The target's device name tells them apart.
     if (!is_bare_file_name(disk.target))
-      throw Error(Blame::job,
-                  "clone VM " + quote(source) + ": it has a disk at the target " + quote(disk.target));
+      throw Error(Blame::job, "clone VM " + quote(source) + ": the target " + quote(disk.target) +
+                                  " of one of its disks is not a device name");
     const auto copy = folder / (disk.target + "-" + base.filename().string());
     create_overlay({.base = base, .base_format = disk.format, .overlay = copy});
     copies.files[disk.file] = {.path = copy, .format = "qcow2", .backing = backing_of(base, disk.format)};
   }
   if (copies.files.empty())
-    throw Error(Blame::job, "clone VM " + quote(source) + ": it has no disk in a file");
+    throw Error(Blame::job, "clone VM " + quote(source) + ": none of its disks is a file");
   tools.reporter.warn("WARNING: the clone reads from the disks of VM " + quote(source) +
-                      ": do not start that one again while there is the clone");
+                      "; do not start that VM again as long as the clone exists");
   return copies;
 }
 
@@ -92,16 +93,17 @@ std::string clone_vm(const CommandTools& tools, const CloneRequest& request) {
   const auto& [source, target, print_uuid] = request;
   const Phase phase(tools.clock, tools.reporter);
   if (!is_bare_file_name(target))
-    throw Error(Blame::job, "clone: " + quote(target) + " cannot be a VM's name");
+    throw Error(Blame::job, "clone: " + quote(target) + " is not a valid name for a VM");
   auto& hypervisor = tools.hypervisor();
   const auto domains = hypervisor.domains();
-  if (domains.contains(target)) throw Error(Blame::job, "clone: there is a VM " + quote(target) + " already");
+  if (domains.contains(target))
+    throw Error(Blame::job, "clone: a VM called " + quote(target) + " already exists");
   const auto& vmdir = tools.images.unpacked.folder();
   const auto folder = vmdir / target;
   std::error_code ignored;
   if (fs::exists(folder, ignored))
     throw Error(Blame::job,
-                "clone: " + folder.string() + " is there already; remove it, or choose another name");
+                "clone: " + folder.string() + " already exists; remove it, or choose another name");
   make_folders(vmdir, 0700);
   auto incoming = TempFolder::in(vmdir, ".incoming-", 0700);
   auto copies = domains.contains(source) ? copies_of_vm(tools, source, incoming.path())

@@ -12,9 +12,9 @@ struct CloneRequest {
   bool print_uuid = false;
 };
 
-/// `clone SOURCE TARGET`: defines a VM, not started, whose disks are thin copies: of a VM's that is shut
-/// down, if there is one called SOURCE, else of an image's, fetched if it is not in the cache. Returns the
-/// new VM's name, or with --print-uuid its UUID.
+/// `clone SOURCE TARGET`: defines a VM whose disks are thin copies, and does not start it. If a VM is called
+/// SOURCE, it must be shut down, and its disks are copied; otherwise those of an image are, which is fetched
+/// if it is not in the cache. Returns the new VM's name, or its UUID with --print-uuid.
 std::string clone_vm(const CommandTools& tools, const CloneRequest& request);
 
 }  // namespace sarde

@@ -9,11 +9,11 @@
 
 namespace sarde {
 
-/// In what form an answer goes to stdout.
+/// The form in which a command prints its result to stdout.
 enum class AnswerForm { text, json };
 
-/// What commands work with. Each command is a function in a file of its own that takes what was asked for as
-/// a struct of its own; it returns what goes to stdout.
+/// What commands work with. Each command is a function in its own file. It takes its request as a struct and
+/// returns the text for stdout.
 struct CommandTools {
   const ImageStore& images;
   Registry& registry;

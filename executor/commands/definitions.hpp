@@ -8,12 +8,12 @@
 
 namespace sarde {
 
-/// The definition of a VM on an image (domain_to_define()); what is left out of the image's domain is said.
+/// The definition of a VM on an image (domain_to_define()). Reports what is left out of the image's domain.
 std::string definition_of_image(const CommandTools& tools, const std::string& image_xml,
                                 const std::string& name, const DiskFiles& files);
 
-/// Lets QEMU reach the disks of a VM in its folder, and those of the image that they rest on, if there is
-/// one.
+/// Gives QEMU access to the disks in a VM's folder, and to the disks of the image that they are based on, if
+/// there is one.
 void let_qemu_use(const CommandTools& tools, const std::filesystem::path& folder, const UnpackedImage* image);
 
 }  // namespace sarde

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// That it cannot be read is the fault of whoever named it.
+/// The caller named the file, so it is the caller's fault if it cannot be read.
 std::string read_named_file(const fs::path& file) {
   try {
     return read_file(file);
@@ -32,11 +32,11 @@ std::string read_named_file(const fs::path& file) {
   }
 }
 
-/// What is to be exported: a definition, and the files that hold its disks.
+/// What will be exported: a definition, and the files that contain its disks.
 struct VmToExport {
   std::string xml;
   DomainSummary domain;
-  std::map<std::string, fs::path> files;  ///< by the disk's file as the definition has it
+  std::map<std::string, fs::path> files;  ///< by the disk's file as given in the definition
   std::optional<TempFolder> copies;       ///< of a running VM's disks
 };
 
@@ -50,7 +50,7 @@ VmToExport source_in_file(const fs::path& file) {
 
 /// Puts copies in place of the disks that the running VM writes to.
 void copy_disks(const CommandTools& tools, const std::string& vm, VmToExport& source) {
-  // QEMU writes them: they are where it may go.
+  // QEMU writes the copies, so they must be in a place that it can access.
   const auto& vmdir = tools.images.unpacked.folder();
   make_folders(vmdir, 0700);
   source.copies = TempFolder::in(vmdir, ".incoming-live-", 0700);
@@ -60,10 +60,11 @@ void copy_disks(const CommandTools& tools, const std::string& vm, VmToExport& so
   std::vector<DiskCopy> copies;
   for (const auto& disk : source.domain.disks) {
     if (disk.read_only || disk.device == "cdrom") continue;
-    // A folder each, for two disks may have one name.
+    // Each copy has its own folder, because two disks may have the same name.
     const auto folder = source.copies->path() / disk.target;
     if (!is_bare_file_name(disk.target))
-      throw Error(Blame::job, "export: the VM has a disk at the target " + quote(disk.target));
+      throw Error(Blame::job, "export: the target " + quote(disk.target) +
+                                  " of one of the VM's disks is not a device name");
     make_folders(folder, 0700);
     access.enter(folder);
     const auto copy = folder / fs::path(disk.file).filename();
@@ -82,27 +83,28 @@ void copy_disks(const CommandTools& tools, const std::string& vm, VmToExport& so
                         "' thaws them");
   if (state == GuestFileSystems::running) {
     tools.reporter.warn(
-        "WARNING: no guest agent froze the guest's file systems: the image is as if the VM's power had been "
-        "cut");
+        "WARNING: no guest agent froze the guest's file systems, so the image is in the state that a power "
+        "cut would leave");
   }
 }
 
-/// What is left out here would be missing in every VM of the image.
+/// A disk that was left out here would be missing from every VM created from the image.
 void refuse_other_disks(const VmToExport& source, const std::string& what) {
   const auto others = disks_not_in_files(source.xml);
   if (!others.empty())
-    throw Error(Blame::job, "export " + what + ": only disks in files can be exported, not " +
+    throw Error(Blame::job, "export " + what + ": only disks that are files can be exported, not " +
                                 join(others, ", ") +
-                                "; detach them, or give a definition without them (--libvirtconfig)");
+                                "; detach them, or pass a definition without them (--libvirtconfig)");
 }
 
-/// `file` is being written to by a VM that runs: what would be read is no disk of any moment.
+/// While a running VM writes to a disk, reading it would mix states from different moments.
 void refuse_files_in_use(const CommandTools& tools, const std::vector<ChainFile>& files) {
   std::vector<DomainFiles> domains;
   try {
     domains = tools.hypervisor().domain_files();
   } catch (const Error& error) {
-    tools.reporter.detail(std::string("Whether VMs write to the disks is not known: ") + error.what());
+    tools.reporter.detail(std::string("Could not check whether a VM is writing to the disks: ") +
+                          error.what());
   }
   for (const auto& domain : domains) {
     for (const auto& written : domain.written) {
@@ -120,7 +122,8 @@ VmToExport source_of(const CommandTools& tools, const ExportRequest& request) {
   if (!libvirtconfig.empty()) {
     if (request.live)
       throw Error(Blame::job,
-                  "export: --live copies the disks that libvirt has for the VM: leave --libvirtconfig out");
+                  "export: --live copies the disks that libvirt knows for the VM and cannot be combined with "
+                  "--libvirtconfig");
     auto source = source_in_file(libvirtconfig);
     refuse_other_disks(source, quote(libvirtconfig.string()));
     return source;
@@ -134,9 +137,9 @@ VmToExport source_of(const CommandTools& tools, const ExportRequest& request) {
   if (!request.live) {
     throw Error(Blame::job,
                 "export VM " + quote(vm) +
-                    ": it is running, so its disks change while they are read; shut it down first "
+                    ": it is running, so its disks would change while they are read; shut it down first "
                     "('virsh shutdown " +
-                    vm + "'), or export a copy of what it has now ('--live')");
+                    vm + "'), or use --live to export a copy of its current state");
   }
   copy_disks(tools, vm, source);
   return source;
@@ -145,11 +148,11 @@ VmToExport source_of(const CommandTools& tools, const ExportRequest& request) {
 std::vector<ChainTop> tops_of(const VmToExport& source) {
   std::vector<ChainTop> tops;
   for (const auto& disk : source.domain.disks) {
-    // libvirt never says the format of an ISO image; there is only one.
+    // libvirt does not state the format of an ISO image, which can only be raw.
     const bool is_cdrom = disk.device == "cdrom" && disk.format.empty();
     tops.push_back({.path = source.files.at(disk.file), .format = is_cdrom ? "raw" : disk.format});
   }
-  if (tops.empty()) throw Error(Blame::job, "export: the VM has no disk in a file");
+  if (tops.empty()) throw Error(Blame::job, "export: none of the VM's disks is a file");
   return tops;
 }
 
@@ -160,7 +163,7 @@ timespec last_change(const fs::path& file) {
   return status.st_mtim;
 }
 
-/// RFC 3339, from when the disks last changed: so the same VM exported twice is the same image.
+/// When the disks last changed, as in RFC 3339. Exporting the same VM twice therefore gives the same image.
 std::string created_at(const std::vector<ChainFile>& files) {
   std::time_t newest = 0;
   for (const auto& file : files) newest = std::max(newest, last_change(file.path).tv_sec);
@@ -172,7 +175,7 @@ class Exporter {
   Exporter(const CommandTools& tools, const ExportRequest& request, OciLayout layout)
       : tools_(tools), request_(request), layout_(std::move(layout)) {}
 
-  /// Under the layout's lock up to the end: what is not tagged yet, `prune` takes for stray.
+  /// Holds the layout's lock to the end, because `prune` treats blobs that are not tagged yet as unused.
   void run(const VmToExport& source, const std::string& tag) {
     const auto files = image_files(tops_of(source));
     refuse_files_in_use(tools_, files);
@@ -190,7 +193,7 @@ class Exporter {
   }
 
  private:
-  /// Of a running VM's disk: its place is nobody's business.
+  /// Is it the copy of a running VM's disk? The user does not need to see where such a copy is.
   [[nodiscard]] bool is_copy(const ChainFile& file) const {
     return file.path.string().starts_with((tools_.images.unpacked.folder() / ".incoming-live-").string());
   }
@@ -216,7 +219,7 @@ class Exporter {
     const auto size = request_.largest_layer;
     if (size != 0 && size < smallest)
       throw Error(Blame::job,
-                  "export: --chunksize " + size_text(size) + " is too small; 64 KiB is the least");
+                  "export: --chunksize " + size_text(size) + " is too small; the minimum is 64 KiB");
   }
 
   void add_vm_config() {
@@ -242,8 +245,10 @@ class Exporter {
     auto packed = pack_disk(file.path, layout_, options, tools_.cancellation);
     const auto after = last_change(file.path);
     if (before.tv_sec != after.tv_sec || before.tv_nsec != after.tv_nsec)
-      throw Error(Blame::job, "export: " + file.path.string() +
-                                  " was written to while it was read; shut down what uses it, or use --live");
+      throw Error(
+          Blame::job,
+          "export: " + file.path.string() +
+              " was written to while it was being read; shut down the VM that uses it, or use --live");
     const auto size = fs::file_size(file.path);
     packed.chunks.front().annotations = {{annotation::disk_name, file.name},
                                          {annotation::disk_size, std::to_string(size)}};
@@ -270,10 +275,11 @@ class Exporter {
 std::string export_image(const CommandTools& tools, const ExportRequest& request) {
   const auto& [vm, container, tag, raw] = std::tie(request.vm, request.container, request.tag, request.raw);
   if (!container.empty() && !tag.empty())
-    throw Error(Blame::job,
-                "export: the image is named twice, " + quote(container) + " and --tag " + quote(tag));
+    throw Error(Blame::job, "export: the image is named twice, as " + quote(container) + " and with --tag " +
+                                quote(tag) + "; name it once");
   if (raw) {
-    if (container.empty()) throw Error(Blame::job, "export --raw: say the folder of the layout");
+    if (container.empty())
+      throw Error(Blame::job, "export --raw: no folder given; name the folder for the layout");
     const OciLayout layout(container);
     Exporter(tools, request, layout).run(source_of(tools, request), "latest");
     return container;
@@ -281,8 +287,9 @@ std::string export_image(const CommandTools& tools, const ExportRequest& request
   const auto& named = container.empty() ? tag : container;
   const auto reference = ImageReference::parse(named.empty() ? lowered(vm) : named);
   if (reference.digest())
-    throw Error(Blame::job, "export to " + quote(reference.text()) +
-                                ": an image gets its digest, it cannot be chosen; give a tag");
+    throw Error(Blame::job,
+                "export to " + quote(reference.text()) +
+                    ": an image's digest follows from its content and cannot be chosen; name a tag instead");
   const auto layout = tools.images.catalogue.layout_of(reference);
   Exporter(tools, request, layout).run(source_of(tools, request), reference.local_name());
   tools.reporter.say("Exported VM " + quote(vm) + " as " + reference.text());

@@ -11,19 +11,19 @@ namespace sarde {
 
 struct ExportRequest {
   std::string vm;
-  std::string container = {};  ///< the image; empty: as `tag` says, else the VM's name
+  std::string container = {};  ///< the image; if empty, `tag`, or else the VM's name
   std::string tag = {};
   bool raw = false;                           ///< `container` is the folder of a layout
-  bool live = false;                          ///< a VM that runs is copied first
+  bool live = false;                          ///< the disks of a running VM are copied first
   std::filesystem::path vm_config = {};       ///< JSON file with login and services; empty: none
-  std::filesystem::path libvirt_config = {};  ///< domain XML in place of the VM's own; empty: none
+  std::filesystem::path libvirt_config = {};  ///< domain XML to use instead of the VM's own; empty: none
   Compression compression = Compression::small;
   std::uint64_t largest_layer = 0;  ///< bytes; 0: unlimited
   unsigned threads = 1;
 };
 
-/// `export NAME [CONTAINER]`: a VM becomes an image in the cache (with --raw, a layout in the folder
-/// CONTAINER). The VM's files are only read. Returns the image's name.
+/// `export NAME [CONTAINER]`: makes an image of a VM and puts it into the cache (with --raw, into a layout in
+/// the folder CONTAINER). The VM's files are only read. Returns the image's name.
 std::string export_image(const CommandTools& tools, const ExportRequest& request);
 
 }  // namespace sarde

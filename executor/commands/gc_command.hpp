@@ -15,8 +15,8 @@ struct GcRequest {
   std::vector<std::filesystem::path> jobsdirs = {};  ///< where jobs' folders may be
 };
 
-/// `gc`: removes what jobs left whose `cleanup` never came (find_leftovers), and temporary files whose makers
-/// were killed. Returns the names of the VMs and folders removed.
+/// `gc`: removes what was left behind by jobs whose `cleanup` did not run (find_leftovers), and temporary
+/// files of processes that were killed. Returns the names of the VMs and folders that were removed.
 std::string collect_garbage(const CommandTools& tools, const GcRequest& request);
 
 }  // namespace sarde

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The file and all that it reads from, as far as that can be followed.
+/// The file and its backing files, as far as they can be followed.
 void follow(const fs::path& file, std::set<fs::path>& files) {
   std::error_code error;
   const auto path = fs::weakly_canonical(file, error);
@@ -23,11 +23,11 @@ void follow(const fs::path& file, std::set<fs::path>& files) {
   try {
     const auto header = read_qcow2_header(path);
     if (!header || !header->backing_file) return;
-    // QEMU looks from where the path leads as it is given; whoever sees it otherwise errs on the safe side.
+    // QEMU resolves the name from the path as given. Following the real path as well is on the safe side.
     follow(backing_path(file, *header->backing_file), files);
     follow(backing_path(path, *header->backing_file), files);
   } catch (const Error&) {
-    // A disk that cannot be read leads no further; the folder that it is in counts.
+    // A disk that cannot be read cannot be followed any further, but its folder still counts as used.
   }
 }
 

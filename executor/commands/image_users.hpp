@@ -11,21 +11,22 @@
 
 namespace sarde {
 
-/// Who uses which image: VMs, running or not, by the files that their disks read from, and jobs by what they
-/// noted. Where libvirt cannot be asked nothing is known, and it throws Error.
+/// Who uses which image: VMs, running or not, according to the files that their disks read from, and jobs
+/// according to what their folders record. Throws Error if libvirt cannot be asked, because then it is not
+/// known who uses an image.
 class ImageUsers {
  public:
   ImageUsers(Inventory& inventory, const std::vector<UnpackedFolder>& folders,
              const std::vector<std::filesystem::path>& jobsdirs);
 
-  /// Users of an image, by its config's digest: "VM 'x'", "job VM 'y'"; none if empty.
+  /// The names of the VMs and jobs that use an image, by its config's digest; empty if nothing uses it.
   [[nodiscard]] std::vector<std::string> of(const std::string& config_digest) const;
 
   /// The same without the VM that `import` defined for the image under its own name.
   [[nodiscard]] std::vector<std::string> but_base_vm(const std::string& config_digest) const;
 
-  /// A disk of the VM that has the image's own name (its config's digest), in none of its unpacked folders:
-  /// another program's, or unpacked to another vmdir.
+  /// A disk of the VM that has the image's own name (its config's digest), if the disk is in none of the
+  /// image's unpacked folders: another program made it, or it was unpacked to another vmdir.
   [[nodiscard]] std::optional<std::filesystem::path> file_of_base_vm_elsewhere(
       const std::string& config_digest) const;
 

@@ -15,8 +15,8 @@ namespace sarde {
 
 namespace {
 
-/// A VM of that name that is there already, if it is the image's: its UUID. Throws Error if it is another's,
-/// so that nobody starts that one for the image's.
+/// The UUID of a VM of that name, if it already exists and was made from the image. Throws Error if it was
+/// not, because it could be started by mistake in place of the image's VM.
 std::optional<std::string> existing(const CommandTools& tools, const std::string& doing,
                                     const std::string& name) {
   auto& hypervisor = tools.hypervisor();
@@ -28,18 +28,19 @@ std::optional<std::string> existing(const CommandTools& tools, const std::string
                                        DomainOrigin::this_host)
                               .disks) {
     if (std::filesystem::path(file.file).parent_path() == folder) continue;
-    // Only the image has its own digest for a name, wherever its disks are: sardinecake keeps them elsewhere.
+    // Only the image's own VM is named after its digest, wherever its disks are. sardinecake keeps them
+    // elsewhere.
     if (Digest::parse(name)) {
-      tools.reporter.detail("VM " + name + " is there already, its disks elsewhere: " + file.file);
+      tools.reporter.detail("VM " + name + " already exists, with its disks in another place: " + file.file);
       break;
     }
-    throw Error(Blame::job, doing + ": there is a VM " + quote(name) + " already, on other disks (" +
-                                file.file + "); choose another --name");
+    throw Error(Blame::job, doing + ": a VM called " + quote(name) + " already exists and has other disks (" +
+                                file.file + "); choose another name with --name");
   }
   return found->second.uuid;
 }
 
-/// The VM's own disks libvirt gives to QEMU when it starts; what they rest on stays ours.
+/// When a VM starts, libvirt gives its own disks to QEMU's account. Their backing files keep their owner.
 void let_qemu_read_backing_files(const CommandTools& tools, const UnpackedImage& unpacked,
                                  const DiskFiles& files) {
   let_qemu_use(tools, unpacked.folder, nullptr);
@@ -49,13 +50,13 @@ void let_qemu_read_backing_files(const CommandTools& tools, const UnpackedImage&
   }
 }
 
-/// The VM to define, and what to print of it.
+/// The VM to define, and whether to print its UUID.
 struct WantedVm {
   std::string name;
   bool print_uuid = false;
 };
 
-/// Defines the VM; what stdout gets.
+/// Defines the VM. Returns the text for stdout.
 std::string define(const CommandTools& tools, const StoredImage& image, const UnpackedImage& unpacked,
                    const WantedVm& wanted, const Phase& phase) {
   const auto& name = wanted.name;
@@ -89,8 +90,8 @@ bool has_its_disks(const CommandTools& tools, const std::string& name) {
   });
 }
 
-/// Is there a VM of the name that the image would get? Asks the registry only where there is one that may be
-/// it.
+/// Is there already a VM with the name that the image would get? Asks the registry only if some VM could be
+/// the one.
 bool is_imported(const CommandTools& tools, const PullRequest& request) {
   const auto& [fetch, name, print_uuid] = request;
   if (!name.empty()) return existing(tools, "pull " + quote(fetch.container), name).has_value();

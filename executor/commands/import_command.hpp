@@ -19,8 +19,8 @@ struct PullRequest {
   bool print_uuid = false;
 };
 
-/// `import`: unpacks an image of the cache (with --raw, of a layout's folder) and defines the VM, which is
-/// not started. Returns its name, or with --print-uuid its UUID.
+/// `import`: unpacks an image from the cache (with --raw, from the folder of a layout) and defines a VM,
+/// which is not started. Returns the VM's name, or its UUID with --print-uuid.
 std::string import_image(const CommandTools& tools, const ImportRequest& request);
 
 /// `pull`: fetches and imports.

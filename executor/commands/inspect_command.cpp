@@ -22,7 +22,7 @@ StoredImage load(const CommandTools& tools, const std::string& container, bool r
              : tools.images.catalogue.load(ImageReference::parse(container));
 }
 
-/// What is known of a disk; what is not stays empty.
+/// What is known about a disk. A field is empty if its value is not known.
 struct DiskFacts {
   std::string name;
   std::string type;
@@ -127,10 +127,10 @@ ordered_json facts_of(const CommandTools& tools, const InspectRequest& request, 
 }
 
 std::string size_or_unknown(const ordered_json& value) {
-  return value.is_number() ? size_text(value.get<std::uint64_t>()) : "unknown before it is fetched";
+  return value.is_number() ? size_text(value.get<std::uint64_t>()) : "unknown until the image is fetched";
 }
 
-/// Foreign text: without quotes if it is harmless.
+/// Text from the image, shown without quotes if it is harmless.
 std::string shown(const ordered_json& value) {
   const auto text = value.is_string() ? value.get<std::string>() : json_text(value);
   const auto quoted = quote(text);
@@ -146,7 +146,7 @@ std::string as_text(const ordered_json& facts) {
     line(key, shown(facts[key]));
   line("compressed", size_text(facts["compressed_size"].get<std::uint64_t>()));
   line("uncompressed", size_or_unknown(facts["size"]));
-  line("login", facts["login"].is_null() ? "none said" : shown(facts["login"]));
+  line("login", facts["login"].is_null() ? "not specified" : shown(facts["login"]));
   for (const auto& service : facts["services"]) {
     if (!service.is_object()) continue;
     line("port", shown(service.value("port", ordered_json())) + "/" +
@@ -154,14 +154,15 @@ std::string as_text(const ordered_json& facts) {
                      shown(service.value("service", ordered_json(""))));
   }
   for (const auto& disk : facts["disks"]) {
-    line("disk", (disk["name"].is_null() ? "(name unknown before it is fetched)" : shown(disk["name"])) +
-                     ", " + size_text(disk["compressed_size"].get<std::uint64_t>()) + " compressed, " +
-                     size_or_unknown(disk["size"]) + " uncompressed" +
-                     (disk["virtual_size"].is_null()
-                          ? ""
-                          : ", " + size_text(disk["virtual_size"].get<std::uint64_t>()) + " for the guest") +
-                     ", " + shown(disk["layers"]) + " layer(s)" +
-                     (disk["backing_file"].is_null() ? "" : ", reads from " + shown(disk["backing_file"])));
+    line("disk",
+         (disk["name"].is_null() ? "(name unknown until the image is fetched)" : shown(disk["name"])) + ", " +
+             size_text(disk["compressed_size"].get<std::uint64_t>()) + " compressed, " +
+             size_or_unknown(disk["size"]) + " uncompressed" +
+             (disk["virtual_size"].is_null()
+                  ? ""
+                  : ", " + size_text(disk["virtual_size"].get<std::uint64_t>()) + " for the guest") +
+             ", " + shown(disk["layers"]) + " layer(s)" +
+             (disk["backing_file"].is_null() ? "" : ", reads from " + shown(disk["backing_file"])));
   }
   for (const auto& layer : facts["layers"])
     line("layer", shown(layer["digest"]) + "  " + size_text(layer["size"].get<std::uint64_t>()) + "  " +
@@ -175,8 +176,8 @@ std::string as_text(const ordered_json& facts) {
 std::string config_of_image(const CommandTools& tools, const ConfigRequest& request) {
   const auto image = load(tools, request.container, request.raw);
   if (image.vm_config_text.empty()) return "";
-  // In the order that it has; but finding a key in an ordered object takes time in proportion to their
-  // number.
+  // Keeps the order of the keys, but only in a small document, because finding a key in an ordered object
+  // takes time in proportion to their number.
   constexpr std::size_t small = 64U << 10U;
   if (image.vm_config_text.size() > small)
     return json_text(parse_json(image.vm_config_text, "the vm config"));

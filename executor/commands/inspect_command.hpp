@@ -14,17 +14,17 @@ struct ConfigRequest {
 struct InspectRequest {
   std::string container;
   bool raw = false;     ///< `container` is the folder of a layout
-  bool remote = false;  ///< the registry is asked even if the image is in the cache
+  bool remote = false;  ///< ask the registry even if the image is in the cache
   AnswerForm form = AnswerForm::text;
   unsigned threads = 1;
   std::uint64_t max_image = UINT64_MAX;  ///< bytes that a disk may unpack to
 };
 
-/// `getconfig`: the image's vm config as it is, indented; empty if it has none.
+/// `getconfig`: the image's vm config, indented but otherwise unchanged; empty if the image has none.
 std::string config_of_image(const CommandTools& tools, const ConfigRequest& request);
 
-/// `inspect`: what an image consists of: layers, disks, backing chain, login, ports. From the cache, else (or
-/// with --remote) from the registry, without bringing the disks.
+/// `inspect`: what an image consists of: layers, disks, backing chain, login and ports. Reads the image from
+/// the cache; if it is not there, or with --remote, asks the registry without downloading the disks.
 std::string inspect_image(const CommandTools& tools, const InspectRequest& request);
 
 }  // namespace sarde

@@ -79,14 +79,14 @@ std::string as_table(const std::vector<CatalogEntry>& entries, const States& sta
 }  // namespace
 
 std::string list_images(const CommandTools& tools, AnswerForm form) {
-  // Loading libvirt takes as long as reading some hundred images: both at once.
+  // Loading libvirt takes as long as reading about a hundred images, so both are done at the same time.
   auto asked = std::async(std::launch::async, [&] { return ask_for_states(tools); });
   const auto entries = tools.images.catalogue.entries(
       [&](const std::string& line) { tools.reporter.warn("WARNING: " + line); });
   const auto [states, failure] = asked.get();
-  // Nothing is known of VMs where libvirt is away; the images are there all the same.
+  // Without libvirt nothing is known about VMs, but the images can still be listed.
   if (!failure.empty() && !entries.empty())
-    tools.reporter.warn("WARNING: " + failure + "; VMs are shown as missing");
+    tools.reporter.warn("WARNING: " + failure + "; all VMs are shown as missing");
   return form == AnswerForm::json ? as_json(entries, states) : as_table(entries, states);
 }
 

@@ -15,20 +15,20 @@ namespace {
 
 constexpr std::size_t longest_secret = 64U << 10U;
 
-/// The terminal that somebody sits at, whatever stdin and stdout are.
+/// The user's terminal, even if stdin and stdout are something else.
 class Terminal {
  public:
   explicit Terminal(Cancellation& cancellation)
       : fd_(::open("/dev/tty", O_RDWR | O_CLOEXEC)), cancellation_(cancellation) {
     if (!fd_)
       throw Error(Blame::job,
-                  "log in: there is no terminal to ask at; give --username and --password-stdin ('pass show "
+                  "log in: there is no terminal to ask at; use --username and --password-stdin ('pass show "
                   "registry | sarde login -u me --password-stdin registry.example.org')");
   }
 
   std::string ask(const std::string& question) { return ask_as_it_is(question); }
 
-  /// Without showing what is typed.
+  /// Asks without showing what is typed.
   std::string ask_in_secret(const std::string& question) {
     termios usual{};
     ::tcgetattr(fd_.get(), &usual);
@@ -74,7 +74,7 @@ Secret password_from_stdin() {
   std::string text(longest_secret, '\0');
   text.resize(read_full(STDIN_FILENO, text.data(), text.size(), "standard input"));
   while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
-  if (text.empty()) throw Error(Blame::job, "log in: there is no password on standard input");
+  if (text.empty()) throw Error(Blame::job, "log in: standard input contains no password");
   return Secret(text);
 }
 

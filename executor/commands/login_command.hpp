@@ -9,15 +9,15 @@ namespace sarde {
 
 struct LoginRequest {
   std::string registry;
-  PartialLogin given = {};      ///< what command line and files say
-  bool password_stdin = false;  ///< the password comes on standard input
+  PartialLogin given = {};      ///< from the command line and the settings
+  bool password_stdin = false;  ///< read the password from standard input
 };
 
-/// `login [-u USER] [-p PASSWORD | --password-stdin] REGISTRY`: what is not given is asked for at the
-/// terminal.
+/// `login [-u USER] [-p PASSWORD | --password-stdin] REGISTRY`: tries the credentials and stores them. Asks
+/// at the terminal for what is not given.
 void log_in(const CommandTools& tools, const LoginRequest& request);
 
-/// `logout REGISTRY`, or '*' for all.
+/// `logout REGISTRY`: removes the credentials for a registry, or for all of them if it is '*'.
 void log_out(const CommandTools& tools, const std::string& registry);
 
 }  // namespace sarde

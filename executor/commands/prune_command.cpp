@@ -16,10 +16,11 @@ using nlohmann::ordered_json;
 
 namespace {
 
-/// Other programs put blobs into a layout before they name them.
+/// Other programs put blobs into a layout before they write the index that names them.
 constexpr std::chrono::seconds grace(3600);
 
-/// An image that was used or fetched so lately may be about to be used by somebody who has not said so yet.
+/// An image that was used or fetched this recently may be about to be used by a process that has not recorded
+/// its use yet.
 constexpr std::chrono::seconds in_use_for(600);
 
 class Pruning {
@@ -60,7 +61,7 @@ class Pruning {
         tools_.reporter.detail("Image " + digest + " is used by " + join(names, ", "));
         continue;
       }
-      // What somebody wrote into unpacked disks is nowhere else.
+      // Anything written to unpacked disks exists only there.
       std::erase_if(image.folders, [](const UnpackedFolder& folder) { return folder.disks_changed; });
       if (image.entries.empty() && image.folders.empty()) continue;
       image.unused = unused(image);
@@ -76,20 +77,20 @@ class Pruning {
     return shortest;
   }
 
-  /// Under its locks all is looked at again: a job may have come in between.
+  /// Checks everything again under the image's locks, because a job may have started in the meantime.
   void remove(const Candidate& image) {
     try {
       const auto locks =
           ImageLocks::try_for(tools_.images, image.config_digest, image.entries, image.folders);
       if (!locks || unused(image) < in_use_for ||
           !ImageUsers(tools_.hypervisor(), folders_, request_.how.jobsdirs).of(image.config_digest).empty()) {
-        tools_.reporter.detail("Image " + image.config_digest + " has come into use: left as it is");
+        tools_.reporter.detail("Image " + image.config_digest + " is in use by now and was not removed");
         return;
       }
       outcome_.count(remove_entries(image.entries, waiting(tools_, request_.how), outcome_.removal()));
       for (const auto& folder : image.folders) outcome_.count(remove_unpacked(folder, outcome_.removal()));
     } catch (const Error& error) {
-      tools_.reporter.warn("WARNING: image " + image.config_digest + " is left as it is: " + error.what());
+      tools_.reporter.warn("WARNING: could not remove image " + image.config_digest + ": " + error.what());
       return;
     }
     for (const auto& entry : image.entries) outcome_.name(entry.name());
@@ -104,10 +105,12 @@ class Pruning {
   }
 
   void fit_into(std::uint64_t budget) {
-    // VMs' own disks (clones, changed ones) are no images: prune neither removes nor counts them.
+    // Disks that belong to VMs (of clones, or changed since) are not images; prune neither removes nor counts
+    // them.
     auto before = disk_space_of(tools_.images.catalogue.folder());
     for (const auto& folder : folders_) before += folder.disks_changed ? 0 : disk_space_of(folder.path);
-    // What is gone already is not in that sum, what is only pretended to be gone is.
+    // The sum does not include what has already been removed, but does include what a dry run only pretends
+    // to remove.
     const auto gone_already = outcome_.removal() == Removal::real ? outcome_.bytes() : 0;
     const auto now = [&] { return before - std::min(before, outcome_.bytes() - gone_already); };
     for (const auto& image : candidates_) {
@@ -117,7 +120,8 @@ class Pruning {
     if (now() > budget)
       tools_.reporter.warn("WARNING: the images still take " + size_text(now()) +
                            ", more than the budget of " + size_text(budget) +
-                           ": those that are left are used by VMs or jobs, or were just now (-v names them)");
+                           ": the remaining ones are used by VMs or jobs, were used in the last ten minutes, "
+                           "or could not be removed (-v names the VMs and jobs)");
   }
 
   const CommandTools& tools_;

@@ -15,8 +15,9 @@ struct PruneRequest {
   std::optional<std::uint64_t> budget = {};  ///< bytes
 };
 
-/// `prune`: removes unreferenced blobs, images unused for `older-than`, then those unused for longest until
-/// all fits `budget`; never an image that a VM or job uses. Returns the names of what was removed.
+/// `prune`: removes unreferenced blobs and images that have not been used for `older_than`; then, starting
+/// with the images unused for longest, removes more until the rest fits into `budget`. Never removes an image
+/// that a VM or a job uses. Returns the names of the images that were removed.
 std::string prune_images(const CommandTools& tools, const PruneRequest& request);
 
 }  // namespace sarde

@@ -11,12 +11,12 @@
 
 namespace sarde {
 
-/// How `rm` and `prune` are to remove images.
+/// How `rm` and `prune` should remove images.
 struct RemovalRequest {
   Removal removal = Removal::real;
   AnswerForm form = AnswerForm::text;
   std::vector<std::filesystem::path> jobsdirs = {};  ///< where jobs' folders may be
-  std::chrono::milliseconds lock_timeout{};          ///< for an index that somebody works on
+  std::chrono::milliseconds lock_timeout{};  ///< how long to wait for an index that another process is using
 };
 
 /// What one call removed, or would remove.
@@ -36,7 +36,7 @@ class RemovalOutcome {
 
   [[nodiscard]] std::uint64_t bytes() const { return removed_.bytes; }
 
-  /// Says it, and gives what stdout gets.
+  /// Reports what was removed, and returns the text for stdout.
   [[nodiscard]] std::string finish() const;
 
  private:
@@ -46,10 +46,10 @@ class RemovalOutcome {
   RemovedFiles removed_;
 };
 
-/// The wait for an index that another process works on.
+/// How to wait for an index that another process is using.
 FileLock::Waiting waiting(const CommandTools& tools, const RemovalRequest& request);
 
-/// Tells what cannot be read, a warning each.
+/// Prints a warning for each item that cannot be read.
 std::function<void(const std::string&)> complaint(const CommandTools& tools);
 
 }  // namespace sarde

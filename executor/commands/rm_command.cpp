@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The entries that `rm` is to remove, and those of the same image under other names.
+/// The entries that `rm` will remove, and entries of the same image under other names.
 struct NamedEntries {
   std::vector<CatalogEntry> meant;
   std::vector<CatalogEntry> others;
@@ -33,13 +33,13 @@ NamedEntries entries_of(const CommandTools& tools, const StoredImage& image) {
   return entries;
 }
 
-/// Throws Error where something would be lost with the image.
+/// Throws Error if something is still in use, or would be lost with the image.
 void check_unused(const CommandTools& tools, const std::string& doing, const std::string& digest,
                   const std::vector<UnpackedFolder>& folders, const std::vector<fs::path>& jobsdirs) {
   const ImageUsers all_users(tools.hypervisor(), folders, jobsdirs);
   if (const auto file = all_users.file_of_base_vm_elsewhere(digest))
-    throw Error(Blame::job, doing + ": its VM " + digest + " has a disk elsewhere, " + file->string() +
-                                "; 'virsh undefine " + digest + "' first, if neither is of use");
+    throw Error(Blame::job, doing + ": its VM " + digest + " has a disk in another place, " + file->string() +
+                                "; if you need neither, run 'virsh undefine " + digest + "' first");
   const auto users = all_users.but_base_vm(digest);
   if (!users.empty())
     throw Error(Blame::job, doing + ": it is used by " + join(users, ", ") + "; remove these VMs first");
@@ -49,13 +49,13 @@ void check_unused(const CommandTools& tools, const std::string& doing, const std
     if (folder.config_digest == digest && folder.disks_changed)
       throw Error(Blame::job,
                   doing + ": the disks in " + folder.path.string() +
-                      " have been changed since they were unpacked, or have snapshots, and would be "
-                      "lost; remove that folder, and its VM (virsh undefine), yourself if they are of "
-                      "no use");
+                      " have been changed since they were unpacked, or have snapshots, which would be "
+                      "lost; if you do not need them, remove that folder and its VM (virsh undefine) "
+                      "yourself");
   }
 }
 
-/// What cannot be read has no blobs that are known to be its own: only its name goes.
+/// If an image cannot be read, it is not known which blobs are its own, so only its name is removed.
 std::string remove_broken(const CommandTools& tools, const RemovalRequest& request, const std::string& doing,
                           const std::pair<OciLayout, IndexEntry>& found, const Error& error) {
   const auto& [layout, entry] = found;
@@ -69,7 +69,7 @@ std::string remove_broken(const CommandTools& tools, const RemovalRequest& reque
   return outcome.finish();
 }
 
-/// Nothing if it can be read.
+/// Why the image cannot be read; nothing if it can.
 std::optional<Error> why_broken(const CommandTools& tools, const ImageReference& reference) {
   try {
     static_cast<void>(tools.images.catalogue.load(reference));
@@ -79,12 +79,14 @@ std::optional<Error> why_broken(const CommandTools& tools, const ImageReference&
   }
 }
 
-/// Elsewhere a name without a tag may stand for the image added last; what is removed is named exactly.
+/// Other commands take a name without a tag for the image added last. An image to be removed must be named
+/// exactly.
 void check_exact(const std::string& doing, const ImageReference& reference, const StoredImage& image) {
   const auto wanted = reference.local_name();
   const bool is_misplaced = image.tag.ends_with(":" + wanted);  // as sardinecake names images of host:port
   if (!reference.digest() && image.tag != wanted && !is_misplaced)
-    throw Error(Blame::job, doing + ": there is no tag " + quote(wanted) + ", but " + quote(image.tag));
+    throw Error(Blame::job, doing + ": the cache has no tag " + quote(wanted) + ", but it has " +
+                                quote(image.tag) + "; name the tag");
 }
 
 }  // namespace
@@ -107,9 +109,9 @@ std::string remove_image(const CommandTools& tools, const RemovalRequest& reques
   auto all = meant;
   all.insert(all.end(), others.begin(), others.end());
   const auto locks = ImageLocks::try_for(tools.images, digest, all, folders);
-  if (!locks) throw Error(doing + ": another process is at work on it; try again when that has ended");
+  if (!locks) throw Error(doing + ": another process is using it; try again later");
   RemovalOutcome outcome(tools.reporter, request);
-  // What will be kept must be readable, before anything goes.
+  // Checks that the images to be kept can be read, before anything is removed.
   static_cast<void>(remove_entries(meant, waiting(tools, request), Removal::pretended));
   if (others.empty()) {
     check_unused(tools, doing, digest, folders, request.jobsdirs);
@@ -120,7 +122,7 @@ std::string remove_image(const CommandTools& tools, const RemovalRequest& reques
     }
     for (const auto& folder : folders) outcome.count(remove_unpacked(folder, outcome.removal()));
   } else {
-    tools.reporter.say("The image has other names: only this one is removed");
+    tools.reporter.say("The image has other names; only this one is removed");
   }
   outcome.count(remove_entries(meant, waiting(tools, request), outcome.removal()));
   for (const auto& entry : meant) outcome.name(entry.name());

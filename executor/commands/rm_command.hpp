@@ -6,9 +6,9 @@
 
 namespace sarde {
 
-/// `rm REF`: removes the image's name, its blobs that no other image needs, and, where it was its last name,
-/// its unpacked disks with the VM that `import` defined on them. Refuses (the job's fault) while a VM or job
-/// uses it. Returns what was removed.
+/// `rm CONTAINER`: removes the image's name and the blobs that no other image needs. If it was the image's
+/// last name, also removes its unpacked disks and the VM that `import` defined on them. Throws Error (the
+/// caller's fault) while a VM or a job uses the image. Returns the names that were removed.
 std::string remove_image(const CommandTools& tools, const RemovalRequest& request,
                          const std::string& container);
 

@@ -38,8 +38,8 @@ class Tester {
     look_at("virtualisation", [&] {
       const auto cpuinfo = read_proc_file("/proc/cpuinfo").value_or("");
       const auto type = usable_virt_type(tools_.hypervisor().offers_kvm("x86_64"), "x86_64", cpuinfo);
-      return std::string(type == VirtType::kvm ? "KVM"
-                                               : "none in the hardware: VMs are emulated, which is slow");
+      return std::string(
+          type == VirtType::kvm ? "KVM" : "not available in hardware; VMs are emulated, which is slow");
     });
     if (!request_.network.empty() || request_.connect.find("/session") != std::string::npos)
       look_at("network", [&] { return network_facts(); });
@@ -68,7 +68,8 @@ class Tester {
                                     {.clock = tools_.clock,
                                      .cancellation = tools_.cancellation,
                                      .deadline = tools_.clock.now() + std::chrono::seconds(20)});
-    if (!result.succeeded()) throw Error(argv.front() + " fails: " + quote(printable_tail(result.errors, 1)));
+    if (!result.succeeded())
+      throw Error(argv.front() + " failed: " + quote(printable_tail(result.errors, 1)));
     return split(result.output, '\n').front();
   }
 
@@ -80,12 +81,13 @@ class Tester {
       return "passt: " + first_line_of({"passt", "--version"});
     } catch (const Error& error) {
       if (network == "passt") throw;
-      return std::string("slirp, through which guests reach this host's 127.0.0.1, for want of passt: ") +
+      return std::string(
+                 "slirp, which lets guests reach this host's 127.0.0.1, because passt is not available: ") +
              error.what();
     }
   }
 
-  /// Every byte of the disks that jobs' VMs share is read: jobs themselves look at samples.
+  /// Reads every byte of the disks that jobs' VMs share. Jobs themselves only check samples.
   std::string images_facts() {
     std::size_t images = 0;
     std::uint64_t bytes = 0;
@@ -96,14 +98,12 @@ class Tester {
       const auto changed = changed_disks(folder.path, marker->first, StretchCheck::all, tools_.cancellation);
       if (!changed.empty() || marker->second == DisksState::changed)
         throw Error("the disks in " + folder.path.string() +
-                    " are not what was unpacked there; find out who wrote to them, then remove the folder: "
-                    "the next job "
-                    "unpacks it anew");
+                    " have changed since they were unpacked; find out what wrote to them, then remove the "
+                    "folder; the next job unpacks the image again");
       ++images;
       bytes += disk_space_of(folder.path);
     }
-    return std::to_string(images) + " unpacked for jobs and clones, " + size_text(bytes) +
-           ", all as they were unpacked";
+    return std::to_string(images) + " unpacked for jobs and clones, " + size_text(bytes) + ", all unchanged";
   }
 
   static std::string folder_facts(const std::filesystem::path& folder) {

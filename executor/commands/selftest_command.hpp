@@ -10,12 +10,12 @@ namespace sarde {
 
 struct SelftestRequest {
   std::string connect;  ///< libvirt's URI
-  std::string network;  ///< as the setting has it; empty: not set
+  std::string network;  ///< the setting; empty: not set
   std::filesystem::path ocidir;
   std::filesystem::path vmdir;
   std::filesystem::path jobsdir;
   AnswerForm form = AnswerForm::text;
-  const Environment& environment;  ///< of the programs that are tried
+  const Environment& environment;  ///< of the programs that are started
 };
 
 struct SelftestAnswer {
@@ -23,9 +23,9 @@ struct SelftestAnswer {
   bool all_is_well = true;
 };
 
-/// `selftest`: whether this machine has what is needed: the programs, libvirt, folders that can be written
-/// to, room in them; and what makes work slower without (KVM, shared extents). Says a line at each verbosity,
-/// as sardinecake does.
+/// `selftest`: checks whether this host has what is needed: the programs, libvirt, and folders that are
+/// writable and have free space. Also reports what makes the program faster (KVM, shared extents). Prints a
+/// line at each verbosity, as sardinecake does.
 SelftestAnswer self_test(const CommandTools& tools, const SelftestRequest& request);
 
 }  // namespace sarde

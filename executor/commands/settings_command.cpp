@@ -45,7 +45,7 @@ std::string as_json_text(const OptionValues& values, const std::map<std::string,
   return json_text(list);
 }
 
-/// One line of TOML, with where it comes from.
+/// One line of TOML, with a comment that says where the value comes from.
 std::string as_toml_line(const std::string& name, const OptionValue& value) {
   if (is_secret(name)) return "# " + name + " is set by: " + value.origin;
   SettingsFile one;

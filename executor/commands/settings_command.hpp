@@ -8,12 +8,13 @@
 
 namespace sarde {
 
-/// `settings`: every setting that has a value and where it comes from, as TOML with comments, or as JSON;
-/// behind them what sections set for single commands. A password is not shown, only where it is set.
+/// `settings`: every setting, its value and where it comes from, as TOML with comments or as JSON, followed
+/// by what sections set for single commands. A password is not shown, only where it is set.
 std::string show_settings(const OptionValues& values, const std::map<std::string, OptionValues>& sections,
                           bool as_json);
 
-/// `settings convert FILE.ini`: one of sardinecake's files as TOML; what has no meaning here is in comments.
+/// `settings convert FILE.ini`: converts one of sardinecake's files to TOML. Keys that have no meaning here
+/// become comments.
 std::string convert_settings(const std::filesystem::path& ini, const std::set<std::string>& known_commands);
 
 }  // namespace sarde

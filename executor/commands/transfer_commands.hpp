@@ -7,26 +7,27 @@
 namespace sarde {
 
 struct FetchRequest {
-  std::string container;    ///< what the image is called here
-  std::string source = {};  ///< and at the registry; empty: the same
+  std::string container;    ///< the image's name on this host
+  std::string source = {};  ///< its name at the registry; empty: the same
 };
 
 struct PushRequest {
   std::string container;    ///< an image in the cache
-  std::string target = {};  ///< what the registry is to call it; empty: the same
+  std::string target = {};  ///< its name at the registry; empty: the same
 };
 
-/// What the registry calls the image.
+/// The image's name at the registry.
 ImageReference source_of(const FetchRequest& request);
 
-/// `fetch [--source REF] CONTAINER`: from the registry into the cache.
+/// `fetch [--source REF] CONTAINER`: downloads an image from the registry into the cache.
 StoredImage fetch_image(const CommandTools& tools, const FetchRequest& request);
 
-/// Fetches and unpacks at once, to this folder in vmdir, or to the one that fits the use if it is empty.
+/// Fetches an image and unpacks it at the same time, to this folder in vmdir. If `folder` is empty, `sharing`
+/// determines the folder.
 ObtainedImage fetch_and_unpack_image(const CommandTools& tools, const FetchRequest& request,
                                      DiskSharing sharing, const std::string& folder = {});
 
-/// `push [--target REF] CONTAINER`: from the cache to the registry.
+/// `push [--target REF] CONTAINER`: uploads an image from the cache to the registry.
 void push_image(const CommandTools& tools, const PushRequest& request);
 
 }  // namespace sarde

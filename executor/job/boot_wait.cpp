@@ -36,8 +36,8 @@ void BootWait::repeat(const std::string& what, milliseconds timeout,
       look = now + look_at_vm_every;
     }
     if (now >= deadline) {
-      throw Error("wait for " + what + " of VM '" + vm_name_ + "': none within " + duration_text(timeout) +
-                  " (last: " + last + ")");
+      throw Error("wait for " + what + " of VM '" + vm_name_ + "': not available within " +
+                  duration_text(timeout) + " (last: " + last + ")");
     }
     if (now >= heartbeat) {
       parts_.reporter.say("  still waiting for " + what + " (" +
@@ -52,7 +52,7 @@ std::string BootWait::for_address(milliseconds timeout) {
   std::string address;
   repeat("the address", timeout, [&](std::string& last) {
     const auto found = parts_.hypervisor.addresses(vm_name_);
-    last = "no DHCP lease, no answer of a guest agent, nothing in the ARP table";
+    last = "no DHCP lease, no answer from a guest agent, no entry in the ARP table";
     if (!found.empty()) address = found.front();
     return !found.empty();
   });
@@ -77,7 +77,7 @@ std::unique_ptr<GuestShell> BootWait::for_shell(const Connect& connect, millisec
     throw Error(
         Blame::job,
         "log into VM '" + vm_name_ + "': " + problem.why +
-            "; correct the login in the image's vm config, or in the configuration's section for this image");
+            "; correct the login in the image's vm config, or in the section for this image in the settings");
   });
   return shell;
 }

@@ -12,11 +12,11 @@
 
 namespace sarde {
 
-/// Waits for a VM that is starting. Each wait says every ten seconds that it goes on, and ends with an Error
-/// past its deadline, or as soon as the VM has stopped.
+/// Waits for a VM that is starting. Each wait reports every ten seconds that it is still waiting. It ends
+/// with an Error when its time limit is reached, or as soon as the VM has stopped.
 class BootWait {
  public:
-  /// One try to log in.
+  /// One attempt to log in.
   using Connect = std::function<ConnectResult()>;
 
   struct Parts {
@@ -24,7 +24,7 @@ class BootWait {
     Clock& clock;
     Cancellation& cancellation;
     Reporter& reporter;
-    std::function<void()> watch = {};  ///< called about once a second; may throw what ends the wait
+    std::function<void()> watch = {};  ///< called about once a second; may throw to end the wait
   };
 
   BootWait(std::string vm_name, Parts parts) : vm_name_(std::move(vm_name)), parts_(std::move(parts)) {}
@@ -32,8 +32,9 @@ class BootWait {
   /// The first address that the VM gets.
   std::string for_address(std::chrono::milliseconds timeout);
 
-  /// A login shell. A login that is refused is tried again for some seconds, for a guest may make its users
-  /// only after it started its SSH server; then it is the job's failure, for no second try would mend it.
+  /// A login shell. A refused login is tried again for some seconds, because a guest may create its users
+  /// only after it has started its SSH server. After that it is the job's failure, because another try would
+  /// not help.
   std::unique_ptr<GuestShell> for_shell(const Connect& connect, std::chrono::milliseconds timeout);
 
  private:

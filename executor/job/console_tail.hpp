@@ -6,7 +6,7 @@
 
 namespace sarde {
 
-/// Shows the last lines that a VM wrote to its serial console, a line each, as warnings.
+/// Shows the last lines that a VM wrote to its serial console, each as a warning.
 void show_console(const std::filesystem::path& log, Reporter& reporter);
 
 }  // namespace sarde

@@ -8,7 +8,7 @@ namespace sarde {
 
 namespace {
 
-/// The one with the longest key that covers the image; null if there is none.
+/// The login with the longest key that covers the image; null if no key does.
 const RegistryLogin* login_for(const ImageReference& reference, const std::vector<RegistryLogin>& logins) {
   const RegistryLogin* best = nullptr;
   for (const auto& login : logins) {
@@ -40,7 +40,7 @@ ChosenAccess choose_access(const ImageReference& reference, const Job& job,
     try {
       return {.access = access, .announced = registry.announce(reference, access)};
     } catch (const AccessDenied& error) {
-      reporter.say(std::string("With the job's credentials: ") + error.what());
+      reporter.say(std::string("The job's credentials were not accepted: ") + error.what());
     }
   }
   remove_if_there(authfile);

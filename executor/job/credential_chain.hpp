@@ -8,16 +8,16 @@
 
 namespace sarde {
 
-/// How to reach the registry, and what it said when it was asked that way.
+/// The credentials to use at the registry, and what the registry announced when it was asked with them.
 struct ChosenAccess {
   RegistryAccess access;
   AnnouncedImage announced;
 };
 
-/// The first credentials with which the registry lets the job have the image: those in DOCKER_AUTH_CONFIG,
-/// those that the runner gave the job, this machine's own. Each is tried, because a job's token may be good
-/// only for its own project's images. A job's credentials are written to `authfile`, which is there
-/// afterwards only if they are the ones chosen. Throws what Registry::announce() throws.
+/// The first credentials that the registry accepts for the image. Tried in this order: those in
+/// DOCKER_AUTH_CONFIG, those that the runner gave the job, this machine's own. Each is tried, because a job's
+/// token may be valid only for the images of its own project. A job's credentials are written to `authfile`,
+/// which exists afterwards only if they were chosen. Throws what Registry::announce() throws.
 ChosenAccess choose_access(const ImageReference& reference, const Job& job,
                            const std::filesystem::path& authfile, Registry& registry, Reporter& reporter);
 

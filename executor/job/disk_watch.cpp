@@ -32,8 +32,8 @@ void DiskWatch::look() {
   const bool takes_the_last = room<bounds_.room / reserve_part&& * written> lost / 2;
   if (*written <= bounds_.limit && !takes_the_last) return;
   machines_().destroy(name_);
-  const auto why = takes_the_last ? "and the host has hardly any room left, " + size_text(room)
-                                  : "more than it may, " + size_text(bounds_.limit) + " (max-job-disk)";
+  const auto why = takes_the_last ? "and the host has hardly any free space left (" + size_text(room) + ")"
+                                  : "more than the limit of " + size_text(bounds_.limit) + " (max-job-disk)";
   throw Error(Blame::job, "VM '" + name_ + "' was destroyed: the job has written " + size_text(*written) +
                               " to its disks, " + why);
 }

@@ -9,13 +9,13 @@
 
 namespace sarde {
 
-/// Watches what a job's VM writes to its disks on this host, from its start on: in every wait of `prepare`,
-/// and while a script runs. No quota: between two looks more may come.
+/// Monitors how much a job's VM writes to its disks on this host, from its start: whenever `prepare` waits,
+/// and while a script runs. It is not a quota: a VM can exceed the limit between two checks.
 class DiskWatch {
  public:
   struct Bounds {
     std::uint64_t limit = UINT64_MAX;  ///< bytes that the VM may write
-    std::uint64_t room = 0;  ///< bytes that were free when it started; 0: not known, and nothing is watched
+    std::uint64_t room = 0;  ///< bytes that were free when it started; 0: not known, so nothing is checked
   };
 
   DiskWatch(const JobResources& resources, Bounds bounds, Source<Machines> machines, const Clock& clock)
@@ -27,8 +27,8 @@ class DiskWatch {
         next_sure_look_(clock.now() + sure_look_every) {}
 
   /// To be called about once a second. Destroys the VM and throws Error, the job's fault, when it has written
-  /// more than it may, or is what the host has hardly any room left for. libvirt is asked only when the host
-  /// has lost so much room that this VM may be the reason, and once a minute.
+  /// more than its limit, or when it has used up almost all of the host's free space. libvirt is asked once a
+  /// minute, and more often when the host has lost so much space that this VM could be the reason.
   void look();
 
  private:
@@ -45,8 +45,8 @@ class DiskWatch {
   TimePoint next_sure_look_;
 };
 
-/// The bounds of a VM whose disks are in this folder: `limit` (max-job-disk), but never the last room that
-/// the host has.
+/// The bounds of a VM whose disks are in this folder: `limit` (max-job-disk), but never the last of the
+/// host's free space.
 DiskWatch::Bounds disk_bounds(const std::filesystem::path& folder, std::uint64_t limit);
 
 }  // namespace sarde

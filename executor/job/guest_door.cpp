@@ -40,8 +40,8 @@ OpenDoor GuestDoor::open(const StartedVm& started, const GuestLogin& login,
                          .password = login.password,
                          .identity_file = login.identity_file,
                          .known_host_key = {}};
-  // On a host with too much to do even a guest that is up takes long to answer: after a long wait each try
-  // waits longer.
+  // On an overloaded host, even a guest that has booted takes long to answer. The longer the wait so far, the
+  // longer each attempt may take.
   const auto connect = [&] {
     const auto waited = milliseconds_between(start, parts_.clock.now());
     const auto patience = std::clamp(waited / 10, ConnectLimits{}.until_banner, longest_patience);
@@ -72,8 +72,9 @@ OpenDoor GuestDoor::find(const StartedVm& started, const GuestLogin& login,
 
 void GuestDoor::hold_to_address(const JobVm& vm, const std::string& address) {
   if (!vm.filter || address.find(':') != std::string::npos) return;
-  // A VM that may do nothing but ask for an address is of no use: so this has to succeed.
-  within("hold the VM to its address " + address, [&] { parts_.hypervisor().hold_to_address(vm, address); });
+  // This has to succeed, because until then the filter lets the VM do nothing but request an address.
+  within("restrict the VM to its address " + address,
+         [&] { parts_.hypervisor().hold_to_address(vm, address); });
 }
 
 std::unique_ptr<GuestShell> GuestDoor::reopen(const std::string& vm_name, const JobRecord& record) {
@@ -86,12 +87,12 @@ std::unique_ptr<GuestShell> GuestDoor::reopen(const std::string& vm_name, const 
   const auto doing = "connect to VM '" + vm_name + "': ";
   const auto deadline = parts_.clock.now() + reconnect_deadline;
   for (;;) {
-    // Short, because the first thing to find out is whether the VM is still there at all.
+    // The limit is short, because the first question is whether the VM still exists.
     auto result = parts_.connect(target, {.until_banner = milliseconds(800)});
     if (auto* shell = std::get_if<std::unique_ptr<GuestShell>>(&result)) return std::move(*shell);
     const auto& problem = std::get<ConnectProblem>(result);
     if (parts_.hypervisor().state(vm_name) != DomainState::running)
-      throw Error(doing + "the VM is gone: it ended or was destroyed");
+      throw Error(doing + "the VM is gone: it has ended or was destroyed");
     if (problem.kind != ConnectProblem::Kind::unreachable) throw Error(doing + problem.why);
     if (parts_.clock.now() >= deadline)
       throw Error(doing + "it is running, but its SSH server does not answer: " + problem.why);

@@ -16,17 +16,17 @@
 
 namespace sarde {
 
-/// Connects to a guest's SSH server and logs in, once: connect_ssh(), but for tests.
+/// Makes one attempt to connect to a guest's SSH server and log in. Outside tests this is connect_ssh().
 using ConnectGuest = std::function<ConnectResult(const SshTarget& target, const ConnectLimits& limits)>;
 
-/// An open door: where the guest is, and the shell in it.
+/// A guest's address, and a shell in it.
 struct OpenDoor {
   std::string address;
   std::uint16_t port = 0;
   std::unique_ptr<GuestShell> shell;
 };
 
-/// The one place that waits for a guest: for its address, its SSH server, its login.
+/// The one place that waits for a guest: for its address, its SSH server and its login.
 class GuestDoor {
  public:
   struct Parts {
@@ -41,13 +41,13 @@ class GuestDoor {
 
   explicit GuestDoor(Parts parts) : parts_(std::move(parts)) {}
 
-  /// Waits until a VM that has just been started lets the login in, and holds it to its address where it has
-  /// a filter. `watch` is called about once a second and may throw what ends the wait. Throws Error, the
-  /// job's fault, if the guest refuses the login; else the host's.
+  /// Waits until a VM that has just been started accepts the login. If the VM has a filter, restricts the VM
+  /// to its address. `watch` is called about once a second and may throw to end the wait. Throws Error: the
+  /// job's fault if the guest refuses the login, otherwise the host's.
   OpenDoor open(const StartedVm& started, const GuestLogin& login, const std::function<void()>& watch);
 
-  /// Connects to the guest of a job that is prepared. Throws Error, the host's fault, within seconds if the
-  /// VM is gone, and after some more if its SSH server does not answer.
+  /// Connects to the guest of a prepared job. Throws Error, the host's fault: within seconds if the VM is
+  /// gone, and after about 15 seconds if its SSH server does not answer.
   std::unique_ptr<GuestShell> reopen(const std::string& vm_name, const JobRecord& record);
 
  private:

@@ -15,9 +15,9 @@ void check(const GuestLogin& login) {
     throw Error(
         Blame::job,
         "log into the VM: there is no user name; set one in the image's vm config, or as 'username' in "
-        "the configuration's section for this image");
+        "the section for this image in the settings");
   if (name.size() > longest_name || printable_line(name, longest_name) != name)
-    throw Error(Blame::job, "log into the VM: " + quote(name) + " cannot be a user's name");
+    throw Error(Blame::job, "log into the VM: " + quote(name) + " is not a valid user name");
   if (login.password.reveal().size() > longest_password)
     throw Error(Blame::job, "log into the VM: the password of " + quote(name) + " is longer than " +
                                 size_text(longest_password));
@@ -33,7 +33,7 @@ GuestLogin login_for(const VmConfig& image, const LoginRules& rules, Reporter& r
                    .identity_file = rules.identity_file,
                    .port = rules.ssh_port.value_or(image.ssh_port.value_or(22))};
   check(login);
-  // The common password that equals its user's name is no secret, and masking it would mask the name
+  // A password that equals the user's name is common and not secret. Masking it would mask the name
   // everywhere.
   if (login.password.reveal() != login.username) reporter.mask(login.password.reveal());
   return login;

@@ -11,21 +11,21 @@
 
 namespace sarde {
 
-/// A login, as far as one source gives it.
+/// The parts of a login that one source provides.
 struct PartialLogin {
   std::optional<std::string> username;
   std::optional<Secret> password;
 };
 
-/// What the administrator says about logging into guests.
+/// The administrator's settings for logging into guests.
 struct LoginRules {
-  PartialLogin of_image = {};                  ///< from the image's section: before the image's own
-  PartialLogin otherwise = {};                 ///< from elsewhere: after the image's own
+  PartialLogin of_image = {};                  ///< from the section for the image; overrides the image's own
+  PartialLogin otherwise = {};                 ///< from other places; used if the image has none
   std::filesystem::path identity_file = {};    ///< private key; empty: none
-  std::optional<std::uint16_t> ssh_port = {};  ///< nothing: as the image has it, else 22
+  std::optional<std::uint16_t> ssh_port = {};  ///< nothing: the image's, or else 22
 };
 
-/// Who logs into a job's guest, and at which port of it.
+/// The login for a job's guest, and the port of its SSH server.
 struct GuestLogin {
   std::string username;
   Secret password;
@@ -33,8 +33,8 @@ struct GuestLogin {
   std::uint16_t port = 22;
 };
 
-/// Throws Error, the job's fault, for a login that nobody can use. The password is masked in what `reporter`
-/// writes from then on, unless it equals the user's name.
+/// Throws Error, the job's fault, if the login cannot be used. From then on `reporter` masks the password,
+/// unless it equals the user's name.
 GuestLogin login_for(const VmConfig& image, const LoginRules& rules, Reporter& reporter);
 
 }  // namespace sarde

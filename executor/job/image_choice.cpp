@@ -26,7 +26,7 @@ ImageChoice choose_image(const Job& job, const ImageRules& rules) {
   const auto& name = job.image.empty() ? rules.default_image : job.image;
   if (name.empty()) {
     throw Error(Blame::job,
-                "the job names no image, and this runner has no default: add 'image: "
+                "the job names no image, and this runner has no default image; add 'image: "
                 "registry.example.org/vms/debian12' to the job");
   }
   return {.reference = ImageReference::parse(name), .policy = pull_policy(job, rules)};

@@ -15,25 +15,27 @@ ObtainedImage JobImages::obtain(const ImageChoice& choice, const Job& job, const
     try {
       return from_cache(choice, job, folder);
     } catch (const Error&) {
-      // Somebody may have removed it before its use was noted.
+      // Another process may have removed the image before its use was recorded.
       if (policy == "never" || parts_.images.catalogue.has(reference)) throw;
-      parts_.reporter.say("It has just been removed from the cache");
+      parts_.reporter.say("The image has just been removed from the cache");
     }
   }
   return from_registry(
       reference, choose_access(reference, job, folder.authfile(), parts_.registry, parts_.reporter), folder);
 }
 
-/// A private image that another job's credentials fetched is for jobs whose own credentials could fetch it.
+/// A private image that was fetched with another job's credentials is only given to jobs whose own
+/// credentials could fetch it.
 void JobImages::check_access(const StoredImage& image, const ImageChoice& choice, const Job& job,
                              const JobFolder& folder) {
   if (!parts_.images.catalogue.is_private(image)) return;
   if (choice.policy == "never")
-    throw Error(Blame::job,
-                "image " + quote(image.reference.text()) +
-                    " was fetched with another job's credentials, and pull policy 'never' does not let this "
-                    "job prove that it may use it: choose another policy, or fetch the image with this "
-                    "machine's own credentials ('sarde login', 'sarde fetch')");
+    throw Error(
+        Blame::job,
+        "image " + quote(image.reference.text()) +
+            " was fetched with another job's credentials, and with pull policy 'never' this job's own "
+            "credentials cannot be checked; choose another policy, or fetch the image with this "
+            "machine's credentials ('sarde login', 'sarde fetch')");
   static_cast<void>(choose_access(image.reference, job, folder.authfile(), parts_.registry, parts_.reporter));
   remove_if_there(folder.authfile());
 }
@@ -45,7 +47,7 @@ ObtainedImage JobImages::from_cache(const ImageChoice& choice, const Job& job, c
   refuse_what_no_job_may_have(image.domain_xml, parts_.allowed_devices);
   parts_.images.catalogue.mark_used(image);
   folder.note_image(image.config_digest.text());
-  parts_.reporter.say("Its digest is " + image.manifest.digest.text());
+  parts_.reporter.say("The image's digest is " + image.manifest.digest.text());
   auto unpacked = parts_.images.unpacked.unpack_shared(image, progress_of(parts_.reporter, "unpacking"));
   say_unpacked(unpacked, phase);
   return {.image = std::move(image), .unpacked = std::move(unpacked)};

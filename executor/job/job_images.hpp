@@ -13,8 +13,8 @@
 
 namespace sarde {
 
-/// Gets a job the image that it may have, with its disks unpacked. An image whose domain asks for more than
-/// job VMs may use is refused before a disk is unpacked.
+/// Provides a job's image with its disks unpacked, if the job may use it. An image whose domain requests more
+/// than a job's VM may have is refused before a disk is unpacked.
 class JobImages {
  public:
   struct Parts {
@@ -27,8 +27,8 @@ class JobImages {
 
   explicit JobImages(Parts parts) : parts_(std::move(parts)) {}
 
-  /// From the cache or from the registry, as the choice says. The image is noted in the job's folder before
-  /// its disks are used. Blocks until done. Throws Error, Cancelled.
+  /// Gets the image from the cache or from the registry, depending on the choice. Records the image in the
+  /// job's folder before its disks are used. Blocks until done. Throws Error, Cancelled.
   ObtainedImage obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder);
 
  private:

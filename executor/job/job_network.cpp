@@ -7,8 +7,8 @@ namespace sarde {
 
 JobNetwork JobNetworks::choose(bool image_is_user) const {
   auto name = parts_.wanted;
-  // The ports of libvirt's own network can be isolated, and its firewall rules hold; an image does not
-  // choose.
+  // The ports of libvirt's own network can be isolated, and its firewall rules apply. By default, an image
+  // cannot choose the network.
   if (name.empty()) name = parts_.is_session ? "user" : "default";
   if (name == "user" || name == "passt" || name == "slirp")
     return {.mode = NetworkMode::user, .is_user = true};
@@ -30,20 +30,21 @@ void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const 
   }
 }
 
-/// Nothing if QEMU's built-in network is wanted, or has to serve because there is no passt.
+/// Nothing if QEMU's built-in network is requested, or is used because passt is not available.
 std::optional<PasstNetwork> JobNetworks::start_passt_in(const std::filesystem::path& folder,
                                                         std::uint16_t guest_port) {
   if (parts_.wanted == "slirp") return std::nullopt;
   try {
     auto& host = parts_.hypervisor();
     const auto account = host.qemu_account();
-    if (!account || !host.has_stream_network()) throw Error("QEMU is older than 7.2, or on another machine");
+    if (!account || !host.has_stream_network())
+      throw Error("QEMU is older than 7.2, or runs on another machine");
     return start_passt(
         {.folder = folder, .guest_port = guest_port, .qemu = *account, .group = QemuAccess(account).group()},
         parts_.environment, parts_.clock, parts_.cancellation);
   } catch (const Error& error) {
     if (parts_.wanted == "passt")
-      throw Error(std::string("make the VM's network with passt: ") + error.what());
+      throw Error(std::string("set up the VM's network with passt: ") + error.what());
     parts_.reporter.warn(
         std::string("WARNING: the VM can reach services that listen on this host's 127.0.0.1 (as 10.0.2.2), "
                     "because passt cannot provide its network: ") +

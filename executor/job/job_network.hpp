@@ -21,13 +21,12 @@ struct JobNetwork {
   std::optional<TrafficFilter> filter = {};  ///< on a bridge
 };
 
-/// Makes the networks of jobs' VMs as the administrator wants them.
+/// Sets up the networks of jobs' VMs according to the setting `network`.
 class JobNetworks {
  public:
   struct Parts {
-    std::string
-        wanted;  ///< `network`: user, passt, slirp, image, or a libvirt network; empty: as fits libvirt
-    bool is_session = false;  ///< libvirt is a user's own, which has no bridges
+    std::string wanted;  ///< `network`: user, passt, slirp, image, or a libvirt network; empty: the default
+    bool is_session = false;  ///< libvirt runs as an ordinary user and has no bridges
     const Environment& environment;
     Source<Hypervisor> hypervisor;
     Clock& clock;
@@ -37,13 +36,13 @@ class JobNetworks {
 
   explicit JobNetworks(Parts parts) : parts_(std::move(parts)) {}
 
-  /// Which network it will be; nothing is made yet. `image_is_user`: the image's own network is a user-mode
-  /// one.
+  /// Decides which network the VM gets, without setting it up. `image_is_user`: the image's own network is a
+  /// user-mode one.
   [[nodiscard]] JobNetwork choose(bool image_is_user) const;
 
-  /// Makes it: passt is started, which keeps its socket in `folder`, or the VM's filter is chosen. Blocks for
-  /// a moment. Where passt or the filter is not available that is said, and the VM starts without, unless
-  /// passt was asked for by name: then Error is thrown.
+  /// Sets the network up: starts passt, whose socket is in `folder`, or chooses the VM's filter. Blocks for a
+  /// moment. If passt or the filter is not available, prints a warning, and the VM starts without it. If the
+  /// setting is `passt`, throws Error instead.
   void open(JobNetwork& network, const std::string& image_xml, const std::filesystem::path& folder,
             std::uint16_t guest_port);
 

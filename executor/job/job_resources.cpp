@@ -29,13 +29,13 @@ void JobResources::take_down() const {
   bool vm_is_gone = !folder_.expects_vm();
   Attempts attempt;
   if (!vm_is_gone) {
-    attempt("take down VM '" + name_.text() + "'", [&] {
+    attempt("destroy VM '" + name_.text() + "'", [&] {
       machines_().destroy(name_.text());
       vm_is_gone = true;
     });
   }
-  attempt("end the VM's network", [&] { stop_passt(folder_.network()); });
-  // The folder names the VM that may still run: it stays until somebody has taken that down.
+  attempt("stop the VM's network", [&] { stop_passt(folder_.network()); });
+  // The folder names the VM, which may still be running. It is kept until the VM has been destroyed.
   if (vm_is_gone) attempt("remove the job's files", [&] { folder_.remove(); });
   attempt.finish();
 }

@@ -12,7 +12,7 @@
 
 namespace sarde {
 
-/// Tries every step, whatever failed before; finish() throws one Error that lists what did.
+/// Tries every step, even if an earlier one failed. finish() throws one Error that lists the failures.
 class Attempts {
  public:
   void operator()(const std::string& what, const std::function<void()>& step);
@@ -22,8 +22,8 @@ class Attempts {
   std::vector<std::string> failures_;
 };
 
-/// All that belongs to one job on this host: its VM and its folder. The folder is made before the VM and goes
-/// after it, so where there is no folder there is no VM.
+/// Everything that belongs to one job on this host: its VM and its folder. The folder is created before the
+/// VM and removed after it, so if there is no folder, there is no VM.
 class JobResources {
  public:
   JobResources(VmName name, JobFolder folder, Source<Machines> machines)
@@ -35,7 +35,8 @@ class JobResources {
 
   [[nodiscard]] bool are_there() const;
 
-  /// Takes down the VM and the folder; fine if they are gone. Throws Error listing what stays.
+  /// Destroys the VM and removes the folder; succeeds if they do not exist. Throws Error with a list of what
+  /// could not be removed.
   void take_down() const;
 
  private:
@@ -44,8 +45,8 @@ class JobResources {
   Source<Machines> machines_;
 };
 
-/// Takes down what a job has got so far unless dismiss() is called: whatever ends `prepare`, also what the
-/// standard library throws.
+/// Removes what a job has so far, unless dismiss() is called. This applies no matter what ends `prepare`,
+/// including exceptions of the standard library.
 class Rollback {
  public:
   Rollback(const JobResources& resources, Reporter& reporter) : resources_(resources), reporter_(reporter) {}

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Looks with the runner's own eyes, for it may have a /tmp of its own.
+/// Looks at the file system as the runner sees it, because the runner may have its own /tmp.
 bool has_thrown_away(const JobOwner& owner) {
   if (!owner.response_file.is_absolute()) return false;
   const auto path = "/proc/" + std::to_string(owner.runner.pid) + "/root" + owner.response_file.string();
@@ -26,9 +26,10 @@ bool has_thrown_away(const JobOwner& owner) {
   return is_gone && life_of(owner.runner) == ProcessLife::lives;
 }
 
-/// By the VM's own metadata; empty: somebody may need it. Metadata alone prove nothing, for anybody who
-/// defines a VM can write them: it must have a name of ours, say the folder that this jobsdir would have for
-/// it, and be one of which libvirt keeps no definition.
+/// Why the VM is not needed any more, according to its metadata; empty if it may still be needed. Metadata
+/// alone prove nothing, because anyone who defines a VM can write them. The VM must also have a name of the
+/// form that this program gives, its metadata must name the folder that this jobsdir would have for it, and
+/// libvirt must keep no definition of it.
 std::string why_left(const JobDomain& vm, const fs::path& jobsdir, const Moment& now) {
   const bool is_ours = VmName::parse(vm.name) && vm.folder == jobsdir / vm.name && vm.is_transient;
   std::error_code error;
@@ -38,7 +39,7 @@ std::string why_left(const JobDomain& vm, const fs::path& jobsdir, const Moment&
   return vm.expires && vm.expires->is_before(now) ? "its time is over" : "";
 }
 
-/// The same, asked anew.
+/// The same, with the VM's current metadata.
 std::string why_left_now(const std::string& name, Machines& machines, const fs::path& jobsdir,
                          const Moment& now) {
   for (const auto& vm : machines.list_jobs())
@@ -46,7 +47,7 @@ std::string why_left_now(const std::string& name, Machines& machines, const fs::
   return "";
 }
 
-/// Why nobody needs the folder any more; empty: somebody may. The caller holds its lock.
+/// Why the folder is not needed any more; empty if it may still be needed. The caller holds its lock.
 std::string why_left(const JobFolder& folder, const std::string& name, Machines& machines) {
   if (!folder.is_prepared()) return "its prepare was killed";
   const auto owner = folder.owner();
@@ -56,7 +57,7 @@ std::string why_left(const JobFolder& folder, const std::string& name, Machines&
   return machines.state(name) == DomainState::gone ? "its VM is gone" : "";
 }
 
-/// Its lock, nothing if somebody has it or has just removed the folder.
+/// The folder's lock; nothing if another process holds it or has just removed the folder.
 std::optional<FileLock> lock_of(const JobFolder& folder) {
   std::error_code error;
   if (!fs::is_directory(folder.path(), error)) return std::nullopt;
@@ -98,7 +99,7 @@ void remove_leftover(const Leftover& leftover, Machines& machines, const fs::pat
   std::error_code ignored;
   const auto lock = lock_of(folder);
   if (!lock && fs::exists(folder.path(), ignored)) return;
-  // Under the lock all is looked at again: the job's next try may have taken the name meanwhile.
+  // Checks everything again under the lock, because the job's next try may be using the name by now.
   const auto why = leftover.is_vm ? why_left_now(leftover.name, machines, jobsdir, clock.moment())
                                   : why_left(folder, leftover.name, machines);
   if (why.empty()) return;
@@ -110,13 +111,13 @@ void discard_leftovers(const Source<Machines>& machines, const std::filesystem::
                        const Clock& clock, Reporter& reporter) {
   try {
     for (const auto& leftover : find_leftovers(machines(), jobsdir, clock)) {
-      reporter.say("Removing what another job left, " + leftover.name + ": " + leftover.why);
+      reporter.say("Removing what another job left behind, " + leftover.name + ": " + leftover.why);
       remove_leftover(leftover, machines(), jobsdir, clock);
     }
   } catch (const Cancelled&) {
     throw;
   } catch (const std::exception& error) {
-    reporter.detail(std::string("Could not look for what other jobs left: ") + error.what());
+    reporter.detail(std::string("Could not remove what other jobs left behind: ") + error.what());
   }
 }
 

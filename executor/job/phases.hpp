@@ -9,12 +9,12 @@
 
 namespace sarde {
 
-/// One step that takes time, from its making on.
+/// A step that takes time. It starts when this object is created.
 class Phase {
  public:
   Phase(const Clock& clock, Reporter& reporter) : clock_(clock), reporter_(reporter), start_(clock.now()) {}
 
-  /// Says what was done, and how long it took: "Started VM x (1.2 s)".
+  /// Reports what was done and how long it took: "Started VM x (1.2 s)".
   void done(const std::string& what) const;
 
  private:
@@ -23,11 +23,11 @@ class Phase {
   TimePoint start_;
 };
 
-/// Shows how far `doing` is; its arguments are bytes. The reporter has to outlive it.
+/// Returns a function that shows the progress of `doing`, in bytes. The reporter must outlive it.
 std::function<void(std::uint64_t done, std::uint64_t total)> progress_of(Reporter& reporter,
                                                                          std::string doing);
 
-/// The same for work that says by itself what it is doing.
+/// The same for work that states what it is doing with each call.
 std::function<void(const std::string& doing, std::uint64_t done, std::uint64_t total)> progress_in(
     Reporter& reporter);
 

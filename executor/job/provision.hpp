@@ -11,15 +11,15 @@
 
 namespace sarde {
 
-/// What is done in each job's VM before the job.
+/// What to do in each job's VM before the job.
 struct ProvisionRules {
   std::filesystem::path script = {};  ///< prepare-script; empty: none
   std::chrono::milliseconds timeout{};
   std::string shell = {};
 };
 
-/// Runs the administrator's script in the VM. Throws Error, the host's fault, unless it succeeds in time;
-/// Cancelled.
+/// Runs the administrator's script in the VM. Throws Error, the host's fault, unless the script succeeds in
+/// time; throws Cancelled.
 void provision(GuestShell& guest, const ProvisionRules& rules, const std::function<void()>& watch,
                Clock& clock, Cancellation& cancellation, Reporter& reporter);
 

@@ -17,9 +17,11 @@ std::string checked_disk_format(const UnpackedImage& image, const DomainDisk& di
   const auto said = disk.format.empty() ? "raw" : disk.format;  // as libvirt takes it
   const bool is_qcow2 = read_qcow2_header(image.folder / disk.file).has_value();
   if (said == "qcow2" && !is_qcow2)
-    throw Error(Blame::job, "disk " + quote(disk.file) + " is not in qcow2 format as the image says");
+    throw Error(Blame::job,
+                "disk " + quote(disk.file) + " is not in qcow2 format, although the image's domain says so");
   if (said == "raw" && is_qcow2)
-    throw Error(Blame::job, "disk " + quote(disk.file) + " is in qcow2 format, not raw as the image says");
+    throw Error(Blame::job,
+                "disk " + quote(disk.file) + " is in qcow2 format, although the image's domain says raw");
   if (said != "qcow2" && said != "raw")
     throw Error(Blame::job, "disk " + quote(disk.file) + " has the format " + quote(said) +
                                 "; qcow2 and raw are supported");
@@ -30,7 +32,7 @@ DiskFile file_of_image(const UnpackedImage& image, const DomainDisk& disk) {
   DiskFile file{.path = image.folder / disk.file, .format = checked_disk_format(image, disk)};
   auto below = file.path;
   auto format = file.format;
-  // The chain was checked when the image was unpacked: its files are the image's own, and it ends.
+  // The chain was checked when the image was unpacked: all its files belong to the image, and it ends.
   while (format == "qcow2" && file.backing.size() < image.disks.size()) {
     const auto header = read_qcow2_header(below);
     if (!header || !header->backing_file) break;

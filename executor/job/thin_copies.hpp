@@ -13,18 +13,19 @@
 
 namespace sarde {
 
-/// The format of a disk of an unpacked image, as its domain says it: qcow2 or raw. Throws Error (the job's
-/// fault) if the image does not hold the disk, or its header says otherwise.
+/// The format that the domain states for a disk of an unpacked image: qcow2 or raw. Throws Error (the job's
+/// fault) if the image does not contain the disk, or if the disk's header contradicts the domain.
 std::string checked_disk_format(const UnpackedImage& image, const DomainDisk& disk);
 
-/// The image's file of a disk, and what that rests on.
+/// The image's file for a disk, and the files that it is based on.
 DiskFile file_of_image(const UnpackedImage& image, const DomainDisk& disk);
 
-/// Lets QEMU reach and read the image's disks, and nobody else. Throws Error.
+/// Gives QEMU, and no other account, access to read the image's disks. Throws Error.
 void let_qemu_read(const QemuAccess& access, const UnpackedImage& image);
 
-/// Files for a VM on an image's disks: a thin copy of each that it may write to, the others as they are. By
-/// the image's name of the disk. `copy_of` says where a disk's copy goes. Throws Error.
+/// The files for a VM on an image's disks, by the disk's name in the image: a thin copy of each disk that the
+/// VM may write to, and the image's own file for the others. `copy_of` returns the path for a disk's copy.
+/// Throws Error.
 DiskFiles make_thin_copies(const DomainSummary& domain, const UnpackedImage& image,
                            const std::function<std::filesystem::path(const std::string& disk)>& copy_of);
 

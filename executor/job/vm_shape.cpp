@@ -20,7 +20,7 @@ VirtType choose_virt_type(const ShapeRules& rules, const std::string& architectu
   const auto chosen = usable_virt_type(host.offers_kvm(architecture), architecture, cpuinfo);
   if (chosen == VirtType::qemu)
     reporter.say("This host has no hardware virtualisation for " + architecture +
-                 ": the VM is emulated, which is slow");
+                 "; the VM is emulated, which is slow");
   return chosen;
 }
 

@@ -11,21 +11,21 @@
 
 namespace sarde {
 
-/// What the administrator says about the size and kind of jobs' VMs.
+/// The administrator's settings for the size and type of jobs' VMs.
 struct ShapeRules {
-  std::optional<VirtType> virt_type = {};            ///< nothing: as the host can
-  std::optional<std::uint64_t> memory_mib = {};      ///< nothing: as the image has it
-  std::optional<unsigned> vcpus = {};                ///< nothing: as the image has it
+  std::optional<VirtType> virt_type = {};            ///< nothing: KVM if the host has it
+  std::optional<std::uint64_t> memory_mib = {};      ///< nothing: the image's value
+  std::optional<unsigned> vcpus = {};                ///< nothing: the image's value
   std::optional<std::uint64_t> max_memory_mib = {};  ///< nothing: unlimited
   std::optional<unsigned> max_vcpus = {};            ///< nothing: unlimited
-  std::vector<std::string> allowed_devices = {};     ///< taken over from the image's domain
+  std::vector<std::string> allowed_devices = {};     ///< copied from the image's domain
 };
 
-/// Gives the VM the size that the rules say.
+/// Gives the VM the size and limits in the rules.
 void apply_shape(const ShapeRules& rules, JobVm& vm);
 
-/// KVM if the host has it for this architecture (libvirt's name), else emulation, which is said. Throws
-/// Error.
+/// KVM if the host has it for this architecture (libvirt's name), otherwise emulation, which is reported.
+/// Throws Error.
 VirtType choose_virt_type(const ShapeRules& rules, const std::string& architecture, VmHost& host,
                           Reporter& reporter);
 

@@ -12,8 +12,8 @@ namespace sarde {
 
 namespace {
 
-/// Beyond the job's own time limit: for the image, the boot, after_script, uploads and three tries of
-/// `prepare`.
+/// Added to the job's own time limit to allow for the image, the boot, after_script, uploads and three tries
+/// of `prepare`.
 constexpr std::chrono::seconds expiry_margin(4 * 3600);
 
 }  // namespace
@@ -67,7 +67,7 @@ DiskFiles VmStarter::make_copies(const DomainSummary& domain, const UnpackedImag
   return files;
 }
 
-/// QEMU, and nobody else, may from now on read what it needs of this job's and of its image's files.
+/// Gives QEMU, and no other account, access to the files of this job and of its image that it needs.
 void VmStarter::let_qemu_in(const UnpackedImage& disks, const JobVm& vm) {
   const QemuAccess access(parts_.hypervisor().qemu_account());
   let_qemu_read(access, disks);
@@ -77,7 +77,7 @@ void VmStarter::let_qemu_in(const UnpackedImage& disks, const JobVm& vm) {
     if (file.path.parent_path() == vm.folder) access.own(file.path);
 }
 
-/// Without the filter if that is what libvirt cannot do.
+/// If libvirt cannot start the VM with the filter, starts it without.
 void VmStarter::start_domain(StartedVm& started) {
   auto& machines = parts_.hypervisor();
   try {
@@ -90,7 +90,7 @@ void VmStarter::start_domain(StartedVm& started) {
   }
 }
 
-/// QEMU holds the overlays open; without a name they go when it ends, however it ends.
+/// Removes the names of the overlays. QEMU has them open, so they disappear when it ends, no matter how.
 void VmStarter::forget_copies(const JobVm& vm) {
   if (!parts_.hypervisor().is_local()) return;
   for (const auto& [disk, file] : vm.disk_files) {

@@ -12,13 +12,13 @@
 
 namespace sarde {
 
-/// A job's VM that runs.
+/// A running VM of a job.
 struct StartedVm {
   JobVm vm;
   JobNetwork network;
 };
 
-/// Starts jobs' VMs: thin copies of the image's disks, a network, a domain written anew.
+/// Starts jobs' VMs, with thin copies of the image's disks, a network and a newly written domain.
 class VmStarter {
  public:
   struct Parts {
@@ -31,8 +31,8 @@ class VmStarter {
 
   explicit VmStarter(Parts parts) : parts_(std::move(parts)) {}
 
-  /// `guest_port`: of the guest's SSH server. What it makes is in the job's folder, and goes with it. Throws
-  /// Error; libvirt is asked for nothing on behalf of an image that is to be refused.
+  /// `guest_port`: the port of the guest's SSH server. All files that this creates are in the job's folder
+  /// and are removed with it. Throws Error. If the image is refused, libvirt is not asked for anything.
   StartedVm start(const Job& job, const ObtainedImage& image, const JobResources& resources,
                   std::uint16_t guest_port);
 

@@ -16,7 +16,7 @@ std::vector<std::string> options_of(const CommandRow& command) {
   return options;
 }
 
-/// Long and short names, as a pattern of a shell's case.
+/// The long and short names, as a pattern for the shell's case statement.
 std::string case_pattern(const OptionRow& row) {
   auto pattern = "--" + std::string(row.name);
   if (!row.alias.empty()) pattern += "|--" + std::string(row.alias);
@@ -24,7 +24,8 @@ std::string case_pattern(const OptionRow& row) {
   return pattern;
 }
 
-/// In single quotes of zsh or fish: ' ends them; zsh's _arguments takes [, ] and : as its own.
+/// Escapes the text for single quotes in zsh and fish. Also replaces [, ] and :, which have a meaning in
+/// zsh's _arguments.
 std::string quoted_help(std::string_view help) {
   std::string text;
   for (const char c : help) {

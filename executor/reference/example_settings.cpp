@@ -6,10 +6,11 @@ namespace sarde {
 namespace {
 
 constexpr auto intro =
-    R"(# /etc/sardinecake/sarde.toml, or ~/.config/sardinecake/sarde.toml, which overrides it. Every setting is listed here with
-# its default, or with an example where the default is empty or depends on the host. Each is also an option of the command
-# line (--ocidir, unless docs/options.md says "settings only") and a variable of the environment (SARDE_OCIDIR).
-# docs/settings.md says which place wins. This file is generated; copy it and remove the # in front of what you set.
+    R"(# For /etc/sardinecake/sarde.toml, or ~/.config/sardinecake/sarde.toml, which overrides it. This file lists every setting
+# with its default, or with an example if the default is empty or depends on the host. Each setting is also a command-line
+# option (--ocidir; not if docs/options.md says "settings only") and an environment variable (SARDE_OCIDIR).
+# docs/settings.md says which of them takes precedence. This file is generated; copy it, and remove the # in front of the
+# settings that you change.
 )";
 
 constexpr auto sections = R"(
@@ -17,7 +18,8 @@ constexpr auto sections = R"(
 # [commands.export]
 # compression = "fast"
 
-# For jobs on some images: the exact name beats a pattern, the longest pattern wins. Such a section beats the command line.
+# For jobs on certain images. An exact name takes precedence over patterns, and a longer pattern over a shorter one. Such a
+# section overrides the command line.
 # [images."registry.example.org/vms/windows*"]
 # shell = "powershell"
 # username = "ci"

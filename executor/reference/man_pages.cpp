@@ -8,7 +8,8 @@ namespace sarde {
 
 namespace {
 
-/// For troff: hyphens that people copy are minus signs, and no line begins with a request by chance.
+/// Escapes text for troff: hyphens become minus signs, so that options can be copied, and no line can be
+/// mistaken for a request.
 std::string roff(std::string_view text) {
   std::string escaped;
   for (const char c : text) {
@@ -81,42 +82,42 @@ std::string program_man_page() {
            "sarde\\-executor, sarde \\- libvirt VMs for GitLab CI jobs, and their images in OCI registries");
   page += ".SH SYNOPSIS\n.B sarde\\-executor\n" + italic("COMMAND") + " [" + italic("OPTION") + "...] [" +
           italic("ARGUMENT") + "...]\n";
-  page += ".SH DESCRIPTION\n" +
-          roff(
-              "The driver that GitLab Runner's custom executor calls to run jobs in ephemeral libvirt VMs. "
-              "It fetches the "
-              "VM image that a job asks for from an OCI registry, starts a VM on thin copies of its disks, "
-              "runs the job's "
-              "scripts in it over SSH and destroys it. The same program, also installed as sarde, makes "
-              "images of VMs and "
-              "manages them.") +
-          "\n.PP\n" +
-          roff(
-              "What a script would read (a name, a UUID, JSON) goes to standard output, everything else to "
-              "standard error.") +
-          "\n";
+  page +=
+      ".SH DESCRIPTION\n" +
+      roff(
+          "sarde-executor is the driver that GitLab Runner's custom executor calls to run jobs in ephemeral "
+          "libvirt VMs. It fetches the VM image that a job asks for from an OCI registry, starts a VM on "
+          "thin copies of its disks, runs the job's scripts in it over SSH, and destroys it afterwards. The "
+          "same program, also installed as sarde, creates images from VMs and manages them.") +
+      "\n.PP\n" +
+      roff(
+          "Results that a script would read (a name, a UUID, JSON) are printed to standard output, and "
+          "everything else to standard error.") +
+      "\n";
   page += ".SH COMMANDS\n";
   for (const auto& row : command_table()) page += command_entry(row);
-  page += ".SH OPTIONS\n" +
-          roff(
-              "Every option is also a setting (sarde.toml(5)) and a variable of the environment, SARDE_ and "
-              "its name in "
-              "capitals with underscores, unless it says what one call does.") +
-          "\n";
+  page +=
+      ".SH OPTIONS\n" +
+      roff(
+          "Every option is also a setting (sarde.toml(5)), and most are also an environment variable, whose "
+          "name is SARDE_ and the option's name in capitals with underscores. Options that describe a single "
+          "call have no variable; in a file, they can be set only in a command's section.") +
+      "\n";
   page += ".TP\n" + bold("-h") + ", " + bold("--help") + "\nPrints help.\n.TP\n" + bold("-V") + ", " +
           bold("--version") + "\nPrints the version.\n.TP\n" + bold("-v") + ", " + bold("--verbose") +
           "\nShows details; may be given twice.\n.TP\n" + bold("-q") + ", " + bold("--quiet") +
           "\nShows results and warnings only.\n";
   for (const auto& row : option_table)
     if (!row.commands.empty()) page += option_entry(row);
-  page +=
-      ".SH EXIT STATUS\n.TP\n0\nSuccess.\n.TP\n1\n" +
-      roff(
-          "The caller, or the job, is at fault: a wrong name, refused credentials, an image that cannot be "
-          "used.") +
-      "\n.TP\n2\n" + roff("The host or the network is at fault: trying again may help.") + "\n.PP\n" +
-      roff("As a stage of a job, the values that gitlab-runner asks for; run passes on the script's own.") +
-      "\n";
+  page += ".SH EXIT STATUS\n.TP\n0\nSuccess.\n.TP\n1\n" +
+          roff(
+              "The caller or the job is at fault, for example because of a wrong name, refused credentials, "
+              "or an image that cannot be used.") +
+          "\n.TP\n2\n" + roff("The host or the network is at fault. Trying again may help.") + "\n.PP\n" +
+          roff(
+              "A stage of a job exits with the values that gitlab-runner specifies, and run reports the "
+              "script's own exit code.") +
+          "\n";
   page += ".SH FILES\n.TP\n" + italic("/etc/sardinecake/sarde.toml") + "\nSettings, overridden by " +
           italic("~/.config/sardinecake/sarde.toml") + ".\n.TP\n" + italic("/var/lib/sardinecake") +
           "\nImages, unpacked disks and jobs' files of a system\\-wide installation.\n";
@@ -125,26 +126,24 @@ std::string program_man_page() {
 
 std::string settings_man_page() {
   auto page = head("SARDE.TOML", "5", "sarde.toml \\- settings of sarde\\-executor");
-  page += ".SH DESCRIPTION\n" +
-          roff(
-              "A TOML file. Keys at its top count for all commands and images, those in [commands.NAME] for "
-              "one command, "
-              "those in [images.\"PATTERN\"] for jobs on the images that the pattern matches. Of several "
-              "places that set a "
-              "key, the first of these wins: a job's variable that job-settable lists, the image's section, "
-              "the command "
-              "line, the environment, the command's section, the top of the file, the default.") +
-          "\n.PP\n" +
-          roff(
-              "/etc/sardinecake/sarde.toml is read first, then ~/.config/sardinecake/sarde.toml, which "
-              "overrides it; or the "
-              "files that SARDE_CONF_FILES lists, separated by colons.") +
-          "\n";
+  page +=
+      ".SH DESCRIPTION\n" +
+      roff(
+          "sarde.toml is a TOML file. Keys at its top apply to all commands and images, those in "
+          "[commands.NAME] to one command, and those in [images.\"PATTERN\"] to jobs on the images that the "
+          "pattern matches. If a key is set in several places, the first of these takes precedence: a job's "
+          "variable that job-settable lists, the section for the image, the command line, the environment, "
+          "the command's section, the top of the file, the default.") +
+      "\n.PP\n" +
+      roff(
+          "/etc/sardinecake/sarde.toml is read first, then ~/.config/sardinecake/sarde.toml, which overrides "
+          "it. If SARDE_CONF_FILES is set, the files that it lists, separated by colons, are read instead.") +
+      "\n";
   for (const auto& group : option_groups()) {
     std::string heading(group);
     for (auto& c : heading) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
     page += ".SH " + roff(heading) + "\n";
-    if (group == option_group::calls) page += roff("These belong into a command's section only.") + "\n";
+    if (group == option_group::calls) page += roff("These belong only in a command's section.") + "\n";
     for (const auto& row : option_table) {
       if (row.group != group) continue;
       const auto word = value_word(row);
@@ -153,7 +152,7 @@ std::string settings_man_page() {
       if (!row.choices.empty()) page += "One of " + roff(join(words_of(row.choices), ", ")) + ".\n";
       if (const auto initial = shown_initial(row); !initial.empty())
         page += "Default: " + roff(initial) + ".\n";
-      if (row.job_may_set) page += "May be left to jobs (job\\-settable).\n";
+      if (row.job_may_set) page += "Jobs may set it if job\\-settable lists it.\n";
     }
   }
   return page + ".SH SEE ALSO\n.BR sarde\\-executor (1)\n";

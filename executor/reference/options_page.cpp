@@ -8,16 +8,16 @@ namespace {
 
 constexpr auto intro = R"(# Options and settings
 
-This page is generated from the program's own tables (`config/option_table.hpp`); edits by hand are overwritten. Every option is listed once. Its long name is also its key in `sarde.toml`, and its variable in the environment: `SARDE_` and the name in capitals with underscores (`SARDE_BOOT_TIMEOUT`). [settings.md](settings.md) says which of several places wins; [commands.md](commands.md) describes the commands.
+This page is generated from the program's own tables (`config/option_table.hpp`); edits by hand are overwritten. Every option is listed once. Its long name is also its key in `sarde.toml`. The environment variable is `SARDE_` and the name in capitals with underscores (`SARDE_BOOT_TIMEOUT`). [settings.md](settings.md) says which place takes precedence, and [commands.md](commands.md) describes the commands.
 
 - **TIME** is a whole number of seconds, or a number with a unit: `90`, `45m`, `12h`, `30d`, `2w`.
 - **SIZE** is a number of bytes, or a number with a unit: `256MiB`, `1.5GB`, `64k`.
-- **LIST** is a TOML array; in a variable its items are separated by commas.
-- **Commands** names the commands that take the option on their command line; where it says "settings only", the option can be set in files and the environment alone.
-- Options marked **job** can be left to jobs by listing them in `job-settable`.
-- Defaults are those of a system-wide installation. Without root rights, `/var/lib/sardinecake` is `$XDG_DATA_HOME/sardinecake` (`~/.local/share/sardinecake`), and `qemu:///system` is `qemu:///session`.
+- **LIST** is a TOML array. In a variable, its items are separated by commas.
+- **commands** lists the commands that accept the option on their command line. "settings only" means that the option can be set only in files and in the environment.
+- Jobs may set the options marked **job** if `job-settable` lists them.
+- The defaults are those of a system-wide installation. Without root privileges, `/var/lib/sardinecake` is `$XDG_DATA_HOME/sardinecake` (`~/.local/share/sardinecake`), and `qemu:///system` is `qemu:///session`.
 
-`-h`/`--help`, `--help-all`, `-v`/`--verbose` (may be given twice) and `-q`/`--quiet` belong to every command; `-V`/`--version` stands alone.
+`-h`/`--help`, `--help-all`, `-v`/`--verbose` (may be given twice) and `-q`/`--quiet` work with every command. `-V`/`--version` is used without a command.
 )";
 
 std::string code(const std::string& text) {
@@ -39,7 +39,7 @@ std::string commands(const OptionRow& row) {
   return row.commands == "*" ? "all" : join(words_of(row.commands), ", ");
 }
 
-/// A pipe would end a cell, a < begin a tag.
+/// Escapes characters that have a meaning in a table: a pipe ends a cell, and < begins a tag.
 std::string cell(std::string_view text) {
   std::string escaped;
   for (const char c : text) {
@@ -57,7 +57,7 @@ std::string options_page() {
     page += "\n## " + std::string(group) + "\n\n";
     if (group == option_group::calls)
       page +=
-          "These belong on the command line, or into a command's section of a file; they have no "
+          "These belong on the command line or in a command's section of a file; they have no "
           "variable.\n\n";
     page += "| option | meaning | default | commands |\n| --- | --- | --- | --- |\n";
     for (const auto& row : option_table) {

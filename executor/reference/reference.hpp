@@ -8,8 +8,8 @@
 
 namespace sarde {
 
-// What people read about options and commands, made from the two tables (option_table, command_table()) when
-// the program is built: nobody writes it by hand.
+// Documentation of options and commands, generated from the two tables (option_table, command_table()) when
+// the program is built.
 
 /// docs/options.md.
 std::string options_page();
@@ -23,19 +23,19 @@ std::string program_man_page();
 /// sarde.toml.5, for man(7).
 std::string settings_man_page();
 
-/// For bash-completion's folder, under the name of the program or of its link.
+/// Completion for bash; the file is named after the program or its link.
 std::string bash_completion();
 
-/// _sarde-executor, for a folder of zsh's fpath.
+/// Completion for zsh: _sarde-executor, for a folder in fpath.
 std::string zsh_completion();
 
-/// For fish's vendor_completions.d, under `program`'s name.
+/// Completion for fish; the file in vendor_completions.d is named after `program`.
 std::string fish_completion(std::string_view program);
 
 /// The name of the placeholder for an option's value; empty for a flag.
 std::string_view value_word(const OptionRow& row);
 
-/// The default as people read it, on a host where the program runs as root; empty if there is none.
+/// The default as shown to people, for a host where the program runs as root; empty if there is no default.
 std::string shown_initial(const OptionRow& row);
 
 /// The groups of options, in order.

@@ -1,5 +1,5 @@
-// write-reference FOLDER: puts the man pages, completions, docs/options.md and examples/sarde.toml there. A
-// tool of the build; it is not installed.
+// write-reference FOLDER: writes the man pages, completions, docs/options.md and examples/sarde.toml to
+// FOLDER. It is used by the build and not installed.
 #include <iostream>
 
 #include "core/system/files.hpp"

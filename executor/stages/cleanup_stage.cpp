@@ -8,7 +8,7 @@ void clean_up(const JobResources& resources, Reporter& reporter) {
     return;
   }
   resources.take_down();
-  reporter.detail("VM '" + resources.name().text() + "' is gone");
+  reporter.detail("VM '" + resources.name().text() + "' has been removed");
 }
 
 }  // namespace sarde

@@ -5,7 +5,8 @@
 
 namespace sarde {
 
-/// `cleanup`: the job's VM and files go. Fine when there is nothing, and on a second call.
+/// `cleanup`: removes the job's VM and files. Succeeds if there is nothing to remove, and when it is called
+/// again.
 void clean_up(const JobResources& resources, Reporter& reporter);
 
 }  // namespace sarde

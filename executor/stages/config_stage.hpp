@@ -8,13 +8,13 @@
 namespace sarde {
 
 struct GuestPlaces {
-  std::string builds;  ///< where jobs build, in the guest
-  std::string cache;   ///< where they keep their cache there
-  std::string shell;   ///< that runs a job's scripts
+  std::string builds;  ///< folder in the guest for builds
+  std::string cache;   ///< folder in the guest for caches
+  std::string shell;   ///< shell that runs a job's scripts
 };
 
-/// `config`: what gitlab-runner is told about the place where the job will run, as one JSON object (custom
-/// executor, "Config stage"). Touches neither network nor libvirt. `job` may be missing.
+/// `config`: tells gitlab-runner where the job will run, as one JSON object (see "Config stage" in the custom
+/// executor's documentation). Uses neither the network nor libvirt. `job` may be missing.
 std::string config_answer(const GuestPlaces& places, const std::optional<Job>& job);
 
 }  // namespace sarde

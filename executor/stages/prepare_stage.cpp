@@ -11,7 +11,7 @@ namespace sarde {
 
 namespace {
 
-/// What `run` needs.
+/// What `run` needs to know.
 JobRecord record_of(const OpenDoor& door, const GuestLogin& login, const DiskWatch::Bounds& bounds,
                     const std::string& shell) {
   return {.address = door.address,
@@ -47,18 +47,19 @@ void PrepareStage::run(const Job& job) {
   undo.dismiss();
 }
 
-/// gitlab-runner tries up to three times under one job id: what an earlier try left goes first, and then what
-/// other jobs left whose cleanup never came.
+/// gitlab-runner tries up to three times with the same job id. First removes what an earlier try left behind,
+/// then what was left behind by other jobs whose cleanup did not run.
 void PrepareStage::discard_earlier(const Job& job) {
   auto& reporter = parts_.reporter;
-  if (parts_.resources.are_there()) reporter.say("Removing what an earlier try of this job left");
+  if (parts_.resources.are_there()) reporter.say("Removing what an earlier try of this job left behind");
   parts_.resources.take_down();
   discard_leftovers(parts_.machines, parts_.rules.jobsdir, parts_.clock, reporter);
   if (job.has_services)
-    reporter.warn("WARNING: this executor starts no services; the job's 'services:' are ignored");
+    reporter.warn("WARNING: this executor does not start services; the job's 'services:' are ignored");
 }
 
-/// Up to the end of the prepare-script. A guest in which that fails may have said why on its console.
+/// Waits for the guest and runs the prepare-script. If this fails, shows the end of the guest's console,
+/// which may say why.
 OpenDoor PrepareStage::open(const StartedVm& started, const GuestLogin& login,
                             const std::function<void()>& watch) {
   try {

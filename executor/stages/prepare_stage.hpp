@@ -13,15 +13,15 @@
 
 namespace sarde {
 
-/// `prepare`: from the job's image to a VM that lets us in. What it leaves: a running VM and the job's
-/// folder, with a record of how to get in; after a failure, nothing.
+/// `prepare`: starts a VM from the job's image and waits until the VM accepts the login. Afterwards there is
+/// a running VM and the job's folder, which records how to log in; after a failure, nothing is left behind.
 class PrepareStage {
  public:
   struct Rules {
     ImageRules image = {};
     LoginRules login = {};
     ProvisionRules provision = {};
-    std::string shell = {};                   ///< that runs the job's scripts
+    std::string shell = {};                   ///< shell that runs the job's scripts
     std::uint64_t max_job_disk = UINT64_MAX;  ///< bytes that the job may write to its disks
     std::filesystem::path jobsdir = {};       ///< where other jobs' folders are
     std::optional<JobOwner> owner = {};
@@ -41,8 +41,8 @@ class PrepareStage {
 
   explicit PrepareStage(Parts parts) : parts_(std::move(parts)) {}
 
-  /// Throws Error with the blame that gitlab-runner needs to hear of, Cancelled; also what the standard
-  /// library throws. Whatever it is, nothing stays.
+  /// Throws Error, whose blame determines the exit code for gitlab-runner, Cancelled, and exceptions of the
+  /// standard library. After any of these, nothing is left behind.
   void run(const Job& job);
 
  private:

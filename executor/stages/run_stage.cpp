@@ -16,8 +16,8 @@ constexpr milliseconds pause(100);
 
 }  // namespace
 
-/// The connection may be lost some moments before libvirt has noticed that QEMU ended. What ended the script
-/// is told, whatever becomes of this question.
+/// The connection may be lost shortly before libvirt notices that QEMU has ended. Never throws, so that the
+/// error that ended the script is reported in any case.
 bool RunStage::vm_is_gone() noexcept {
   constexpr milliseconds patience(2'000);
   try {
@@ -36,7 +36,7 @@ ScriptOutcome RunStage::run(const std::filesystem::path& script) {
   const auto record = parts_.resources.folder().read();
   if (!record)
     throw Error("run a script in VM '" + parts_.resources.name().text() +
-                "': this job has no VM; it was not prepared, or is cleaned up already");
+                "': this job has no VM; it was not prepared, or has already been cleaned up");
   GuestScript guest_script{.content = read_file(script, largest_script), .shell = record->shell};
   DiskWatch disks(parts_.resources, {.limit = record->disk_limit, .room = record->room}, parts_.machines,
                   parts_.clock);
@@ -46,13 +46,13 @@ ScriptOutcome RunStage::run(const std::filesystem::path& script) {
     auto outcome = shell->run_script(guest_script, parts_.cancellation);
     if (std::holds_alternative<ScriptStopped>(outcome)) {
       parts_.reporter.warn(
-          "Stopped by a signal: the script's processes in the VM were ended, the VM is kept");
+          "Stopped by a signal: the script's processes in the VM were ended, and the VM was kept");
     }
     return outcome;
   } catch (const Error& error) {
     if (error.blame() == Blame::job) throw;
     throw Error("VM '" + parts_.resources.name().text() + "': " + error.what() +
-                (vm_is_gone() ? "; the VM is gone: it ended, crashed or was destroyed" : ""));
+                (vm_is_gone() ? "; the VM is gone: it has ended, crashed or was destroyed" : ""));
   }
 }
 

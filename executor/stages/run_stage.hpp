@@ -11,7 +11,7 @@
 
 namespace sarde {
 
-/// `run SCRIPT STAGE`: one script of the job in its VM.
+/// `run SCRIPT STAGE`: runs one script of the job in its VM.
 class RunStage {
  public:
   struct Parts {
@@ -25,7 +25,7 @@ class RunStage {
 
   explicit RunStage(Parts parts) : parts_(std::move(parts)) {}
 
-  /// Throws Error, the host's fault, within seconds if there is no VM to run in, or no longer.
+  /// Throws Error, the host's fault, within seconds if the VM does not exist or no longer exists.
   ScriptOutcome run(const std::filesystem::path& script);
 
  private:

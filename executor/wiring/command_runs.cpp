@@ -43,7 +43,7 @@ Removal removal(const Values& values) {
   return values.get<"dry-run">() ? Removal::pretended : Removal::real;
 }
 
-/// Where jobs' folders may be: as commands and as stages are set.
+/// Where jobs' folders may be, according to the settings of commands and of stages.
 std::vector<std::filesystem::path> jobsdirs(const Wiring& wiring) {
   const auto own = wiring.values().get<"jobsdir">();
   const auto of_stages = wiring.values_of(wiring.sources_of_stages()).get<"jobsdir">();
@@ -66,7 +66,7 @@ FetchRequest fetch_request(const Wiring& wiring) {
 }  // namespace
 
 int run_login(Wiring& wiring) {
-  // The login for guests that sardinecake falls back to is nobody's at a registry.
+  // Only a login given for this call counts: the default login for guests is no account at a registry.
   log_in(tools_of(wiring), {.registry = argument(wiring, 0),
                             .given = partial_login(wiring.values().of_call()),
                             .password_stdin = wiring.values().get<"password-stdin">()});
@@ -179,13 +179,13 @@ int run_settings(Wiring& wiring) {
   const auto first = argument(wiring, 0);
   const auto second = argument(wiring, 1);
   if (first == "convert") {
-    if (second.empty()) throw Error(Blame::job, "settings convert: name the INI file");
+    if (second.empty()) throw Error(Blame::job, "settings convert: no file given; name the INI file");
     return print(convert_settings(second, command_names()));
   }
   if (!second.empty())
-    throw Error(Blame::job, "settings: " + quote(first) + " and then " + quote(second) +
-                                ": only 'settings convert FILE.ini' takes two words");
-  // For jobs on an image the files count that the stages read, which may be other ones.
+    throw Error(Blame::job, "settings: cannot use both " + quote(first) + " and " + quote(second) +
+                                "; only 'settings convert FILE.ini' takes two arguments");
+  // Jobs on an image get the settings from the files that the stages read, which may be different files.
   auto sources = first.empty() ? wiring.sources() : wiring.sources_of_stages();
   sources.image = names_of_image(first);
   return print(show_settings(wiring.values_of(sources).all(), sources.file.commands,

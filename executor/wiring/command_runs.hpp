@@ -4,7 +4,7 @@ namespace sarde {
 
 class Wiring;
 
-// Each turns option values into what one command takes, and runs it. Returns the exit code; throws Error,
+// Each of these functions runs one command with the option values. They return the exit code and throw Error,
 // Cancelled.
 int run_list(Wiring& wiring);
 int run_inspect(Wiring& wiring);

@@ -16,26 +16,26 @@ struct Positional {
   bool required = true;
 };
 
-/// One command, in one row: all that the command line, the help, the man page and the completions know of it.
-/// Its options are those whose rows name it (is_option_of()).
+/// A command: everything that the command line, the help, the man page and the completions know about it. Its
+/// options are those whose rows name it (is_option_of()).
 struct CommandRow {
   std::string_view name;
   std::string_view group;  ///< heading under which it is listed
-  std::string_view help;   ///< a phrase without its full stop
+  std::string_view help;   ///< a phrase without a full stop
   std::string_view more;   ///< sentences for the man page
   std::vector<Positional> positionals;
-  int (*run)(Wiring& wiring);  ///< gives the exit code
+  int (*run)(Wiring& wiring);  ///< returns the exit code
 };
 
-/// Every command there is, in the order in which they are listed.
+/// All commands, in the order in which they are listed.
 std::span<const CommandRow> command_table();
 
-/// Null if there is none of this name.
+/// Null if there is no command of this name.
 const CommandRow* find_command(std::string_view name);
 
 std::set<std::string> command_names();
 
-/// Is it one of the four that gitlab-runner calls?
+/// Is it one of the four commands that gitlab-runner calls?
 bool is_job_stage(std::string_view command);
 
 }  // namespace sarde

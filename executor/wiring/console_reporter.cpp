@@ -12,7 +12,7 @@ using std::chrono::milliseconds;
 
 namespace {
 
-/// Shorter ones would mask half of every line; gitlab-runner has the same limit in mind.
+/// Masking shorter secrets would hide half of every line.
 constexpr std::size_t shortest_secret = 4;
 
 constexpr std::string_view mask_text = "[MASKED]";
@@ -120,7 +120,7 @@ std::string ConsoleReporter::masked(std::string text) const {
 }
 
 void ConsoleReporter::write(const std::string& text) const {
-  // Nobody is left to be told that stderr is gone.
+  // If stderr is gone, there is no way to report it.
   static_cast<void>(!::write(fd_, text.data(), text.size()));
 }
 

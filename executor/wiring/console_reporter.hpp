@@ -8,9 +8,10 @@
 
 namespace sarde {
 
-/// Writes lines to a descriptor, masks secrets, and cleans what it writes (printable_line()): lines hold text
-/// of registries, images and guests. Verbosity: 0 warnings only, 1 steps too, 2 details too. Progress is a
-/// bar in the last line of a terminal, else a line every five seconds.
+/// Writes lines to a descriptor, masks secrets, and cleans what it writes (printable_line()), because lines
+/// may contain text from registries, images and guests. Verbosity: 0 shows warnings only, 1 also steps, 2
+/// also details. Progress is shown as a bar in the last line of a terminal, otherwise as a line every five
+/// seconds.
 class ConsoleReporter final : public Reporter {
  public:
   ConsoleReporter(int fd, unsigned verbosity, const Clock& clock);
@@ -42,8 +43,8 @@ class ConsoleReporter final : public Reporter {
   std::vector<std::string> secrets_;
 };
 
-/// "  unpacking disk.qcow2: 1.2 GB of 4.0 GB, 30 %, 210.0 MB/s, 13.3 s left"; what is not known is left out.
-/// `done_before`: bytes that were done when the work began.
+/// "  unpacking disk.qcow2: 1.2 GB of 4.0 GB, 30 %, 210.0 MB/s, 13.3 s left"; values that are not
+/// known are left out. `done_before`: bytes that were already done when the work began.
 std::string progress_text(const Progress& progress, std::uint64_t done_before,
                           std::chrono::milliseconds since_start);
 

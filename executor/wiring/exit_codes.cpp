@@ -20,7 +20,7 @@ void ExitCodes::forget_earlier_failure() const {
 }
 
 int ExitCodes::build_failure(std::int32_t script_code) const {
-  // A bare integer in the first line, nothing else: gitlab-runner takes anything different for a system
+  // The file may contain only an integer in its first line; gitlab-runner treats anything else as a system
   // failure.
   if (exits_.build_exit_code_file)
     write_file(*exits_.build_exit_code_file, std::to_string(script_code), 0644);

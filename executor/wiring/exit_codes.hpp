@@ -6,7 +6,7 @@
 
 namespace sarde {
 
-/// The one place that decides what this process exits with, and what BUILD_EXIT_CODE_FILE holds.
+/// The one place that decides the exit code of this process and the content of BUILD_EXIT_CODE_FILE.
 class ExitCodes {
  public:
   explicit ExitCodes(RunnerExits exits) : exits_(std::move(exits)) {}
@@ -15,11 +15,11 @@ class ExitCodes {
     return blame == Blame::job ? exits_.build_failure : exits_.system_failure;
   }
 
-  /// Takes away what an earlier stage of the job left: gitlab-runner would read it again. Throws Error.
+  /// Removes what an earlier stage of the job wrote, because gitlab-runner would read it again. Throws Error.
   void forget_earlier_failure() const;
 
-  /// 0, or the build failure's code with the script's own in the file; the system failure's for a script that
-  /// was stopped.
+  /// 0, or the code for a build failure, with the script's own exit code written to the file. For a script
+  /// that was stopped, the code for a system failure.
   [[nodiscard]] int of(const ScriptOutcome& outcome) const;
 
  private:
@@ -28,7 +28,8 @@ class ExitCodes {
   RunnerExits exits_;
 };
 
-/// What a shell would give for a command that such a signal killed (name without SIG): 128 and its number.
+/// The exit code that a shell gives a command killed by this signal (its name without SIG): 128 plus its
+/// number.
 std::int32_t shell_code_of_signal(const std::string& signal);
 
 }  // namespace sarde

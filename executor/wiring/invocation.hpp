@@ -7,7 +7,7 @@
 
 namespace sarde {
 
-/// What was typed, understood but not yet acted on.
+/// A parsed command line.
 struct Invocation {
   std::string command;
   OptionValues options;                ///< by name

@@ -7,14 +7,14 @@ namespace sarde {
 
 class Wiring;
 
-// Each turns option values into what one stage takes, and runs it. Returns the exit code; throws Error,
+// Each of these functions runs one stage with the option values. They return the exit code and throw Error,
 // Cancelled.
 int run_config(Wiring& wiring);
 int run_prepare(Wiring& wiring);
 int run_script(Wiring& wiring);
 int run_cleanup(Wiring& wiring);
 
-/// The login that values give, as far as they do.
+/// The parts of a login that the values contain.
 PartialLogin partial_login(const Values& values);
 
 }  // namespace sarde

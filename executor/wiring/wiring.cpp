@@ -74,7 +74,7 @@ ValueSources Wiring::read_sources() {
     const auto& own = job_->image;
     sources.image = names_of_image(own.empty() ? values_of(sources).get<"image">() : own);
   }
-  // What has been made must go, whatever the job says.
+  // A job's variables must not be able to prevent its cleanup.
   if (job_ && !job_->settings.empty() && invocation_.command != "cleanup") {
     sources.job = job_values(job_->settings, values_of(sources).get<"job-settable">(),
                              [&](const std::string& line) { notes_.push_back("WARNING: " + line); });
@@ -88,7 +88,7 @@ ValueSources Wiring::sources_of_stages() const {
   return sources;
 }
 
-/// gitlab-runner calls several stages a job: one of them speaks of the files.
+/// gitlab-runner calls several stages for each job. Only one of them reports notes about the files.
 void Wiring::say_notes() {
   const bool is_quiet_stage = is_job_stage(invocation_.command) && invocation_.command != "prepare";
   for (const auto& note : notes_) {

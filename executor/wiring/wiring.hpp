@@ -19,7 +19,7 @@
 
 namespace sarde {
 
-/// One call of the program: its option values, and the real parts, each made when it is first needed.
+/// One call of the program: its option values and the real implementations, each created when first needed.
 class Wiring {
  public:
   /// Reads the settings. Throws Error.
@@ -30,19 +30,19 @@ class Wiring {
 
   [[nodiscard]] const Values& values() const { return values_; }
 
-  /// As the files set them, beside what is in force: for `settings`.
+  /// The places that the values come from, for `settings`.
   [[nodiscard]] const ValueSources& sources() const { return sources_; }
 
-  /// Commands and stages may read different files: sardinecake's.
+  /// The sources for the stages. sardinecake has different files for commands and for stages.
   [[nodiscard]] ValueSources sources_of_stages() const;
 
-  /// The values of other sources for the same call.
+  /// The values that other sources give for the same call.
   [[nodiscard]] Values values_of(const ValueSources& sources) const;
 
-  /// The job; none outside one.
+  /// The job; nothing if the program was not called for a job.
   [[nodiscard]] const std::optional<Job>& job_if_any() const { return job_; }
 
-  /// Throws Error if there is none.
+  /// Throws Error if there is no job.
   [[nodiscard]] const Job& job() const;
 
   Clock& clock() { return clock_; }
@@ -55,16 +55,16 @@ class Wiring {
 
   [[nodiscard]] const Environment& environment() const { return environment_; }
 
-  /// What programs that are started see of it.
+  /// The part of the environment that helper programs get.
   [[nodiscard]] const Environment& environment_of_helpers() const { return helpers_; }
 
   const ImageStore& images();
   Registry& registry();
 
-  /// libvirt, connected when it is first asked for.
+  /// libvirt; connects when it is first used.
   Source<Hypervisor> hypervisor();
 
-  /// Threads that compress, inflate and hash.
+  /// How many threads compress, inflate and hash.
   [[nodiscard]] unsigned threads() const;
 
  private:
@@ -87,15 +87,15 @@ class Wiring {
   std::unique_ptr<Hypervisor> hypervisor_;
 };
 
-/// All names by which an image's section may call it. What is no image's name has no section; `prepare`
-/// refuses it.
+/// All names that a section for this image may have. Empty if the name is invalid; `prepare` refuses such a
+/// name.
 std::vector<std::string> names_of_image(const std::string& image);
 
-/// Puts the answer on stdout; an empty one is none. Throws Error if stdout is closed.
+/// Prints the answer to stdout, unless it is empty. Throws Error if stdout is closed.
 int print(const std::string& answer);
 
-/// Puts the real parts together for one call of the program and runs it. Returns the exit code of a call that
-/// ended as it may end; throws Error, Cancelled.
+/// Connects the real implementations for one call of the program and runs it. Returns the exit code; throws
+/// Error, Cancelled.
 int run_invocation(const Invocation& invocation, const Environment& environment, Cancellation& cancellation,
                    const ExitCodes& exit_codes);
 

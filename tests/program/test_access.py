@@ -63,14 +63,14 @@ def test_credentials_are_used_in_their_order(private):
     refused = attempt(private)
     assert refused.verdict == "build_failure" and "the registry wants other credentials" in refused.text
     result = attempt(private, docker=auths(private.address, "docker"), jobs=("jobs", "wrong"))
-    assert result.verdict == "success" and "With the job's credentials" not in result.text
+    assert result.verdict == "success" and "The job's credentials were not accepted" not in result.text
     private.run("rm", private.image)
     result = attempt(private, docker=auths(private.address, "docker", "wrong"), jobs=good["jobs"])
-    assert result.verdict == "success" and result.text.count("With the job's credentials: ") == 1
+    assert result.verdict == "success" and result.text.count("The job's credentials were not accepted: ") == 1
     private.run("rm", private.image)
     private.run("login", "-u", "host", "-p", USERS["host"], private.address)
     result = attempt(private, docker=auths(private.address, "docker", "wrong"), jobs=("jobs", "wrong"))
-    assert result.verdict == "success" and result.text.count("With the job's credentials: ") == 2
+    assert result.verdict == "success" and result.text.count("The job's credentials were not accepted: ") == 2
     private.run("logout", private.address)
     refused = attempt(private, docker=auths(private.address, "docker", "wrong"), jobs=("jobs", "wrong"))
     assert refused.verdict == "build_failure" and len([stage for stage in refused.stages if stage.name == "prepare"]) == 1
@@ -165,4 +165,4 @@ def test_what_a_job_may_set_is_what_the_administrator_lists(private, tmp_path):
         result, _ = job(listed, variables)
         assert result.verdict == "build_failure" and why in result.text, result.text
     result, _ = job('job-settable = ["memory", "allow-devices"]\n', {})
-    assert result.verdict == "build_failure" and "'allow-devices' is no option that can be left to jobs" in result.text
+    assert result.verdict == "build_failure" and "'allow-devices' is not an option that can be left to jobs" in result.text

@@ -262,7 +262,7 @@ class World:
             said = process.communicate(timeout=120)[1]
             if not killed:
                 self.took(f"admin {command}", time.monotonic() - started)
-                refusals = {"rm": ("is used by", "another process is at work", "is not in"), "import": ("is not in",)}
+                refusals = {"rm": ("is used by", "another process is using it", "is not in"), "import": ("is not in",)}
                 if process.returncode != 0 and not any(text in said for text in refusals.get(command, ())):
                     self.complain(f"{arguments} ended with {process.returncode}:\n{said}")
             self.tally.outcome(f"admin's {command}", "killed" if killed else f"exit {process.returncode}")

@@ -108,7 +108,7 @@ def test_gc_and_jobs_that_run(place, small_image, tmp_path, undefined):  # noqa:
         # The next job's prepare does it, too.
         with place.runner().job(job_id=603, image=small_image) as other:
             assert other.prepare(), other.result.text
-            assert f"Removing what another job left, {folder.name}: its time is over" in other.result.text
+            assert f"Removing what another job left behind, {folder.name}: its time is over" in other.result.text
             assert place.domains() == [other.settings["hostname"]]
             other_folder = place.jobs / other.settings["hostname"]
             subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", other.settings["hostname"]], check=True)

@@ -233,7 +233,7 @@ def test_a_job_that_fills_its_disk(place, small_image):
         assert job.run_script(bash_script("dd if=/dev/zero of=/var/tmp/some bs=1M count=4 2>&1; sleep 3; echo within bounds")).code == 0
         filled = job.run_script(bash_script("while :; do head -c 8000000 /dev/zero >>/var/tmp/fill || sleep 1; sync; done"), timeout=120)
         assert filled.code == 1 and job.result.verdict == "build_failure", job.result.text
-        assert re.search(r"was destroyed: the job has written \d+\.\d MB to its disks, more than it may, 50.3 MB \(max-job-disk", job.result.text)
+        assert re.search(r"was destroyed: the job has written \d+\.\d MB to its disks, more than the limit of 50.3 MB \(max-job-disk", job.result.text)
         assert job.settings["hostname"] not in place.domains()
         late = job.run_script(bash_script("true"), "after_script")
         assert late.code == 2 and "the VM is gone" in late.stderr.decode()
@@ -244,7 +244,7 @@ def test_a_vm_that_fills_its_disk_while_it_is_prepared(place, small_image):
     script = place.write("fill.sh", "while :; do head -c 8000000 /dev/zero >>/var/tmp/fill || sleep 1; sync; done\n")
     with place.runner(f'max-job-disk = "48MiB"\nprepare-script = "{script}"\n').job(job_id=31, image=small_image) as job:
         assert not job.prepare(), job.result.text
-        assert re.search(r"was destroyed: the job has written \d+\.\d MB to its disks, more than it may, 50.3 MB \(max-job-disk", job.result.text), job.result.text
+        assert re.search(r"was destroyed: the job has written \d+\.\d MB to its disks, more than the limit of 50.3 MB \(max-job-disk", job.result.text), job.result.text
         assert job.result.verdict == "build_failure", job.result.text
         assert job.settings["hostname"] not in place.domains()
 

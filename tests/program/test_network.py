@@ -73,10 +73,10 @@ def test_qemus_own_user_network_has_to_be_asked_for(place, small_image):
                     (tools / tool.name).symlink_to(tool)
         with place.runner(PATH=str(tools)).job(job_id=804, image=small_image) as job:
             assert job.prepare(), job.result.text
-            assert "WARNING: the VM reaches what listens on this host's 127.0.0.1" in job.result.text and "apt-get install passt" in job.result.text
+            assert "WARNING: the VM can reach services that listen on this host's 127.0.0.1" in job.result.text and "apt-get install passt" in job.result.text
         with place.runner('network = "passt"', PATH=str(tools)).job(job_id=805, image=small_image, retry_pause=0.1) as job:
             assert not job.prepare() and job.result.verdict == "system_failure"
-            assert "make the VM's network with passt: run passt: there is no such program" in job.result.text
+            assert "set up the VM's network with passt: run passt: there is no such program" in job.result.text
     place.assert_nothing_left()
 
 

@@ -123,7 +123,7 @@ def test_a_password_is_asked_for_kept_and_forgotten(serve, tmp_path):
     server.fails(1, "the registry wants", "push", reference)
     wrong = server.fails(1, "refused the credentials", "login", "-u", "me", "-p", "wrong word", server.address)
     assert "wrong word" not in wrong.stderr
-    server.fails(1, "there is no password on standard input", "login", "-u", "me", "--password-stdin", server.address, input="\n")
+    server.fails(1, "standard input contains no password", "login", "-u", "me", "--password-stdin", server.address, input="\n")
     said = server.run("login", "-u", "me", "--password-stdin", server.address, input="secret word\n")
     assert said.stdout == "" and "secret word" not in said.stderr
     authfile = server.folder / "home/.config/containers/auth.json"

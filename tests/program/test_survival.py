@@ -71,7 +71,7 @@ class Feeder:
         self.slowest = max(self.slowest, time.monotonic() - start)
         said = done.stderr.decode("utf-8")
         assert done.returncode in (0, 1, 2), (arguments, done.returncode, said)
-        assert "ERROR: unexpected:" not in said and "Cannot recv data" not in said and "End of file while reading" not in said, said[-2000:]
+        assert "ERROR: unexpected error:" not in said and "Cannot recv data" not in said and "End of file while reading" not in said, said[-2000:]
         return done.returncode, said
 
     def feed(self, number, image):

@@ -342,7 +342,7 @@ TEST_CASE("run: a script in the prepared VM, and what is said where there is non
     bench.guest.runs = [](const GuestScript&) { return ScriptStopped{}; };
     CHECK(std::holds_alternative<ScriptStopped>(bench.run_script()));
     CHECK(bench.hypervisor.running.size() == 1);
-    CHECK(bench.has_said("the VM is kept"));
+    CHECK(bench.has_said("the VM was kept"));
   }
 }
 

@@ -36,7 +36,7 @@ ConnectResult problem(ConnectProblem::Kind kind, const std::string& why) {
 
 TEST_CASE("boot wait: an address is waited for, with signs of life, and not for ever") {
   Bench bench;
-  check_error(Blame::host, "none within 25.0 s", [&] { bench.wait.for_address(25s); });
+  check_error(Blame::host, "not available within 25.0 s", [&] { bench.wait.for_address(25s); });
   CHECK(bench.reporter.lines.size() == 2);
   bench.hypervisor.known_addresses = {"fd00::1"};
   CHECK(bench.wait.for_address(1s) == "fd00::1");
@@ -86,7 +86,7 @@ TEST_CASE("job resources: the folder stays until the VM is gone for sure") {
   resources.folder().expect_vm();
   hypervisor.running.insert(name.text());
   hypervisor.refuses_to_destroy = true;
-  check_error(Blame::host, "take down VM '" + name.text() + "': libvirt is away",
+  check_error(Blame::host, "destroy VM '" + name.text() + "': libvirt is away",
               [&] { resources.take_down(); });
   CHECK(resources.are_there());
   hypervisor.refuses_to_destroy = false;
