@@ -15,12 +15,6 @@ constexpr std::size_t deepest_reference = 10;
 constexpr std::size_t longest_value = 64U << 10U;
 constexpr std::size_t most_references = 10'000;  ///< of one value: those to empty values make it no longer
 
-std::string lowered(std::string text) {
-  std::ranges::transform(text, text.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 class IniReader {
  public:
   explicit IniReader(std::string what) : what_(std::move(what)) {}

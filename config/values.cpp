@@ -14,6 +14,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr auto default_origin = "built-in default";
+
 OptionValues values_in(const Environment& environment) {
   OptionValues values;
   for (const auto& row : option_table) {
@@ -51,7 +53,7 @@ OptionValues initial_values(const Environment& environment, bool is_root) {
   for (const auto& row : option_table) {
     if (row.initial.empty()) continue;
     values[std::string(row.name)] = {.items = {initial_text(row.initial, environment, is_root)},
-                                     .origin = "built-in default"};
+                                     .origin = default_origin};
   }
   return values;
 }
@@ -77,7 +79,7 @@ const OptionValue* Values::find(const OptionRow& row) const {
     for (const auto& place : places_) {
       const auto found = place.find(std::string(wanted.name));
       if (found == place.end()) continue;
-      if (is_default_enough || found->second.origin != "built-in default") return &found->second;
+      if (is_default_enough || found->second.origin != default_origin) return &found->second;
     }
     return nullptr;
   };

@@ -6,15 +6,14 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <thread>
 #include <unistd.h>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/foundation/unique_fd.hpp"
+#include "core/system/companion.hpp"
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
 
@@ -86,14 +85,42 @@ std::string text_of_pid_file(const fs::path& file) {
   return got > 0 ? std::string(text.data(), static_cast<std::size_t>(got)) : std::string();
 }
 
-/// Its process, if that is one which was started with this socket.
-std::optional<pid_t> process_of(const fs::path& folder) {
+/// The process that has just been started with this socket, as the file that it wrote says; nothing if that
+/// names another one.
+std::optional<ProcessIdentity> process_of(const fs::path& folder) {
   const auto pid = parse_number(trimmed(text_of_pid_file(folder / pid_name)));
   if (!pid || *pid <= 1 || *pid > 0x7fffffff) return std::nullopt;
+  auto process = identity_of(static_cast<pid_t>(*pid));
   const auto command = read_proc_file("/proc/" + std::to_string(*pid) + "/cmdline").value_or("");
   const auto words = split(command, '\0');
   const bool is_ours = std::ranges::find(words, (folder / socket_name).string()) != words.end();
-  return is_ours ? std::optional(static_cast<pid_t>(*pid)) : std::nullopt;
+  return is_ours ? process : std::nullopt;
+}
+
+/// Where it is noted: beside the folder, for in that one passt's account may write.
+fs::path record_of(const fs::path& folder) {
+  return folder.parent_path() / (folder.filename().string() + ".process");
+}
+
+std::vector<std::string> command_line(const PasstPlan& plan, std::uint16_t port) {
+  const auto file = [&](const char* name) { return (plan.folder / name).string(); };
+  std::vector<std::string> argv{"passt",
+                                "--one-off",
+                                "--no-map-gw",
+                                "--socket",
+                                file(socket_name),
+                                "--pid",
+                                file(pid_name),
+                                "--log-file",
+                                file(log_name),
+                                "--tcp-ports",
+                                "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port),
+                                "--udp-ports",
+                                "none"};
+  if (::geteuid() == 0)
+    argv.insert(argv.end(), {"--runas", std::to_string(nobody) + ":" + std::to_string(plan.group)});
+  for (const auto& option : resolver_options()) argv.push_back(option);
+  return argv;
 }
 
 }  // namespace
@@ -111,20 +138,13 @@ PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, 
   constexpr int most_tries = 5;
   for (int tries = 1;; ++tries) {
     const auto port = free_port();
-    Program passt{
-        .argv = {"passt", "--one-off", "--no-map-gw", "--socket", socket.string(), "--pid",
-                 (plan.folder / pid_name).string(), "--log-file", (plan.folder / log_name).string(),
-                 "--tcp-ports", "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port),
-                 "--udp-ports", "none"},
-        .environment = {{"PATH", environment.non_empty("PATH").value_or("/usr/bin:/bin")}}};
-    if (is_root)
-      passt.argv.insert(passt.argv.end(),
-                        {"--runas", std::to_string(nobody) + ":" + std::to_string(plan.group)});
-    for (const auto& option : resolver_options()) passt.argv.push_back(option);
+    const Program passt{.argv = command_line(plan, port),
+                        .environment = {{"PATH", environment.non_empty("PATH").value_or("/usr/bin:/bin")}}};
     constexpr std::chrono::seconds enough(10);
     const auto result =
         run_program(passt, {.clock = clock, .cancellation = cancellation, .deadline = clock.now() + enough});
     if (result.succeeded()) {
+      if (const auto process = process_of(plan.folder)) note_companion(record_of(plan.folder), *process);
       if (is_root) give_socket(socket, plan.qemu);
       return {.socket = socket, .port = port};
     }
@@ -135,15 +155,15 @@ PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, 
 }
 
 void stop_passt(const fs::path& folder) {
-  constexpr std::chrono::milliseconds pause(20);
-  constexpr int patience = 150;
-  for (int i = 0; i < patience; ++i) {
-    const auto pid = process_of(folder);
-    if (!pid) return;
-    ::kill(*pid, i == 0 ? SIGTERM : SIGKILL);
-    std::this_thread::sleep_for(pause);
+  // Whoever was killed between passt's start and our note of it has left what passt itself wrote.
+  std::error_code ignored;
+  if (!fs::exists(record_of(folder), ignored)) {
+    const auto process = process_of(folder);
+    if (!process) return;
+    note_companion(record_of(folder), *process);
   }
-  throw Error("end passt in " + folder.string() + ": it does not end");
+  within("stop passt in " + folder.string(), [&] { end_companion(record_of(folder)); });
+  remove_if_there(record_of(folder));
 }
 
 }  // namespace sarde

@@ -74,6 +74,37 @@ std::string command_entry(const CommandRow& row) {
   return entry;
 }
 
+std::string options_section() {
+  std::string section =
+      ".SH OPTIONS\n" +
+      roff(
+          "Every option is also a setting (sarde.toml(5)), and most are also an environment variable, whose "
+          "name is SARDE_ and the option's name in capitals with underscores. Options that describe a single "
+          "call have no variable; in a file, they can be set only in a command's section.") +
+      "\n";
+  section += ".TP\n" + bold("-h") + ", " + bold("--help") + "\nPrints help.\n.TP\n" + bold("-V") + ", " +
+             bold("--version") + "\nPrints the version.\n.TP\n" + bold("-v") + ", " + bold("--verbose") +
+             "\nShows details; may be given twice.\n.TP\n" + bold("-q") + ", " + bold("--quiet") +
+             "\nShows results and warnings only.\n";
+  for (const auto& row : option_table)
+    if (!row.commands.empty()) section += option_entry(row);
+  return section;
+}
+
+std::string exit_status_section() {
+  std::string section =
+      ".SH EXIT STATUS\n.TP\n0\nSuccess.\n.TP\n1\n" +
+      roff(
+          "The caller or the job is at fault, for example because of a wrong name, refused credentials, "
+          "or an image that cannot be used.") +
+      "\n.TP\n2\n" + roff("The host or the network is at fault. Trying again may help.") + "\n.PP\n" +
+      roff(
+          "A stage of a job exits with the values that gitlab-runner specifies, and run reports the "
+          "script's own exit code.") +
+      "\n";
+  return section;
+}
+
 }  // namespace
 
 std::string program_man_page() {
@@ -96,28 +127,7 @@ std::string program_man_page() {
       "\n";
   page += ".SH COMMANDS\n";
   for (const auto& row : command_table()) page += command_entry(row);
-  page +=
-      ".SH OPTIONS\n" +
-      roff(
-          "Every option is also a setting (sarde.toml(5)), and most are also an environment variable, whose "
-          "name is SARDE_ and the option's name in capitals with underscores. Options that describe a single "
-          "call have no variable; in a file, they can be set only in a command's section.") +
-      "\n";
-  page += ".TP\n" + bold("-h") + ", " + bold("--help") + "\nPrints help.\n.TP\n" + bold("-V") + ", " +
-          bold("--version") + "\nPrints the version.\n.TP\n" + bold("-v") + ", " + bold("--verbose") +
-          "\nShows details; may be given twice.\n.TP\n" + bold("-q") + ", " + bold("--quiet") +
-          "\nShows results and warnings only.\n";
-  for (const auto& row : option_table)
-    if (!row.commands.empty()) page += option_entry(row);
-  page += ".SH EXIT STATUS\n.TP\n0\nSuccess.\n.TP\n1\n" +
-          roff(
-              "The caller or the job is at fault, for example because of a wrong name, refused credentials, "
-              "or an image that cannot be used.") +
-          "\n.TP\n2\n" + roff("The host or the network is at fault. Trying again may help.") + "\n.PP\n" +
-          roff(
-              "A stage of a job exits with the values that gitlab-runner specifies, and run reports the "
-              "script's own exit code.") +
-          "\n";
+  page += options_section() + exit_status_section();
   page += ".SH FILES\n.TP\n" + italic("/etc/sardinecake/sarde.toml") + "\nSettings, overridden by " +
           italic("~/.config/sardinecake/sarde.toml") + ".\n.TP\n" + italic("/var/lib/sardinecake") +
           "\nImages, unpacked disks and jobs' files of a system\\-wide installation.\n";

@@ -45,7 +45,7 @@ while IFS=: read -r header allowed; do
     [[ $file =~ ^($allowed)$ ]] || breach "$file includes <$header"
   done < <(grep -rlE "^ *#include <$header" core config executor)
 done <<'RULES'
-libvirt/:core/vm/libvirt/.*\.cpp
+libvirt/:core/vm/libvirt/.*\.[ch]pp
 libssh/:core/guest/(ssh_.*|script_channel\.[ch]pp)
 toml\+\+/:config/settings_file\.cpp
 CLI/:executor/cli\.cpp

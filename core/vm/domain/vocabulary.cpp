@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "core/foundation/text.hpp"
 
@@ -37,7 +36,7 @@ bool is_number_in(const std::string& value, std::string_view range) {
 bool is_name(std::string_view value) {
   constexpr std::size_t longest = 64;
   return !value.empty() && value.size() <= longest && std::ranges::all_of(value, [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c == ':';
+    return is_letter_or_digit(c) || c == '-' || c == '_' || c == '.' || c == ':';
   });
 }
 

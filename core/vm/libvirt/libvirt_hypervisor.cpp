@@ -1,163 +1,31 @@
-#include <algorithm>
-#include <array>
 #include <memory>
-#include <span>
-#include <thread>
 #include <unistd.h>
+#include <vector>
 
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
-#include "core/foundation/c_handle.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 #include "core/vm/domain/job_domain.hpp"
 #include "core/vm/domain/libvirt_answers.hpp"
 #include "core/vm/hypervisor_loader.hpp"
-#include "core/vm/neighbours.hpp"
-#include "core/vm/vm_name.hpp"
+#include "core/vm/libvirt/disk_copying.hpp"
+#include "core/vm/libvirt/guest_addresses.hpp"
+#include "core/vm/libvirt/libvirt_errors.hpp"
+#include "core/vm/libvirt/libvirt_filters.hpp"
 
 namespace sarde {
 
 namespace {
-
-using Connection = CHandle<virConnect, virConnectClose>;
-using Domain = CHandle<virDomain, virDomainFree>;
-using Pool = CHandle<virStoragePool, virStoragePoolFree>;
-using Volume = CHandle<virStorageVol, virStorageVolFree>;
-using Network = CHandle<virNetwork, virNetworkFree>;
-using Filter = CHandle<virNWFilter, virNWFilterFree>;
-using CText = CHandle<char, free>;
-
-std::string last_error_text() {
-  const virError* error = virGetLastError();
-  return error != nullptr && error->message != nullptr ? error->message : "libvirt gives no reason";
-}
-
-/// Throws with libvirt's last error, which any further call in this thread would clear: so this is the first
-/// call after the one that failed.
-[[noreturn]] void fail_libvirt(const std::string& doing) {
-  throw Error(doing + ": " + last_error_text());
-}
-
-/// libvirt's answers to a domain that is wrong in itself, or asks for what this host's QEMU does not have.
-/// Domains come from images, so these are a job's fault: trying again would not help.
-constexpr std::array about_the_domain{
-    VIR_ERR_XML_ERROR, VIR_ERR_XML_DETAIL, VIR_ERR_XML_INVALID_SCHEMA, VIR_ERR_CONFIG_UNSUPPORTED,
-    VIR_ERR_OS_TYPE,   VIR_ERR_NO_OS,      VIR_ERR_INVALID_ARG};
-
-[[noreturn]] void fail_with_domain(const std::string& doing) {
-  const virError* error = virGetLastError();
-  const bool is_about_it =
-      error != nullptr && std::ranges::find(about_the_domain, error->code) != about_the_domain.end();
-  throw Error(is_about_it ? Blame::job : Blame::host, doing + ": " + last_error_text());
-}
-
-bool last_error_is(int code) {
-  const virError* error = virGetLastError();
-  return error != nullptr && error->code == code;
-}
-
-std::string taken(char* text, const std::string& doing) {
-  const CText owner(text);
-  if (!owner) fail_libvirt(doing);
-  return owner.get();
-}
 
 std::string uuid_of(const Domain& domain) {
   std::array<char, VIR_UUID_STRING_BUFLEN> uuid{};
   if (virDomainGetUUIDString(domain.get(), uuid.data()) != 0) fail_libvirt("read a VM's UUID");
   return uuid.data();
 }
-
-/// The array of interfaces that virDomainInterfaceAddresses gives.
-class Interfaces {
- public:
-  Interfaces(virDomainPtr domain, unsigned source)
-      : count_(virDomainInterfaceAddresses(domain, &interfaces_, source, 0)) {}
-
-  Interfaces(const Interfaces&) = delete;
-  Interfaces& operator=(const Interfaces&) = delete;
-
-  ~Interfaces() {
-    for (int i = 0; i < count_; ++i) virDomainInterfaceFree(interfaces_[i]);
-    free(interfaces_);  // NOLINT(cppcoreguidelines-no-malloc): libvirt allocated it
-  }
-
-  /// IPv4 first; no loopback, no link-local.
-  [[nodiscard]] std::vector<std::string> usable_addresses() const {
-    std::vector<std::string> four;
-    std::vector<std::string> six;
-    for (int i = 0; i < count_; ++i) {
-      const auto& interface = *interfaces_[i];
-      for (const auto& address : std::span(interface.addrs, interface.naddrs)) {
-        const std::string text = address.addr;
-        if (text.starts_with("127.") || text.starts_with("169.254.") || text.starts_with("fe80:") ||
-            text == "::1")
-          continue;
-        (address.type == VIR_IP_ADDR_TYPE_IPV6 ? six : four).push_back(text);
-      }
-    }
-    four.insert(four.end(), six.begin(), six.end());
-    return four;
-  }
-
- private:
-  virDomainInterfacePtr* interfaces_ = nullptr;
-  int count_;
-};
-
-/// How a domain's job (its only one: copying disks) stands.
-class JobStats {
- public:
-  JobStats(const Domain& domain, unsigned flags) {
-    if (virDomainGetJobStats(domain.get(), &type_, &parameters_, &count_, flags) != 0)
-      fail_libvirt("ask how the copying of disks stands");
-  }
-
-  JobStats(const JobStats&) = delete;
-  JobStats& operator=(const JobStats&) = delete;
-
-  ~JobStats() { virTypedParamsFree(parameters_, count_); }
-
-  [[nodiscard]] int type() const { return type_; }
-
-  [[nodiscard]] std::uint64_t number(const char* name) const {
-    unsigned long long value = 0;
-    return virTypedParamsGetULLong(parameters_, count_, name, &value) == 1 ? value : 0;
-  }
-
-  [[nodiscard]] std::optional<std::string> text(const char* name) const {
-    const char* value = nullptr;
-    if (virTypedParamsGetString(parameters_, count_, name, &value) != 1) return std::nullopt;
-    return value;
-  }
-
- private:
-  virTypedParameterPtr parameters_ = nullptr;
-  int count_ = 0;
-  int type_ = VIR_DOMAIN_JOB_NONE;
-};
-
-class LibvirtFilters final : public NetworkFilters {
- public:
-  explicit LibvirtFilters(const Connection& connection) : connection_(connection) {}
-
-  bool has(const std::string& name) override {
-    const Filter filter(virNWFilterLookupByName(connection_.get(), name.c_str()));
-    return filter != nullptr;
-  }
-
-  void define(const std::string& filter_xml) override {
-    const Filter filter(virNWFilterDefineXML(connection_.get(), filter_xml.c_str()));
-    if (!filter) fail_libvirt("define a network filter");
-  }
-
- private:
-  const Connection& connection_;
-};
 
 class LibvirtHypervisor final : public Hypervisor {
  public:
@@ -195,19 +63,7 @@ class LibvirtHypervisor final : public Hypervisor {
   std::vector<std::string> addresses(const std::string& name) override {
     const auto domain = look_up(name);
     if (!domain) return {};
-    for (const auto source :
-         {VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
-          VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP}) {
-      auto found = Interfaces(domain.get(), source).usable_addresses();
-      if (source == VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT) {
-        const auto vm = VmName::parse(name);
-        std::erase_if(found, [&](const std::string& address) {
-          return !vm || !is_neighbour(address, vm->mac_address());
-        });
-      }
-      if (!found.empty()) return found;
-    }
-    return {};
+    return guest_addresses(domain, name);
   }
 
   std::uint16_t forward_port(const std::string& name, std::uint16_t guest_port) override {
@@ -298,33 +154,8 @@ class LibvirtHypervisor final : public Hypervisor {
   GuestFileSystems copy_disks(const std::string& name, const std::vector<DiskCopy>& copies,
                               const std::function<void(std::uint64_t, std::uint64_t)>& progress) override {
     const auto domain = look_up(name);
-    const auto doing = "copy the disks of VM '" + name + "'";
-    if (!domain) throw Error(Blame::job, doing + ": it is gone");
-    const auto xml = taken(virDomainGetXMLDesc(domain.get(), 0), doing);
-    const auto order = backup_order(copies, disk_targets(xml));
-    const bool frozen = virDomainFSFreeze(domain.get(), nullptr, 0, 0) >= 0;
-    const bool begun = virDomainBackupBegin(domain.get(), order.c_str(), nullptr, 0) == 0;
-    const std::string why = begun ? "" : last_error_text();
-    const bool thawed = !frozen || thaw(domain);
-    if (!begun)
-      throw Error(doing + ": " + why +
-                  (thawed ? ""
-                          : "; and the guest's file systems are still frozen: 'virsh domfsthaw " + name +
-                                "' thaws them"));
-    try {
-      while (copying(domain, doing, progress)) std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    } catch (const Cancelled&) {
-      virDomainAbortJob(domain.get());
-      throw;
-    } catch (const Error& error) {
-      virDomainAbortJob(domain.get());
-      if (thawed) throw;
-      throw Error(error.blame(), std::string(error.what()) +
-                                     "; and the guest's file systems are still frozen: 'virsh domfsthaw " +
-                                     name + "' thaws them");
-    }
-    if (!thawed) return GuestFileSystems::still_frozen;
-    return frozen ? GuestFileSystems::frozen : GuestFileSystems::running;
+    if (!domain) throw Error(Blame::job, "copy the disks of VM '" + name + "': it is gone");
+    return copy_disks_of(domain, name, copies, progress);
   }
 
   std::optional<std::uint64_t> written_bytes(const std::string& name) override {
@@ -419,29 +250,6 @@ class LibvirtHypervisor final : public Hypervisor {
     std::vector<Domain> domains(listed, listed + count);
     free(listed);  // NOLINT(cppcoreguidelines-no-malloc): libvirt allocated it
     return domains;
-  }
-
-  static bool thaw(const Domain& domain) {
-    constexpr int tries = 3;
-    for (int i = 0; i < tries; ++i) {
-      if (virDomainFSThaw(domain.get(), nullptr, 0, 0) >= 0) return true;
-      std::this_thread::sleep_for(std::chrono::seconds(1));
-    }
-    return false;
-  }
-
-  /// Is the copying still under way? Throws Error if it ended otherwise than well.
-  static bool copying(const Domain& domain, const std::string& doing,
-                      const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-    const JobStats now(domain, 0);
-    if (now.type() == VIR_DOMAIN_JOB_BOUNDED || now.type() == VIR_DOMAIN_JOB_UNBOUNDED) {
-      progress(now.number(VIR_DOMAIN_JOB_DISK_PROCESSED), now.number(VIR_DOMAIN_JOB_DISK_TOTAL));
-      return true;
-    }
-    const JobStats ended(domain, VIR_DOMAIN_JOB_STATS_COMPLETED);
-    if (ended.type() == VIR_DOMAIN_JOB_COMPLETED) return false;
-    throw Error(doing + ": " +
-                ended.text(VIR_DOMAIN_JOB_ERRMSG).value_or("libvirt gave it up without a reason"));
   }
 
   static std::string monitor(const Domain& domain, const std::string& command, const std::string& doing) {

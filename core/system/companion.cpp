@@ -1,0 +1,30 @@
+#include "core/system/companion.hpp"
+
+#include <signal.h>
+#include <thread>
+
+#include "core/foundation/error.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+void note_companion(const std::filesystem::path& record, const ProcessIdentity& process) {
+  write_file(record, process.text() + "\n", 0600);
+}
+
+void end_companion(const std::filesystem::path& record) {
+  const auto text = read_file_if_there(record);
+  const auto process = text ? ProcessIdentity::parse(*text) : std::nullopt;
+  if (!process) return;
+  constexpr std::chrono::milliseconds pause(20);
+  constexpr int patience = 150;
+  for (int i = 0; i < patience; ++i) {
+    if (life_of(*process) != ProcessLife::lives) return;
+    ::kill(process->pid, i == 0 ? SIGTERM : SIGKILL);
+    std::this_thread::sleep_for(pause);
+  }
+  throw Error("end process " + std::to_string(process->pid) + ", which " + record.string() +
+              " names: it does not end");
+}
+
+}  // namespace sarde
