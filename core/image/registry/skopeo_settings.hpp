@@ -8,8 +8,8 @@
 namespace sarde {
 
 struct SkopeoSettings {
-  /// For what skopeo brings, until it is whole: on the file system of the layouts, for skopeo renames it into
-  /// them. Made if it is not there. Its path has no colon.
+  /// Holds what skopeo fetches until it is complete. It is on the file system of the layouts, because skopeo
+  /// renames it into them. Made if it is not there. Its path has no colon.
   std::filesystem::path temporary_folder;
   bool insecure = false;  ///< plain HTTP and unverified certificates for every registry
   std::vector<std::string> insecure_registries;

@@ -12,7 +12,7 @@ namespace sarde {
 
 // What is checked of an image's disks while they are unpacked.
 
-/// What an image of ours says of the size of a disk's file; others say nothing.
+/// The size of a disk's file according to the image; only images made by this program state it.
 std::optional<std::uint64_t> declared_size(const DiskLayers& disk);
 
 /// Unpacks all of them; `options.limit` is for all in all.

@@ -24,7 +24,7 @@ struct CatalogEntry {
   [[nodiscard]] std::string name() const;
 };
 
-/// Has the image been fetched with one job's credentials only? Then this file is there.
+/// This file exists if the image has been fetched with one job's credentials only.
 std::filesystem::path private_mark(const OciLayout& layout, const Digest& manifest);
 
 /// The images in `ocidir`, packed: one OCI layout per repository. Every call may be made by several processes
@@ -49,14 +49,15 @@ class ImageCatalogue {
   /// Reads the image from a layout anywhere: the entry that was added last.
   [[nodiscard]] StoredImage load_folder(const std::filesystem::path& folder) const;
 
-  /// Every image in the cache, by repository. What cannot be read is told to `complain`, a sentence each.
+  /// Every image in the cache, by repository. Each image that cannot be read is reported to `complain`.
   [[nodiscard]] std::vector<CatalogEntry> entries(
       const std::function<void(const std::string&)>& complain) const;
 
   /// Every layout in the cache, by repository.
   [[nodiscard]] std::vector<std::pair<std::string, OciLayout>> layouts() const;
 
-  /// Has it been brought with one job's credentials only? Then another job has to show the registry its own.
+  /// Whether the image has been fetched with one job's credentials only. Another job must then show the
+  /// registry its own credentials.
   [[nodiscard]] bool is_private(const StoredImage& image) const;
 
   /// Notes that the image is used now: `prune` goes by that.

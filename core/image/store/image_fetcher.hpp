@@ -31,8 +31,8 @@ struct ObtainRequest {
 class IncomingImage;
 class BackgroundFetch;
 
-/// Brings images from registries into the cache, and on to their unpacked disks. Every call may be made by
-/// several processes at once; what it leaves is whole or not there, and nothing of what is refused stays.
+/// Fetches images from registries into the cache, and unpacks their disks. Several processes may call every
+/// function at the same time. The result is complete or absent, and nothing remains of a refused image.
 class ImageFetcher {
  public:
   struct Parts {
@@ -46,7 +46,7 @@ class ImageFetcher {
 
   explicit ImageFetcher(Parts parts) : parts_(parts) {}
 
-  /// Brings the image into the cache, as far as it is not there. `source` is what the registry calls it.
+  /// Fetches what the cache lacks of the image. `source` is the image's name at the registry.
   StoredImage fetch(const ImageReference& reference, const ImageReference& source, Registry& registry,
                     const RegistryAccess& access) const;
 
@@ -55,8 +55,8 @@ class ImageFetcher {
   StoredImage fetch_description(const ImageReference& reference, const OciLayout& layout, Registry& registry,
                                 const RegistryAccess& access) const;
 
-  /// fetch() and unpacking in one: layers are unpacked while others are still on their way. What is refused
-  /// gets no name.
+  /// Fetches and unpacks at the same time: layers are unpacked while others are still being transferred. A
+  /// refused image is not tagged.
   ObtainedImage obtain(const ObtainRequest& request, Registry& registry, const RegistryAccess& access) const;
 
  private:

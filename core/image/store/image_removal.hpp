@@ -30,10 +30,10 @@ struct UnpackedFolder {
 /// The unpacked images.
 std::vector<UnpackedFolder> unpacked_folders(const std::filesystem::path& vmdir);
 
-/// Held while an image is removed: nobody fetches, exports, unpacks or adopts it meanwhile.
+/// Held while an image is removed, so that no other process fetches, exports or unpacks it in the meantime.
 class ImageLocks {
  public:
-  /// Nothing where somebody is at work on it.
+  /// Nothing if another process is using the image.
   static std::optional<ImageLocks> try_for(const ImageStore& images, const std::string& config_digest,
                                            const std::vector<CatalogEntry>& entries,
                                            const std::vector<UnpackedFolder>& folders);
@@ -53,8 +53,8 @@ RemovedFiles remove_abandoned_files(const ImageStore& images,
                                     const std::vector<std::filesystem::path>& more_folders, Removal removal);
 
 /// Removes blobs that no entry of their layout names, and what a killed process left: all of it only if older
-/// than `grace`, for other programs put blobs there before their names. A layout that cannot be read wholly,
-/// or to which blobs are being added, is left as it is, and said to `complain`.
+/// than `grace`, because other programs store blobs before the index names them. A layout that cannot be read
+/// completely, or to which blobs are being added, is left as it is and reported to `complain`.
 RemovedFiles remove_unreferenced(const ImageStore& images, std::chrono::seconds grace, Removal removal,
                                  const std::function<void(const std::string&)>& complain);
 

@@ -12,7 +12,7 @@
 
 namespace sarde {
 
-/// Under the layout's lock: what is brought of an image, which goes again if the image is refused.
+/// What is fetched of an image, while the layout is locked. It is removed again if the image is refused.
 class IncomingImage {
  public:
   IncomingImage(const OciLayout& layout, const AnnouncedImage& announced, const RegistryAccess& access)
@@ -31,7 +31,7 @@ class IncomingImage {
     write_file(mark_, "", 0600);
   }
 
-  /// Was it not there before, so that skopeo has brought it and looked at its digest?
+  /// Whether the blob was missing before: then skopeo has fetched it and checked its digest.
   [[nodiscard]] bool was_missing(const Digest& digest) const { return missing_.contains(digest.hex()); }
 
   /// skopeo looks at a blob's digest and not at its size, by which it was let in.
@@ -71,7 +71,7 @@ class IncomingImage {
   bool is_marked_ = false;
 };
 
-/// Runs `work`; what a refused image has brought is discarded.
+/// Runs `work`. If the image is refused, what was fetched of it is discarded.
 template <typename Work>
 auto discarding_what_is_refused(const IncomingImage& incoming, Work work) {
   try {

@@ -10,8 +10,8 @@
 
 namespace sarde {
 
-/// Who may write to the files of an unpacked image: the VM that is defined on them, or nobody, for several
-/// read them.
+/// Who may write to the files of an unpacked image: the VM that is defined on them, or nobody, because
+/// several VMs read them.
 enum class DiskSharing { one_vm, many };
 
 /// The folder of an unpacked image, and its disk files in the manifest's order.
@@ -32,7 +32,7 @@ struct ObtainedImage {
 std::string shared_note(const UnpackedImage& image);
 
 /// Every folder that an image may be unpacked to, unless somebody chose a name: by its config's digest, and
-/// by its manifest's. (The second of them, for clones, is older versions'.)
+/// by its manifest's. (Earlier versions used the second of them for clones.)
 std::vector<std::string> usual_folders(const Digest& config, const Digest& manifest);
 
 }  // namespace sarde
