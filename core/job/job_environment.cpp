@@ -55,8 +55,7 @@ Job parse_job_response(std::string_view text, const std::string& what) {
           .image = text_member(image, "name"),
           .pull_policies = {},
           .logins = logins_in(member(response, "credentials")),
-          .project = text_member(info, "project_name"),
-          .name = text_member(info, "name")};
+          .project = text_member(info, "project_name")};
   const auto project_id = member(info, "project_id");
   job.distinction = (project_id.is_null() ? "" : project_id.dump()) + "\n" + job.project + "\n" +
                     text_member(response, "token");
@@ -120,8 +119,7 @@ std::optional<Job> job_in(const Environment& environment) {
              .image = environment.get("CI_JOB_IMAGE").value_or(""),
              .pull_policies = {},
              .logins = {},
-             .project = {},
-             .name = {}};
+             .project = {}};
 }
 
 std::optional<JobOwner> owner_of_job(const Environment& environment) {
