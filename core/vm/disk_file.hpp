@@ -7,21 +7,21 @@
 
 namespace sarde {
 
-/// A file that a disk rests on.
+/// A backing file of a disk.
 struct BackingFile {
   std::filesystem::path path;
   std::string format;  ///< qcow2 or raw
 };
 
-/// Whether a file is the VM's own or others read it as well: then libvirt is not to give it to QEMU's
-/// account.
+/// Whether the file belongs to one VM, or other VMs read it as well. libvirt must not change the owner of a
+/// shared file.
 enum class DiskOwnership { own, shared };
 
-/// A disk's file for a VM that is to be made.
+/// A disk's file for a new VM.
 struct DiskFile {
   std::filesystem::path path;
   std::string format;                     ///< qcow2 or raw
-  std::vector<BackingFile> backing = {};  ///< what it rests on, the topmost first: all shared
+  std::vector<BackingFile> backing = {};  ///< its backing files, the topmost first: all shared
   DiskOwnership ownership = DiskOwnership::own;
 };
 

@@ -20,22 +20,22 @@ struct KnownDomain {
 struct DomainFiles {
   std::string name;
   std::vector<std::filesystem::path> files = {};    ///< disks and their backing files
-  std::vector<std::filesystem::path> written = {};  ///< of them, those that it writes to just now
+  std::vector<std::filesystem::path> written = {};  ///< those of them that it is writing to
 };
 
-/// A disk of a running domain and the new file that gets what it holds.
+/// A disk of a running domain, and the new file to copy it to.
 struct DiskCopy {
   std::string device;  ///< its target: vda
   std::string format;  ///< qcow2 or raw
   std::filesystem::path file;
 };
 
-/// Whether the guest's file systems were frozen at the moment that a copy shows; `still_frozen`: and could
+/// Whether the guest's file systems were frozen when the copy was taken. `still_frozen`: they were, and could
 /// not be thawed again.
 enum class GuestFileSystems { frozen, running, still_frozen };
 
-/// What commands ask about the VMs that libvirt knows, and change of them. Calls block until libvirt has
-/// answered; they throw Error, the host's fault, when libvirt cannot be asked or refuses.
+/// The VMs that libvirt knows, for commands that list, read, define or copy them. Calls block until libvirt
+/// has answered. They throw Error, the host's fault, if libvirt is unreachable or refuses.
 class Inventory {
  public:
   Inventory() = default;
@@ -43,23 +43,26 @@ class Inventory {
   Inventory& operator=(const Inventory&) = delete;
   virtual ~Inventory() = default;
 
-  /// Every domain, by name. One question, however many there are.
+  /// Every domain, by name, with a single request to libvirt.
   virtual std::map<std::string, KnownDomain> domains() = 0;
 
-  /// The domain's definition with its secrets, as the next start would use it.
+  /// The domain's definition, including its secrets, as it applies from the next start on.
   virtual std::string definition(const std::string& name) = 0;
 
-  /// Makes a domain known without starting it. Returns its UUID. Faults as with start().
+  /// Defines a domain without starting it. Returns its UUID. The fault of an Error is as for
+  /// Machines::start().
   virtual std::string define(const std::string& domain_xml) = 0;
 
-  /// Forgets a domain that is not running; its disks stay, its NVRAM file goes. Fine if it is gone.
+  /// Undefines a domain that is not running. Its disks stay; its NVRAM file is removed. Does nothing if the
+  /// domain does not exist.
   virtual void undefine(const std::string& name) = 0;
 
-  /// What files every domain uses, as it runs and as it is defined.
+  /// The files of every domain, as it is running and as it is defined.
   virtual std::vector<DomainFiles> domain_files() = 0;
 
-  /// Copies disks of a running domain as they are at one moment, while it runs on. Blocks until done, calling
-  /// `progress` with bytes; what it throws (Cancelled too) leaves no copying behind, but perhaps files.
+  /// Copies disks of a running domain in the state of one moment, while the domain continues to run. Blocks
+  /// until done and calls `progress` with bytes. If `progress` throws (Cancelled, for example), copying
+  /// stops; files may remain.
   virtual GuestFileSystems copy_disks(
       const std::string& name, const std::vector<DiskCopy>& copies,
       const std::function<void(std::uint64_t done, std::uint64_t total)>& progress) = 0;

@@ -9,28 +9,29 @@
 
 namespace sarde {
 
-/// The network of one VM, given to QEMU through a socket by passt(1): no privileges are needed, the guest
-/// gets out with the host's own address, and, unlike with QEMU's built-in network, it does not reach what
-/// listens on the host's loopback.
+/// The network of one VM, which passt(1) provides to QEMU through a socket. It needs no privileges, and the
+/// guest uses the host's own address for outgoing connections. Unlike QEMU's built-in network, it does not
+/// give the guest access to services on the host's loopback interface.
 struct PasstPlan {
-  std::filesystem::path
-      folder;  ///< for the socket, the log and the number of the process; made if it is not there
+  std::filesystem::path folder;  ///< for the socket, the log and the process ID; created if it does not exist
   std::uint16_t guest_port = 22;
   QemuAccount qemu;
-  gid_t group = 0;  ///< of the job's folder: passt, started by root, runs in it
+  gid_t group = 0;  ///< the job's folder's group, as which passt runs if root starts it
 };
 
 struct PasstNetwork {
   std::filesystem::path socket;
-  std::uint16_t port = 0;  ///< of 127.0.0.1: leads to guest_port
+  std::uint16_t port = 0;  ///< on 127.0.0.1; forwarded to guest_port
 };
 
-/// Starts passt. It ends when QEMU, connected to it once, ends; until then stop_passt() ends it. Blocks for a
-/// moment. Throws Error where it is not installed, or cannot do it here, and leaves nothing behind then.
+/// Starts passt and returns when it is ready. passt ends when the QEMU that has connected to it ends;
+/// stop_passt() ends it earlier. Throws Error if passt is not installed or fails; then nothing is left
+/// behind.
 PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, Clock& clock,
                          Cancellation& cancellation);
 
-/// Ends the passt that was started in this folder, if it still runs. Throws Error if it does not end.
+/// Ends the passt process that was started in this folder, if it is still running. Throws Error if it does
+/// not end.
 void stop_passt(const std::filesystem::path& folder);
 
 }  // namespace sarde

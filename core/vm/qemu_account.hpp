@@ -12,25 +12,25 @@ struct QemuAccount {
   gid_t gid = 0;
 };
 
-/// Lets QEMU, and nobody else, read what is this program's: folders and files that it needs get its group,
-/// for without it they are open to our own account only. Where QEMU runs as our own account nothing changes.
-/// Where we may not choose the group (an ordinary user with a system's libvirt) files and folders are opened
-/// to all, for then there is no other way.
+/// Gives QEMU, and no other account, access to this program's files. Folders and files that QEMU needs get
+/// QEMU's group, because otherwise only the program's own account can access them. Nothing changes if QEMU
+/// runs as that account. If the program may not set the group (an ordinary user with the system's libvirt),
+/// files and folders are opened to all accounts, because there is no other way.
 class QemuAccess {
  public:
-  /// `account`: nothing where QEMU runs elsewhere, or cannot be told.
+  /// `account`: nothing if QEMU runs on another machine, or if its account cannot be determined.
   explicit QemuAccess(const std::optional<QemuAccount>& account);
 
-  /// QEMU may go through the folder (mode 0750, unless it may already).
+  /// Lets QEMU pass through the folder (mode 0750, unless it can already).
   void enter(const std::filesystem::path& folder) const;
 
-  /// QEMU may read the file. It is not ours to write to any more.
+  /// Lets QEMU read the file, which becomes read-only for this program as well.
   void read(const std::filesystem::path& file) const;
 
-  /// The file is the VM's own: QEMU may write to it.
+  /// Lets QEMU write to the file, which belongs to one VM.
   void own(const std::filesystem::path& file) const;
 
-  /// The group that these get.
+  /// The group that the files get.
   [[nodiscard]] gid_t group() const { return group_; }
 
  private:

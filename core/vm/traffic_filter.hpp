@@ -6,12 +6,12 @@
 
 namespace sarde {
 
-/// Where a VM gets its address: from libvirt's own DHCP server, or from anybody on its network.
+/// Where a VM gets its address from: libvirt's own DHCP server, or any server on its network.
 enum class AddressSource { libvirt, anybody };
 
-/// What lets a VM on a bridge send under its own addresses only: a reference to one of libvirt's network
-/// filters (formatnwfilter.html). Without it one guest's gratuitous ARP makes the host take it for another
-/// one, whose host key nobody knows yet.
+/// A reference to one of libvirt's network filters (formatnwfilter.html), which restricts a VM on a bridge to
+/// its own addresses. Without a filter, a guest could use gratuitous ARP to take the place of another guest
+/// whose host key is not known yet.
 struct TrafficFilter {
   std::string name;
   AddressSource source = AddressSource::libvirt;
@@ -28,17 +28,18 @@ class NetworkFilters {
 
   [[nodiscard]] virtual bool has(const std::string& name) = 0;
 
-  /// Makes a filter; there must be none of its name. Throws Error.
+  /// Defines a filter whose name is not yet in use. Throws Error.
   virtual void define(const std::string& filter_xml) = 0;
 };
 
-/// While the VM has no address yet. On a network whose DHCP server is libvirt's it may do nothing but ask
-/// that for one; elsewhere, where it may have its address from anywhere, only its MAC address is held to.
-/// libvirt's own clean-traffic is taken if it is there, else filters of ours are defined. Throws Error where
-/// libvirt has no network filters.
+/// The filter for a VM that has no address yet. On a network with libvirt's DHCP server, the VM may only
+/// request an address; on other networks, where it may get its address from any server, it is only restricted
+/// to its MAC address. libvirt's clean-traffic is used if it exists; otherwise this program's own filters are
+/// defined. Throws Error if libvirt does not support network filters.
 TrafficFilter filter_without_address(NetworkFilters& filters, AddressSource source);
 
-/// Once its IPv4 address is known: that one and no other. Where the address is not from libvirt IPv6 passes.
+/// The filter for a VM whose IPv4 address is known: it may use this address only. If the address is not from
+/// libvirt, IPv6 is not filtered.
 TrafficFilter filter_with_address(NetworkFilters& filters, AddressSource source, const std::string& address);
 
 }  // namespace sarde

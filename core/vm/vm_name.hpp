@@ -9,16 +9,16 @@ namespace sarde {
 /// The name of a job's VM, and of its folder: `sarde-<job id>-<8 hexadecimal digits>`.
 class VmName {
  public:
-  /// `distinction` tells apart jobs of one id from different GitLab servers on one host; of it only a hash is
-  /// used.
+  /// `distinction` distinguishes jobs with the same id from different GitLab servers on one host. Only a hash
+  /// of it is used.
   static VmName of_job(std::string_view job_id, std::string_view distinction);
 
-  /// Nothing if it is not such a name.
+  /// Nothing if it is not the name of a job's VM.
   static std::optional<VmName> parse(std::string_view text);
 
   [[nodiscard]] const std::string& text() const { return text_; }
 
-  /// A MAC address that belongs to this name alone, in QEMU's range 52:54:00.
+  /// A MAC address derived from the name, in QEMU's range 52:54:00.
   [[nodiscard]] std::string mac_address() const;
 
   auto operator<=>(const VmName&) const = default;
