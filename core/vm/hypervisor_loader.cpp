@@ -22,7 +22,8 @@ std::unique_ptr<Hypervisor> connect_hypervisor(const std::string& uri,
     if (symbol == nullptr) throw Error("load " + path.string() + ": it is not this program's libvirt module");
     return std::unique_ptr<Hypervisor>(reinterpret_cast<ConnectFunction>(symbol)(uri));
   }
-  throw Error("load the libvirt module: " + tried + "; is libvirt0 installed, and the program whole?");
+  throw Error("load the libvirt module: " + tried +
+              "; is libvirt0 installed, and is this program's installation complete?");
 }
 
 }  // namespace sarde

@@ -39,7 +39,7 @@ void give_socket(const fs::path& socket, const QemuAccount& qemu) {
   if (!fd || ::fstat(fd.get(), &status) != 0)
     throw Error("give " + socket.string() + " to QEMU: " + errno_text(errno));
   if (!S_ISSOCK(status.st_mode) || status.st_nlink != 1)
-    throw Error("give " + socket.string() + " to QEMU: it is no socket of passt's");
+    throw Error("give " + socket.string() + " to QEMU: it is not passt's socket");
   if (::fchownat(fd.get(), "", qemu.uid, qemu.gid, AT_EMPTY_PATH) != 0)
     throw Error("give " + socket.string() + " to QEMU: " + errno_text(errno));
 }

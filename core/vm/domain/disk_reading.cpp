@@ -30,7 +30,7 @@ std::uint64_t boot_order_of(const xml_node& disk) {
   const auto text = attribute(boot, "order");
   const auto order = parse_number(text);
   if (!order || *order == 0 || *order > largest_boot_order)
-    refuse("a disk with the boot order " + quote(text) + ", which is none from 1 to " +
+    refuse("a disk with the boot order " + quote(text) + ", which is not between 1 and " +
            std::to_string(largest_boot_order));
   return *order;
 }

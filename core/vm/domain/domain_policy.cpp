@@ -7,6 +7,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/image_domain.hpp"
+#include "core/vm/domain/vocabulary.hpp"
 #include "core/vm/domain/xml_text.hpp"
 
 namespace sarde {
@@ -14,11 +15,6 @@ namespace sarde {
 using pugi::xml_node;
 
 namespace {
-
-template <std::size_t Count>
-bool is_one_of(std::string_view text, const std::array<std::string_view, Count>& words) {
-  return std::ranges::find(words, text) != words.end();
-}
 
 template <std::size_t Count>
 bool begins_with_one_of(std::string_view text, const std::array<std::string_view, Count>& beginnings) {
@@ -102,7 +98,8 @@ class Judge {
   void memory(const xml_node& domain) {
     if (attribute(domain.child("memoryBacking").child("source"), "type") == "file")
       refuse("memoryBacking/source", "would put the VM's memory into files of this host");
-    if (domain.child("launchSecurity")) refuse("launchSecurity", "cannot be had for a VM that is built anew");
+    if (domain.child("launchSecurity"))
+      refuse("launchSecurity", "is not supported in a job's VM, which is built anew");
   }
 
   void judge_device(const xml_node& device, const std::string& name) {
@@ -145,7 +142,7 @@ class Judge {
   void judge_interface(const xml_node& interface, const std::string& path) {
     const auto type = attribute(interface, "type");
     if (!is_one_of<4>(type, {"user", "network", "bridge", ""}))
-      refuse(path, "is of type " + quote(type) + ", which is none that a job's VM may have");
+      refuse(path, "is of type " + quote(type) + ", which a job's VM may not have");
     for (const auto* name : {"script", "downscript"})
       if (interface.child(name)) refuse(path + "/" + name, "would run a program of this host");
     const auto backend = interface.child("backend");

@@ -42,7 +42,7 @@ void read_machine(const xml_node& domain, ImageDomainValues& values) {
   if (type.attribute("machine")) {
     const auto machine = attribute(type, "machine");
     const auto family = machine_family(machine);
-    if (!family) refuse("has the machine type " + quote(machine) + ", which is none that jobs' VMs can have");
+    if (!family) refuse("has the machine type " + quote(machine) + ", which jobs' VMs cannot have");
     values.machine = *family;
   }
   values.uefi = attribute(os, "firmware") == "efi" || attribute(os.child("loader"), "type") == "pflash";

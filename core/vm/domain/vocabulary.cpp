@@ -9,11 +9,6 @@ namespace sarde {
 
 namespace {
 
-template <std::size_t Count>
-bool has(const std::array<std::string_view, Count>& words, std::string_view word) {
-  return std::ranges::find(words, word) != words.end();
-}
-
 bool is_word_of(std::string_view value, std::string_view words) {
   for (std::size_t at = 0; at <= words.size();) {
     const auto end = std::min(words.find('|', at), words.size());
@@ -55,7 +50,7 @@ std::optional<std::string> known_architecture(const std::string& text) {
       "m68k",    "microblaze", "mips",    "mips64",  "mips64el", "mipsel",  "microblazeel",
       "ppc",     "ppc64",      "ppc64le", "riscv32", "riscv64",  "s390x",   "sh4",
       "sh4eb",   "sparc",      "sparc64", "x86_64",  "xtensa",   "xtensaeb"};
-  if (!has(known, text)) return std::nullopt;
+  if (!is_one_of(text, known)) return std::nullopt;
   return text;
 }
 
@@ -149,7 +144,7 @@ bool is_known_cpu_model(const std::string& text) {
                                                    "phenom",
                                                    "qemu32",
                                                    "qemu64"};
-  return has(known, text);
+  return is_one_of(text, known);
 }
 
 std::string disk_bus(const std::string& said, const std::string& target) {

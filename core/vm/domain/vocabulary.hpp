@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,6 +15,11 @@ namespace sarde {
 /// What a value must be: a list of words ("utc|localtime"), a range of numbers ("#0-255"), a name of up to 64
 /// letters, digits and -_.: ("@"), or nothing at all, for an element without text ("").
 using Check = std::string_view;
+
+template <std::size_t Count>
+bool is_one_of(std::string_view text, const std::array<std::string_view, Count>& words) {
+  return std::ranges::find(words, text) != words.end();
+}
 
 /// Does the value pass?
 bool passes(const std::string& value, Check check);

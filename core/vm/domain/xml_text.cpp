@@ -25,7 +25,7 @@ std::string what_is_out_of_bounds(const xml_document& document, XmlOrigin origin
   int depth = 0;
   std::size_t elements = 0;
   for (auto node = document.first_child(); node;) {
-    if (node.type() == pugi::node_doctype) return "it has a <!DOCTYPE>, which is no part of a domain";
+    if (node.type() == pugi::node_doctype) return "it has a <!DOCTYPE>, which is not part of a domain";
     if (++elements > most_elements && is_foreign)
       return "it has more than " + std::to_string(most_elements) + " elements";
     if (std::string_view(node.name()).size() > longest_name) return "it has an element with an endless name";
@@ -50,13 +50,13 @@ void parse_domain_text(xml_document& document, std::string_view text, const std:
   const auto refuse = [&](const std::string& why) { throw Error(Blame::job, "read " + what + ": " + why); };
   const bool is_foreign = origin == XmlOrigin::foreign;
   if (is_foreign && text.size() > largest_domain)
-    refuse("its " + size_text(text.size()) + " are too much for a domain's definition");
+    refuse("its " + size_text(text.size()) + " are too large for a domain's definition");
   const auto result = document.load_buffer(
       text.data(), text.size(), pugi::parse_default | pugi::parse_ws_pcdata_single | pugi::parse_doctype);
   if (!result) refuse(std::string("it is not valid XML: ") + result.description());
   if (const auto why = what_is_out_of_bounds(document, origin); !why.empty()) refuse(why);
   const auto domain = document.document_element();
-  if (std::string_view(domain.name()) != "domain") refuse("it is no libvirt domain");
+  if (std::string_view(domain.name()) != "domain") refuse("it is not a libvirt domain");
   for (const auto* once : {"devices", "os", "features", "cpu", "clock", "metadata", "memory", "vcpu"})
     if (is_foreign && domain.child(once).next_sibling(once))
       refuse(std::string("it has two elements <") + once + ">");

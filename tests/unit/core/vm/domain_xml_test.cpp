@@ -137,7 +137,7 @@ TEST_CASE("domain xml: nonsense is the job's fault") {
   check_error(Blame::job, "does not hold",
               [&] { built_from(with("disk.qcow2", "other"), plan_with(NetworkMode::user)); });
   check_error(Blame::job, "not valid XML", [&] { parse_domain("<domain>", "it"); });
-  check_error(Blame::job, "no libvirt domain", [&] { parse_domain("<network/>", "it"); });
+  check_error(Blame::job, "not a libvirt domain", [&] { parse_domain("<network/>", "it"); });
   std::string deep;
   for (int i = 0; i < 100; ++i) deep += "<domain>";
   for (int i = 0; i < 100; ++i) deep += "</domain>";
