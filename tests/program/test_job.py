@@ -43,7 +43,7 @@ def test_config_is_one_object_and_names_the_vm(job, place):
 
 
 def test_the_overlay_has_no_name_any_more(job, place):
-    assert sorted(path.name for path in (place.jobs / job.settings["hostname"]).iterdir()) == ["console.log", "image", "lock", "network", "owner", "record.json", "vm-started"]
+    assert sorted(path.name for path in (place.jobs / job.settings["hostname"]).iterdir()) == ["console.log", "image", "lock", "network", "network.process", "owner", "record.json", "vm-started"]
 
 
 def test_the_domain_says_whose_it_is(job, place):
@@ -140,7 +140,7 @@ def test_sigterm_ends_the_guests_processes_and_keeps_the_vm(job, run, place):
     result = stage.wait(60)
     assert time.monotonic() - before < 30
     assert result.code == 2
-    assert b"VM is kept" in result.stderr
+    assert b"the VM was kept" in result.stderr
     assert b"sleep 600" not in run("ps", stage="after_script").stdout
     assert place.domains() == [job.settings["hostname"]]
 

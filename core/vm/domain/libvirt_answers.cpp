@@ -1,6 +1,7 @@
 #include "core/vm/domain/libvirt_answers.hpp"
 
 #include <algorithm>
+#include <map>
 #include <sstream>
 
 #include <nlohmann/json.hpp>
@@ -33,19 +34,27 @@ std::optional<std::uint16_t> port_in_usernet(std::string_view answer, std::uint1
 }
 
 std::optional<std::uint64_t> written_in_block_nodes(std::string_view answer) {
+  // A backing file's own node may be open for writing, as root may open anything; the format's node above it
+  // is read-only then. So a file counts if every node on it is open for writing.
+  std::map<std::string, std::optional<std::uint64_t>> files;  // nothing: only read
   try {
-    std::uint64_t bytes = 0;
     const auto parsed = parse_json(answer, "QEMU's answer");
     for (const auto& node : parsed.at("return")) {
-      const bool is_written = node.value("drv", "") == "file" && !node.value("ro", true);
-      if (is_written) bytes += node.at("image").at("actual-size").get<std::uint64_t>();
+      const auto [file, is_new] = files.try_emplace(node.value("file", ""), std::uint64_t{0});
+      if (node.value("ro", true)) {
+        file->second.reset();
+      } else if (file->second && node.value("drv", "") == "file") {
+        file->second = node.at("image").at("actual-size").get<std::uint64_t>();
+      }
     }
-    return bytes;
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   } catch (const Error&) {
     return std::nullopt;
   }
+  std::uint64_t bytes = 0;
+  for (const auto& [file, size] : files) bytes += size.value_or(0);
+  return bytes;
 }
 
 std::optional<QemuAccount> account_in_capabilities(std::string_view xml) {

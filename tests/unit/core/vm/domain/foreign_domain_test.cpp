@@ -270,10 +270,18 @@ TEST_CASE("foreign domain: time and memory grow no faster than the text") {
 
 TEST_CASE("libvirt's answers: what QEMU's disks take on the host") {
   CHECK(written_in_block_nodes(
-            R"({"return":[{"node-name":"a","drv":"file","ro":false,"image":{"actual-size":100}},
-    {"node-name":"b","drv":"qcow2","ro":false,"image":{"actual-size":100}},
-    {"node-name":"c","drv":"file","ro":true,"image":{"actual-size":7000}},
-    {"node-name":"d","drv":"file","ro":false,"image":{"actual-size":11}}]})") == 111);
+            R"({"return":[{"file":"/a","drv":"file","ro":false,"image":{"actual-size":100}},
+    {"file":"/a","drv":"qcow2","ro":false,"image":{"actual-size":100}},
+    {"file":"/b","drv":"file","ro":true,"image":{"actual-size":7000}},
+    {"file":"/b","drv":"qcow2","ro":true,"image":{"actual-size":7000}},
+    {"file":"/d","drv":"file","ro":false,"image":{"actual-size":11}}]})") == 111);
+  // A backing file that root's QEMU could open for writing, whichever of its nodes is named first.
+  CHECK(written_in_block_nodes(
+            R"({"return":[{"file":"/base","drv":"file","ro":false,"image":{"actual-size":7000}},
+    {"file":"/base","drv":"qcow2","ro":true,"image":{"actual-size":7000}},
+    {"file":"/raw","drv":"raw","ro":true,"image":{"actual-size":500}},
+    {"file":"/raw","drv":"file","ro":false,"image":{"actual-size":500}},
+    {"file":"/copy","drv":"file","ro":false,"image":{"actual-size":3}}]})") == 3);
   for (const auto* odd : {"", "[]", "{}", R"({"return":[{"drv":"file","ro":false}]})", R"({"return":7})"})
     CHECK_FALSE(written_in_block_nodes(odd));
   CHECK(has_ipv4_dhcp("<network><ip address='1.2.3.4'><dhcp/></ip></network>"));
