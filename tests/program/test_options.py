@@ -110,7 +110,7 @@ def test_every_option_is_listed_and_has_a_test(place):
 
 # A value of each kind of option, and one that it does not take.
 VALUES = {"format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"),
-          "ssh-port": ("22", "x"), "vcpus": ("2", "two"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "max-job-disk": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
+          "ssh-port": ("22", "x"), "threads": ("2", "many"), "vcpus": ("2", "two"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "max-job-disk": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
           "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than")}
 WORDS = {"run": ["script", "stage"], "clone": ["a", "b"], "settings": [], "login": ["h.example"], "logout": ["h.example"]}
 
