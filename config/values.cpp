@@ -1,6 +1,7 @@
 #include "config/values.hpp"
 
 #include <algorithm>
+#include <span>
 
 #include "config/image_policy.hpp"
 #include "config/units.hpp"
@@ -13,8 +14,6 @@ namespace sarde {
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr auto default_origin = "built-in default";
 
 OptionValues values_in(const Environment& environment) {
   OptionValues values;
@@ -53,7 +52,7 @@ OptionValues initial_values(const Environment& environment, bool is_root) {
   for (const auto& row : option_table) {
     if (row.initial.empty()) continue;
     values[std::string(row.name)] = {.items = {initial_text(row.initial, environment, is_root)},
-                                     .origin = default_origin};
+                                     .origin = "built-in default"};
   }
   return values;
 }
@@ -61,32 +60,41 @@ OptionValues initial_values(const Environment& environment, bool is_root) {
 }  // namespace
 
 Values::Values(const ValueSources& sources, const Environment& environment, bool is_root)
-    : job_(sources.job),
-      command_line_(sources.command_line),
-      environment_(values_in(environment)),
-      top_(sources.file.top),
-      defaults_(initial_values(environment, is_root)),
-      home_(environment.non_empty("HOME").value_or("/")) {
-  if (const auto* image = section_for_image(sources.file.images, sources.image)) image_ = *image;
+    : home_(environment.non_empty("HOME").value_or("/")) {
+  const auto place = [&](Place one) -> OptionValues& { return places_.at(static_cast<std::size_t>(one)); };
+  place(Place::job) = sources.job;
+  if (const auto* image = section_for_image(sources.file.images, sources.image)) place(Place::image) = *image;
+  place(Place::command_line) = sources.command_line;
+  place(Place::environment) = values_in(environment);
   const auto section = sources.file.commands.find(sources.command);
-  if (section != sources.file.commands.end()) section_ = section->second;
-  places_ = {job_, image_, command_line_, environment_, section_, top_, defaults_};
+  if (section != sources.file.commands.end()) place(Place::section) = section->second;
+  place(Place::top) = sources.file.top;
+  place(Place::initial) = initial_values(environment, is_root);
   check();
 }
 
+Values Values::only(std::initializer_list<Place> places) const {
+  auto some = *this;
+  for (std::size_t i = 0; i < place_count; ++i) {
+    if (std::ranges::find(places, static_cast<Place>(i)) == places.end()) some.places_.at(i).clear();
+  }
+  return some;
+}
+
 const OptionValue* Values::find(const OptionRow& row) const {
-  const auto look = [&](const OptionRow& wanted, bool is_default_enough) -> const OptionValue* {
-    for (const auto& place : places_) {
+  // `until`: the places before this one are looked at.
+  const auto look = [&](const OptionRow& wanted, std::size_t until) -> const OptionValue* {
+    for (const auto& place : std::span(places_).first(until)) {
       const auto found = place.find(std::string(wanted.name));
-      if (found == place.end()) continue;
-      if (is_default_enough || found->second.origin != default_origin) return &found->second;
+      if (found != place.end()) return &found->second;
     }
     return nullptr;
   };
-  if (row.otherwise.empty()) return look(row, true);
-  if (const auto* own = look(row, false)) return own;
-  if (const auto* other = look(*find_option(row.otherwise), false)) return other;
-  return look(row, true);
+  constexpr auto defaults = static_cast<std::size_t>(Place::initial);
+  if (!row.otherwise.empty() && look(row, defaults) == nullptr) {
+    if (const auto* other = look(*find_option(row.otherwise), defaults)) return other;
+  }
+  return look(row, place_count);
 }
 
 OptionValues Values::all() const {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <vector>
@@ -42,38 +44,34 @@ class Values {
     return find(row_of<Name>()) != nullptr;
   }
 
-  /// As far as only the job and the image's section say something.
-  [[nodiscard]] Values of_image() const { return {{job_, image_}, home_}; }
+  /// Those that the job or the image's section sets.
+  [[nodiscard]] Values of_image() const { return only({Place::job, Place::image}); }
 
-  /// As far as neither of them is asked.
+  /// Those that neither of them sets.
   [[nodiscard]] Values of_others() const {
-    return {{command_line_, environment_, section_, top_, defaults_}, home_};
+    return only({Place::command_line, Place::environment, Place::section, Place::top, Place::initial});
   }
 
-  /// As far as command line and command's section say something.
-  [[nodiscard]] Values of_call() const { return {{command_line_, section_}, home_}; }
+  /// Those that the command line or the command's section sets.
+  [[nodiscard]] Values of_call() const { return only({Place::command_line, Place::section}); }
 
   /// The value of every option that has one, and where it comes from, by name.
   [[nodiscard]] OptionValues all() const;
 
  private:
-  Values(std::vector<OptionValues> places, std::string home)
-      : places_(std::move(places)), home_(std::move(home)) {}
+  /// In the order of their force.
+  enum class Place { job, image, command_line, environment, section, top, initial };
 
+  static constexpr std::size_t place_count = 7;
+
+  [[nodiscard]] Values only(std::initializer_list<Place> places) const;
   template <ValueKind Kind>
   [[nodiscard]] typename ValueOf<Kind>::type read(const OptionRow& row) const;
 
   [[nodiscard]] const OptionValue* find(const OptionRow& row) const;
   void check() const;
 
-  OptionValues job_;
-  OptionValues image_;
-  OptionValues command_line_;
-  OptionValues environment_;
-  OptionValues section_;
-  OptionValues top_;
-  OptionValues defaults_;
-  std::vector<OptionValues> places_;  ///< those that count, in the order of their force
+  std::array<OptionValues, place_count> places_;  ///< by Place
   std::string home_;
 };
 

@@ -26,4 +26,8 @@ std::unique_ptr<Hypervisor> connect_hypervisor(const std::string& uri,
               "; is libvirt0 installed, and is this program's installation complete?");
 }
 
+bool is_session(const std::string& uri) {
+  return uri.find("/session") != std::string::npos;
+}
+
 }  // namespace sarde

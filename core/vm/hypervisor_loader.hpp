@@ -19,4 +19,7 @@ std::unique_ptr<Hypervisor> connect_hypervisor(const std::string& uri,
 using ConnectFunction = Hypervisor* (*)(const std::string& uri);
 inline constexpr auto connect_function_name = "sarde_connect_libvirt";
 
+/// Whether the URI is that of a user's own libvirt, which has no bridges.
+bool is_session(const std::string& uri);
+
 }  // namespace sarde

@@ -13,7 +13,8 @@
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
 #include "core/system/temp_files.hpp"
-#include "core/vm/domain/libvirt_answers.hpp"
+#include "core/vm/hypervisor_loader.hpp"
+#include "executor/job/vm_shape.hpp"
 
 namespace sarde {
 
@@ -36,12 +37,11 @@ class Tester {
              " VM(s)";
     });
     look_at("virtualisation", [&] {
-      const auto cpuinfo = read_proc_file("/proc/cpuinfo").value_or("");
-      const auto type = usable_virt_type(tools_.hypervisor().offers_kvm("x86_64"), "x86_64", cpuinfo);
+      const auto type = virt_type_of_host("x86_64", tools_.hypervisor());
       return std::string(
           type == VirtType::kvm ? "KVM" : "not available in hardware; VMs are emulated, which is slow");
     });
-    if (!request_.network.empty() || request_.connect.find("/session") != std::string::npos)
+    if (!request_.network.empty() || is_session(request_.connect))
       look_at("network", [&] { return network_facts(); });
     for (const auto& [name, folder] :
          {std::pair("ocidir", request_.ocidir), std::pair("vmdir", request_.vmdir),

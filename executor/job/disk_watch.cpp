@@ -8,6 +8,13 @@
 
 namespace sarde {
 
+namespace {
+
+/// The twentieth part of what was free is not for guests.
+constexpr std::uint64_t reserve_part = 20;
+
+}  // namespace
+
 bool DiskWatch::is_due(std::uint64_t room_now) {
   constexpr std::chrono::milliseconds look_every(2'000);
   constexpr std::uint64_t part = 4;
@@ -27,7 +34,6 @@ void DiskWatch::look() {
   if (!is_due(room)) return;
   const auto written = machines_().written_bytes(name_);
   if (!written) return;
-  constexpr std::uint64_t reserve_part = 20;
   const auto lost = bounds_.room - std::min(bounds_.room, room);
   const bool takes_the_last = room<bounds_.room / reserve_part&& * written> lost / 2;
   if (*written <= bounds_.limit && !takes_the_last) return;
@@ -39,7 +45,6 @@ void DiskWatch::look() {
 }
 
 DiskWatch::Bounds disk_bounds(const std::filesystem::path& folder, std::uint64_t limit) {
-  constexpr std::uint64_t reserve_part = 20;
   const auto room = free_space(folder);
   return {.limit = std::min(limit, room - room / reserve_part), .room = room};
 }

@@ -24,6 +24,10 @@ struct ShapeRules {
 /// Gives the VM the size and limits in the rules.
 void apply_shape(const ShapeRules& rules, JobVm& vm);
 
+/// KVM if libvirt offers it for this architecture (libvirt's name) and the processor has it, else emulation.
+/// Throws Error.
+VirtType virt_type_of_host(const std::string& architecture, VmHost& host);
+
 /// KVM if the host has it for this architecture (libvirt's name), otherwise emulation, which is reported.
 /// Throws Error.
 VirtType choose_virt_type(const ShapeRules& rules, const std::string& architecture, VmHost& host,

@@ -3,6 +3,7 @@
 #include "core/foundation/text.hpp"
 #include "core/guest/ssh_guest_shell.hpp"
 #include "core/job/job_environment.hpp"
+#include "core/vm/hypervisor_loader.hpp"
 #include "executor/stages/cleanup_stage.hpp"
 #include "executor/stages/config_stage.hpp"
 #include "executor/stages/prepare_stage.hpp"
@@ -35,7 +36,7 @@ GuestDoor guest_door(Wiring& wiring) {
 JobNetworks job_networks(Wiring& wiring) {
   const auto& values = wiring.values();
   return JobNetworks({.wanted = values.get<"network">(),
-                      .is_session = values.get<"connect">().find("/session") != std::string::npos,
+                      .is_session = is_session(values.get<"connect">()),
                       .environment = wiring.environment(),
                       .hypervisor = wiring.hypervisor(),
                       .clock = wiring.clock(),

@@ -4,10 +4,8 @@
 #include <map>
 #include <sstream>
 
-#include <nlohmann/json.hpp>
-
 #include "core/foundation/error.hpp"
-#include "core/foundation/json_text.hpp"
+#include "core/foundation/json_reading.hpp"
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/xml_text.hpp"
 
@@ -37,8 +35,7 @@ std::optional<std::uint64_t> written_in_block_nodes(std::string_view answer) {
   // A backing file's own node may be open for writing, as root may open anything; the format's node above it
   // is read-only then. So a file counts if every node on it is open for writing.
   std::map<std::string, std::optional<std::uint64_t>> files;  // nothing: only read
-  try {
-    const auto parsed = parse_json(answer, "QEMU's answer");
+  const auto note = [&](const nlohmann::json& parsed) {
     for (const auto& node : parsed.at("return")) {
       const auto [file, is_new] = files.try_emplace(node.value("file", ""), std::uint64_t{0});
       if (node.value("ro", true)) {
@@ -47,8 +44,9 @@ std::optional<std::uint64_t> written_in_block_nodes(std::string_view answer) {
         file->second = node.at("image").at("actual-size").get<std::uint64_t>();
       }
     }
-  } catch (const nlohmann::json::exception&) {
-    return std::nullopt;
+  };
+  try {
+    read_json(answer, "QEMU's answer", Blame::host, note);
   } catch (const Error&) {
     return std::nullopt;
   }
