@@ -9,6 +9,11 @@ namespace {
 
 constexpr auto common_options = "--help --verbose --quiet";
 
+std::vector<std::string> every_command() {
+  const auto names = command_names();
+  return {names.begin(), names.end()};
+}
+
 std::vector<std::string> options_of(const CommandRow& command) {
   std::vector<std::string> options;
   for (const auto& row : option_table)
@@ -47,8 +52,7 @@ std::string quoted_help(std::string_view help) {
 }  // namespace
 
 std::string bash_completion() {
-  std::vector<std::string> commands;
-  for (const auto& row : command_table()) commands.emplace_back(row.name);
+  const auto commands = every_command();
   std::string script =
       "# bash completion for sarde-executor and sarde; generated from the program's tables\n"
       "_sarde() {\n  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command= i\n"
@@ -106,11 +110,9 @@ std::string fish_completion(std::string_view program) {
   for (const auto& row : command_table())
     script += complete + " -f -n __fish_use_subcommand -a " + std::string(row.name) + " -d '" +
               quoted_help(row.help) + "'\n";
-  std::vector<std::string> every;
-  for (const auto& row : command_table()) every.emplace_back(row.name);
   for (const auto& row : option_table) {
     if (row.commands.empty()) continue;
-    const auto commands = row.commands == "*" ? join(every, " ") : std::string(row.commands);
+    const auto commands = row.commands == "*" ? join(every_command(), " ") : std::string(row.commands);
     auto line = complete + " -n '__fish_seen_subcommand_from " + commands + "' -l " + std::string(row.name);
     if (row.letter != 0) line += std::string(" -s ") + row.letter;
     if (!row.choices.empty()) line += " -x -a '" + std::string(row.choices) + "'";

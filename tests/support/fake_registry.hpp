@@ -2,6 +2,7 @@
 
 #include <functional>
 
+#include "core/image/disk/disk_packing.hpp"
 #include "core/image/registry/registry.hpp"
 #include "core/system/files.hpp"
 
@@ -20,6 +21,20 @@ class FakeRegistry final : public Registry {
     const auto digest = Digest::of(content);
     blobs[digest.text()] = content;
     return {.media_type = std::string(type), .digest = digest, .size = content.size()};
+  }
+
+  /// A disk's layers, and the digest of its content; packed in `folder`.
+  PackedDisk add_disk(const std::filesystem::path& folder, const std::string& name,
+                      const std::string& content) {
+    Cancellation never;
+    const OciLayout packing(folder / "packing");
+    packing.create();
+    write_file(folder / "content", content, 0600);
+    auto packed = pack_disk(folder / "content", packing,
+                            {.name = name, .media_type = "application/x-qemu-disk"}, never);
+    for (const auto& chunk : packed.chunks)
+      blobs[chunk.digest.text()] = read_file(packing.blob(chunk.digest));
+    return packed;
   }
 
   AnnouncedImage announce(const ImageReference& from, const RegistryAccess& /*access*/) override {

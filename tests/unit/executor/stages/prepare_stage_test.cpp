@@ -70,13 +70,7 @@ struct Bench {
   }
 
   void publish() {
-    const OciLayout packing(folder / "packing");
-    packing.create();
-    write_file(folder / "content", std::string(4096, 'x'), 0600);
-    const auto packed = pack_disk(folder / "content", packing,
-                                  {.name = "d.raw", .media_type = "application/x-qemu-disk"}, cancellation);
-    for (const auto& chunk : packed.chunks)
-      registry.blobs[chunk.digest.text()] = read_file(packing.blob(chunk.digest));
+    const auto packed = registry.add_disk(folder.path(), "d.raw", std::string(4096, 'x'));
     const auto domain = registry.add(domain_xml, media_type::domain);
     const auto config = registry.add(to_text(ImageConfig{.architecture = "amd64",
                                                          .created = "2026-01-01T00:00:00Z",

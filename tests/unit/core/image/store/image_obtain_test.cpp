@@ -30,13 +30,7 @@ struct Bench {
 
   /// A disk as layers of the registry.
   std::pair<DiskLayers, Digest> disk(const std::string& name, const std::string& content) {
-    const OciLayout packing(folder / "packing");
-    packing.create();
-    write_file(folder / "content", content, 0600);
-    const auto packed = pack_disk(folder / "content", packing,
-                                  {.name = name, .media_type = "application/x-qemu-disk"}, cancellation);
-    for (const auto& chunk : packed.chunks)
-      registry.blobs[chunk.digest.text()] = read_file(packing.blob(chunk.digest));
+    const auto packed = registry.add_disk(folder.path(), name, content);
     return {{.chunks = packed.chunks}, packed.diff_id};
   }
 
