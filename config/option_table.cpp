@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "core/foundation/near_word.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
@@ -12,6 +13,13 @@ const OptionRow* find_option(std::string_view name) {
     return row.name == name || (!row.alias.empty() && row.alias == name);
   });
   return found == option_table.end() ? nullptr : found;
+}
+
+std::string option_hint(std::string_view mistyped) {
+  std::vector<std::string> names;
+  for (const auto& row : option_table) names.emplace_back(row.name);
+  const auto meant = near_word(mistyped, names);
+  return meant.empty() ? "" : " (did you mean " + quote(meant) + "?)";
 }
 
 std::string variable_name(std::string_view option) {

@@ -68,13 +68,16 @@ inline constexpr auto option_table = [] {
        .example = "always"},
       {.name = "insecure-registries", .group = registries, .kind = list,
        .help = "registries (host[:port]) that may be contacted over plain HTTP or without TLS verification", .example = "localhost:5000"},
-      {.name = "insecure", .group = registries, .kind = flag, .help = "the same for every registry; only for experiments",
+      {.name = "insecure", .group = registries, .kind = flag, .help = "contact every registry like those in insecure-registries; only for experiments",
        .commands = "prepare login fetch pull push inspect clone", .initial = "false"},
       {.name = "authfile", .group = registries, .kind = path, .help = "file with registry credentials, in the format of containers-auth.json(5); default: the files that skopeo uses",
        .commands = "prepare login logout fetch pull push inspect clone", .example = "/etc/sardinecake/auth.json"},
       {.name = "signature-policy", .group = registries, .kind = path,
        .help = "file that says which signatures an image must have, in the format of containers-policy.json(5); default: skopeo's policy",
        .commands = "prepare fetch pull inspect clone", .example = "/etc/sardinecake/policy.json"},
+      {.name = "platform", .group = registries, .kind = text,
+       .help = "which image of an index is taken: system/architecture as registries name them; default: linux and this host's architecture",
+       .commands = "prepare fetch pull inspect clone", .example = "linux/amd64"},
       {.name = "max-image", .group = registries, .kind = size, .help = "largest total size of an image's unpacked disk files", .initial = "512GiB"},
       {.name = "max-disk", .group = registries, .kind = size, .help = "largest total size of an image's disks, as the guest sees them", .initial = "2TiB"},
 
@@ -157,6 +160,9 @@ consteval const OptionRow& row_of() {
 
 /// Finds an option by its name or by sardinecake's name for it; null if there is no such option.
 const OptionRow* find_option(std::string_view name);
+
+/// " (did you mean 'boot-timeout'?)" for boot-timeut; empty if no option is like it.
+std::string option_hint(std::string_view mistyped);
 
 /// SARDE_BOOT_TIMEOUT for boot-timeout.
 std::string variable_name(std::string_view option);

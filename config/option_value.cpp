@@ -40,7 +40,7 @@ std::string complaint(const OptionRow& row, const std::string& value) {
   using enum ValueKind;
   switch (row.kind) {
     case flag:
-      return value == "true" || value == "false" ? "" : "is not true or false";
+      return parse_flag(value) ? "" : "is not true or false (or yes, no, on, off, 1, 0)";
     case path:
       return value.empty() ? "is empty" : "";
     case seconds:

@@ -4,6 +4,7 @@
 
 #include "config/ini_text.hpp"
 #include "config/option_table.hpp"
+#include "config/units.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
@@ -16,12 +17,7 @@ constexpr auto default_section = "DEFAULT";
 
 /// A value as our own files would write it.
 std::string in_our_terms(const OptionRow& rule, const std::string& value) {
-  if (rule.kind == ValueKind::flag) {
-    for (const auto* yes : {"yes", "on", "1", "True", "TRUE", "Yes", "On"})
-      if (value == yes) return "true";
-    for (const auto* no : {"no", "off", "0", "False", "FALSE", "No", "Off", "None", ""})
-      if (value == no) return "false";
-  }
+  if (rule.kind == ValueKind::flag && (value == "None" || value.empty())) return "false";
   // sardinecake's 0 is what we call 1: it says its steps.
   if (rule.name == "verbosity") {
     if (const auto number = parse_number(value)) return std::to_string(*number + 1);
@@ -71,8 +67,8 @@ class IniSettingsReader {
       std::ranges::replace(name, '_', '-');
       // sardinecake counts these; ours is one number.
       if (name == "verbose" || name == "quiet") {
-        const auto count = parse_number(text).value_or(
-            text.empty() || in_our_terms(*find_option("no-run"), text) == "true" ? 1 : 0);
+        const auto count =
+            parse_number(text).value_or(text.empty() || parse_flag(text).value_or(false) ? 1 : 0);
         const auto level = name == "verbose" ? 1 + count : 1 - std::min<std::uint64_t>(count, 1);
         values["verbosity"] = {.items = {std::to_string(level)},
                                .origin = path_ + ", line " + std::to_string(line)};
@@ -80,7 +76,7 @@ class IniSettingsReader {
       }
       const auto* rule = find_option(name);
       if (rule == nullptr) {
-        note(line, "there is no option " + quote(key) + ": it is left out");
+        note(line, "there is no option " + quote(key) + option_hint(name) + ": it is left out");
         continue;
       }
       OptionValue value{.items = {}, .origin = path_ + ", line " + std::to_string(line)};

@@ -18,6 +18,7 @@
 #include <toml++/toml.h>
 
 #include "config/option_table.hpp"
+#include "config/units.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
@@ -77,7 +78,7 @@ class FileReader {
   /// The option's own name, where sardinecake's may have been written.
   [[nodiscard]] std::string_view find_name(std::string_view name, const toml::node& node) const {
     const auto* rule = find_option(name);
-    if (rule == nullptr) fail(node, "there is no option " + quote(name));
+    if (rule == nullptr) fail(node, "there is no option " + quote(name) + option_hint(name));
     return rule->name;
   }
 
@@ -132,7 +133,7 @@ toml::table table_of(const OptionValues& values) {
     const bool numeric = is_number(kind);
     const auto number = numeric ? parse_number(text) : std::nullopt;
     if (kind == ValueKind::flag) {
-      table.insert(name, text == "true");
+      table.insert(name, parse_flag(text).value_or(false));
     } else if (number && *number <= INT64_MAX) {
       table.insert(name, static_cast<std::int64_t>(*number));
     } else {

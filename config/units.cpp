@@ -53,6 +53,15 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   return bytes;
 }
 
+std::optional<bool> parse_flag(std::string_view text) {
+  const auto word = lowered(text);
+  for (const auto* yes : {"true", "yes", "on", "1"})
+    if (word == yes) return true;
+  for (const auto* no : {"false", "no", "off", "0"})
+    if (word == no) return false;
+  return std::nullopt;
+}
+
 std::optional<std::uint64_t> parse_seconds(std::string_view text) {
   constexpr std::string_view units = "smhdw";
   constexpr std::array<std::uint64_t, 5> seconds{1, 60, 3600, 86400, 604800};

@@ -117,7 +117,7 @@ typename ValueOf<Kind>::type Values::read(const OptionRow& row) const {
     if (text.empty()) return {};
     return fs::absolute(text.starts_with("~/") ? home_ + text.substr(1) : text).lexically_normal();
   } else if constexpr (Kind == ValueKind::flag) {
-    return text == "true";
+    return parse_flag(text).value_or(false);
   } else if constexpr (Kind == ValueKind::seconds) {
     if (value == nullptr) return std::nullopt;
     return std::chrono::seconds(parse_seconds(text).value_or(0));
@@ -160,6 +160,23 @@ void Values::check() const {
     if (!value->items.front().starts_with('/'))
       throw Error(Blame::job, value->origin + ": " + std::string(row->name) + " is not an absolute path");
   }
+}
+
+std::vector<std::string> complaints_about_variables(const Environment& environment) {
+  std::vector<std::string> complaints;
+  for (const auto& [name, value] : environment.all()) {
+    if (!name.starts_with("SARDE_") || name == "SARDE_CONF_FILES") continue;
+    auto option = lowered(name.substr(std::string_view("SARDE_").size()));
+    std::ranges::replace(option, '_', '-');
+    const auto* row = find_option(option);
+    if (row == nullptr)
+      complaints.push_back("environment variable " + name + " is ignored: there is no option " +
+                           quote(option) + option_hint(option));
+    else if (row->scope == OptionScope::call)
+      complaints.push_back("environment variable " + name + " is ignored: " + quote(option) +
+                           " can only be set on the command line");
+  }
+  return complaints;
 }
 
 OptionValues job_values(const std::map<std::string, std::string>& wishes,

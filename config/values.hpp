@@ -75,6 +75,9 @@ class Values {
   std::string home_;
 };
 
+/// A sentence for each variable named SARDE_… that no option has.
+std::vector<std::string> complaints_about_variables(const Environment& environment);
+
 /// What a job may set of what it wishes (by the rest of the variable's name behind SARDE_). What it may not
 /// is told to `complain`, a sentence each. Throws Error, the job's fault, for a value that does not fit.
 OptionValues job_values(const std::map<std::string, std::string>& wishes,

@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <sstream>
 
 #include <CLI/CLI.hpp>
 
 #include "config/option_table.hpp"
+#include "config/option_words.hpp"
 #include "core/foundation/error.hpp"
+#include "core/foundation/near_word.hpp"
 #include "core/foundation/text.hpp"
 #include "core/foundation/version.hpp"
 #include "executor/wiring/command_table.hpp"
@@ -33,27 +34,39 @@ bool may_come_first(const OptionRow& row) {
 
 class CommandLine {
  public:
-  CommandLine() : app_("Ephemeral libvirt VMs for GitLab CI jobs, and their images", program_name) {
-    app_.set_version_flag("-V,--version", std::string(program_name) + " " + program_version);
-    app_.require_subcommand(1);
+  explicit CommandLine(std::string program)
+      : program_(std::move(program)),
+        app_("Ephemeral libvirt VMs for GitLab CI jobs, and their images", program_) {
+    app_.set_version_flag("-V,--version", std::string(program_name) + " " + program_version,
+                          "print the program's version");
+    app_.set_help_flag("-h,--help", "print this help");
     app_.set_help_all_flag("--help-all", "print the help of all commands");
+    app_.get_formatter()->label("SUBCOMMAND", "COMMAND");
+    app_.footer("'" + program_ + " help COMMAND' describes a command, 'man " + program_ + "' everything.\n");
     add_verbosity(app_);
     for (const auto& row : option_table)
       if (may_come_first(row)) add_option(app_, row);
     for (const auto& row : command_table()) add_command(row);
   }
 
-  CliResult parse(int argc, const char* const* argv) {
+  CliResult parse(std::vector<std::string> words) {
+    if (words.empty()) words = {"--help"};
+    if (words.front() == "help") words = {words.size() > 1 ? words[1] : "--help", "--help"};
+    const auto first = words.front();
+    if (!first.starts_with('-') && find_command(first) == nullptr) return complaint("", first);
+    std::ranges::reverse(words);  // CLI11 takes them from the end
     try {
-      app_.parse(argc, argv);
+      app_.parse(words);
+    } catch (const CLI::CallForHelp&) {
+      return answer(app_.help());
+    } catch (const CLI::CallForAllHelp&) {
+      return answer(app_.help("", CLI::AppFormatMode::All));
+    } catch (const CLI::CallForVersion& version) {
+      return answer(std::string(version.what()) + "\n");
     } catch (const CLI::ParseError& error) {
-      std::ostringstream out;
-      std::ostringstream complaint;
-      const int code = app_.exit(error, out, complaint);
-      if (const auto word = unknown_command(argc, argv); code != 0 && !word.empty())
-        complaint.str("There is no command '" + word + "'; " + program_name + " --help lists them\n");
-      return {.invocation = {}, .answer = {.text = out.str() + complaint.str(), .is_complaint = code != 0}};
+      return complaint(error.what(), first);
     }
+    if (app_.get_subcommands().empty()) return complaint("A command is required", first);
     invocation_.command = app_.get_subcommands().front()->get_name();
     for (auto& argument : positionals_) {
       if (!argument.empty()) invocation_.arguments.push_back(argument);
@@ -66,11 +79,32 @@ class CommandLine {
   }
 
  private:
-  /// The first word, if it should be a command but is not.
-  static std::string unknown_command(int argc, const char* const* argv) {
-    const std::string word = argc > 1 ? argv[1] : "";
-    if (word.empty() || word.front() == '-' || command_names().contains(word)) return "";
-    return word;
+  static CliResult answer(std::string text) {
+    return {.invocation = {}, .answer = {.text = std::move(text), .is_complaint = false}};
+  }
+
+  /// `first`: the command line's first word, which should have been a command.
+  CliResult complaint(std::string what, const std::string& first) {
+    const auto commands = app_.get_subcommands();
+    auto hint = program_ + " --help";
+    std::vector<std::string> known;
+    std::string wrong;
+    if (commands.empty() && !first.starts_with('-')) {
+      what = "There is no command '" + printable_line(first, 60) + "'";
+      wrong = first;
+      for (const auto& row : command_table()) known.emplace_back(row.name);
+    } else if (!commands.empty()) {
+      hint = program_ + " " + commands.front()->get_name() + " --help";
+      for (const auto* option : commands.front()->get_options())
+        for (const auto& name : option->get_lnames()) known.push_back("--" + name);
+    }
+    for (const auto& word : app_.remaining(true))
+      if (wrong.empty() && word.starts_with("--")) wrong = word.substr(0, word.find('='));
+    const auto meant = near_word(wrong, known);
+    return {.invocation = {},
+            .answer = {.text = "ERROR: " + what + (meant.empty() ? "" : "; did you mean '" + meant + "'?") +
+                               "\nSee '" + hint + "'.\n",
+                       .is_complaint = true}};
   }
 
   void add_option(CLI::App& app, const OptionRow& rule) {
@@ -83,12 +117,15 @@ class CommandLine {
       }
       invocation_.options[std::string(rule.name)] = std::move(value);
     };
+    const auto help = std::string(rule.help);
     if (rule.kind == ValueKind::flag) {
-      app.add_flag_callback(
-          option_names(rule), [take] { take("true"); }, std::string(rule.help));
-    } else {
-      app.add_option_function<std::string>(option_names(rule), take, std::string(rule.help));
+      app.add_flag_function(
+          option_names(rule), [take](std::int64_t count) { take(count > 0 ? "true" : "false"); }, help);
+      return;
     }
+    auto* option = app.add_option_function<std::string>(option_names(rule), take, help);
+    option->type_name(std::string(value_word(rule)));
+    option->default_str(shown_initial(rule));
   }
 
   void add_verbosity(CLI::App& app) {
@@ -99,6 +136,8 @@ class CommandLine {
   void add_command(const CommandRow& rule) {
     auto& app =
         *app_.add_subcommand(std::string(rule.name), std::string(rule.help))->group(std::string(rule.group));
+    app.set_help_flag("-h,--help", "print this help");
+    if (!rule.more.empty()) app.footer(std::string(rule.more) + "\n");
     add_verbosity(app);
     for (const auto& row : option_table)
       if (is_option_of(row, rule.name)) add_option(app, row);
@@ -106,9 +145,11 @@ class CommandLine {
       auto* option = app.add_option(std::string(rule.positionals[i].name), positionals_[i],
                                     std::string(rule.positionals[i].help));
       option->required(rule.positionals[i].required);
+      option->type_name("");
     }
   }
 
+  std::string program_;
   CLI::App app_;
   Invocation invocation_;
   std::array<std::string, 2> positionals_;
@@ -119,7 +160,9 @@ class CommandLine {
 }  // namespace
 
 CliResult parse_command_line(int argc, const char* const* argv) {
-  return CommandLine().parse(argc, argv);
+  const auto called = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : std::string();
+  const auto program = called == "sarde" ? called : std::string(program_name);
+  return CommandLine(program).parse({argv + std::min(argc, 1), argv + argc});
 }
 
 }  // namespace sarde

@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
     return exit_codes.of(error.blame());
   } catch (const sarde::Cancelled& cancelled) {
     complain(cancelled.what());
-    return exit_codes.of(Blame::host);
+    return exit_codes.of(cancelled);
   } catch (const std::exception& error) {
     complain(std::string("unexpected error: ") + error.what() +
              " (please report this, with the lines above)");

@@ -30,7 +30,14 @@ class Error : public std::runtime_error {
 /// lets it pass.
 class Cancelled : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  /// `signal`: the number of the signal; 0 if there was none.
+  explicit Cancelled(const std::string& message, int signal = 0)
+      : std::runtime_error(message), signal_(signal) {}
+
+  [[nodiscard]] int signal() const noexcept { return signal_; }
+
+ private:
+  int signal_;
 };
 
 /// Runs `work`. If `work` throws an Error, its message is prefixed with "`context`: ", and its blame is kept.

@@ -159,7 +159,8 @@ DockerAuth parse_docker_auth(const Secret& text) {
 RunnerExits runner_exits_in(const Environment& environment) {
   RunnerExits exits{.build_failure = exit_code_in(environment, "BUILD_FAILURE_EXIT_CODE", 1),
                     .system_failure = exit_code_in(environment, "SYSTEM_FAILURE_EXIT_CODE", 2),
-                    .build_exit_code_file = {}};
+                    .build_exit_code_file = {},
+                    .are_given = environment.non_empty("SYSTEM_FAILURE_EXIT_CODE").has_value()};
   if (const auto file = environment.non_empty("BUILD_EXIT_CODE_FILE")) exits.build_exit_code_file = *file;
   return exits;
 }

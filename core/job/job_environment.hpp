@@ -16,6 +16,7 @@ struct RunnerExits {
   int build_failure = 1;
   int system_failure = 2;
   std::optional<std::filesystem::path> build_exit_code_file;
+  bool are_given = false;  ///< gitlab-runner has started this process
 };
 
 /// The job that the environment describes. It is read from JOB_RESPONSE_FILE (gitlab-runner 14.1 and newer)

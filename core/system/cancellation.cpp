@@ -32,7 +32,7 @@ int Cancellation::requested() {
 
 void Cancellation::check() {
   const int signal = requested();
-  if (signal != 0) throw Cancelled(std::string("stopped by SIG") + ::sigabbrev_np(signal));
+  if (signal != 0) throw Cancelled(std::string("stopped by SIG") + ::sigabbrev_np(signal), signal);
 }
 
 }  // namespace sarde

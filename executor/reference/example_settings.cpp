@@ -1,4 +1,5 @@
 #include "config/option_table.hpp"
+#include "config/option_words.hpp"
 #include "executor/reference/reference.hpp"
 
 namespace sarde {

@@ -1,4 +1,5 @@
 #include "config/option_table.hpp"
+#include "config/option_words.hpp"
 #include "core/foundation/text.hpp"
 #include "core/foundation/version.hpp"
 #include "executor/reference/reference.hpp"

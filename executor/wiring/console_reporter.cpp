@@ -65,18 +65,22 @@ ConsoleReporter::~ConsoleReporter() {
 }
 
 void ConsoleReporter::say(const std::string& line) {
+  const std::scoped_lock lock(mutex_);
   if (verbosity_ >= 1) write_line(line);
 }
 
 void ConsoleReporter::detail(const std::string& line) {
+  const std::scoped_lock lock(mutex_);
   if (verbosity_ >= 2) write_line(line);
 }
 
 void ConsoleReporter::warn(const std::string& line) {
+  const std::scoped_lock lock(mutex_);
   write_line(line);
 }
 
 void ConsoleReporter::progress(const Progress& progress) {
+  const std::scoped_lock lock(mutex_);
   if (verbosity_ == 0) return;
   const auto now = clock_.now();
   const auto every = is_terminal_ ? bar_every : line_every;
@@ -98,6 +102,7 @@ void ConsoleReporter::progress(const Progress& progress) {
 }
 
 void ConsoleReporter::mask(const std::string& secret) {
+  const std::scoped_lock lock(mutex_);
   if (secret.size() >= shortest_secret) secrets_.push_back(secret);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,7 @@ namespace sarde {
 /// Writes lines to a descriptor, masks secrets, and cleans what it writes (printable_line()), because lines
 /// may contain text from registries, images and guests. Verbosity: 0 shows warnings only, 1 also steps, 2
 /// also details. Progress is shown as a bar in the last line of a terminal, otherwise as a line every five
-/// seconds.
+/// seconds. May be used by several threads.
 class ConsoleReporter final : public Reporter {
  public:
   ConsoleReporter(int fd, unsigned verbosity, const Clock& clock);
@@ -31,6 +32,7 @@ class ConsoleReporter final : public Reporter {
   void write_line(const std::string& line);
   void clear_bar();
 
+  std::mutex mutex_;
   int fd_;
   unsigned verbosity_;
   const Clock& clock_;

@@ -15,6 +15,10 @@ std::int32_t shell_code_of_signal(const std::string& signal) {
   return 128;
 }
 
+int ExitCodes::of(const Cancelled& cancelled) const {
+  return exits_.are_given || cancelled.signal() == 0 ? exits_.system_failure : 128 + cancelled.signal();
+}
+
 void ExitCodes::forget_earlier_failure() const {
   if (exits_.build_exit_code_file) remove_if_there(*exits_.build_exit_code_file);
 }

@@ -15,6 +15,10 @@ class ExitCodes {
     return blame == Blame::job ? exits_.build_failure : exits_.system_failure;
   }
 
+  /// Under gitlab-runner, the code for a system failure; for a command that a person or a script called, what
+  /// shells expect: 128 plus the signal's number.
+  [[nodiscard]] int of(const Cancelled& cancelled) const;
+
   /// Removes what an earlier stage of the job wrote, because gitlab-runner would read it again. Throws Error.
   void forget_earlier_failure() const;
 

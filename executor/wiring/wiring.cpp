@@ -66,6 +66,7 @@ ValueSources Wiring::read_sources() {
   const auto user = is_job_stage(invocation_.command) ? SettingsUser::job_stage : SettingsUser::command;
   auto found = read_settings_files(environment_, command_names(), user);
   notes_ = std::move(found.notes);
+  for (const auto& line : complaints_about_variables(environment_)) notes_.push_back("WARNING: " + line);
   ValueSources sources{.file = std::move(found.file),
                        .command = invocation_.command,
                        .command_line = invocation_.options,
@@ -136,13 +137,16 @@ const ImageStore& Wiring::images() {
 
 Registry& Wiring::registry() {
   if (!registry_)
-    registry_ = make_skopeo_registry({.temporary_folder = values_.get<"ocidir">(),
-                                      .insecure = values_.get<"insecure">(),
-                                      .insecure_registries = values_.get<"insecure-registries">(),
-                                      .authfile = values_.get<"authfile">(),
-                                      .signature_policy = values_.get<"signature-policy">(),
-                                      .timeout = values_.get<"fetch-timeout">().value()},
-                                     helpers_, clock_, cancellation_);
+    registry_ = make_skopeo_registry(
+        {.temporary_folder = values_.get<"ocidir">(),
+         .insecure = values_.get<"insecure">(),
+         .insecure_registries = values_.get<"insecure-registries">(),
+         .authfile = values_.get<"authfile">(),
+         .signature_policy = values_.get<"signature-policy">(),
+         .platform = values_.get<"platform">(),
+         .timeout = values_.get<"fetch-timeout">().value(),
+         .announce = [this](const std::string& line) { reporter_.warn("WARNING: " + line); }},
+        helpers_, clock_, cancellation_);
   return *registry_;
 }
 

@@ -136,17 +136,60 @@ TEST_CASE("registry: whose fault a failure is") {
   CHECK_FALSE(bench.store.catalogue.has(bench.name("/vms/none:x")));
 }
 
-TEST_CASE("registry: skopeo's words for refused credentials are the job's fault") {
+TEST_CASE("registry: what skopeo's words mean") {
   const auto said = [](const std::string& message) {
-    return explain_skopeo_failure("fetch 'x'", "time=\"2026\" level=fatal msg=\"" + message + "\"\n");
+    return explain_skopeo_failure("time=\"2026\" level=fatal msg=\"" + message + "\"\n");
   };
-  CHECK(said("initializing source docker://x: reading manifest: unauthorized: authentication required")
-            .blame() == Blame::job);
-  CHECK(said("Requesting bearer token: invalid status code from registry 403 (Forbidden)").blame() ==
-        Blame::job);
-  CHECK(said("received unexpected HTTP status: 502 Bad Gateway").blame() == Blame::host);
-  CHECK(std::string(said("Get \\\"https://x/\\\": EOF").what()).find("Get \"https://x/\": EOF") !=
-        std::string::npos);
-  CHECK(std::string(said("write /x: no space left on device").what()).find("disk is full") !=
-        std::string::npos);
+  const auto expect = [&](const std::string& message, Blame blame, Repetition repetition,
+                          const std::string& sentence) {
+    CAPTURE(message);
+    const auto failure = said(message);
+    CHECK(failure.blame == blame);
+    CHECK(failure.repetition == repetition);
+    CHECK_MESSAGE(failure.cause.find(sentence) != std::string::npos, failure.cause);
+  };
+  using enum Repetition;
+  expect("initializing source docker://x: reading manifest: unauthorized: authentication required",
+         Blame::job, useless, "wants other credentials");
+  CHECK(said("reading manifest: unauthorized: authentication required").is_about_access);
+  expect("Requesting bearer token: invalid status code from registry 403 (Forbidden)", Blame::job, useless,
+         "denies access");
+  expect("reading manifest 1 in x/a: received unexpected HTTP status: 502 Bad Gateway", Blame::host, patient,
+         "behind its proxy");
+  expect("Error fetching blob: invalid status code from registry 503 (Service Unavailable)", Blame::host,
+         patient, "busy or being restarted");
+  expect("received unexpected HTTP status: 500 Internal Server Error", Blame::host, patient, "has failed");
+  expect("received unexpected HTTP status: 504 Gateway Timeout", Blame::host, patient, "in time");
+  expect("reading manifest 1 in x/a: StatusCode: 408, <html>", Blame::host, patient, "took too long");
+  expect("reading manifest 1 in x/a: toomanyrequests: later", Blame::host, patient, "limits the rate");
+  expect("writing blob: happened during read: unexpected EOF", Blame::host, patient, "broke");
+  expect("read tcp 127.0.0.1:1->127.0.0.1:2: read: connection reset by peer", Blame::host, patient, "broke");
+  expect("Get \\\"https://x/\\\": EOF", Blame::host, patient, "Get \"https://x/\": EOF");
+  expect("dial tcp 127.0.0.1:1: connect: connection refused", Blame::host, brief, "nothing answers there");
+  expect("dial tcp: lookup x: no such host", Blame::host, useless, "name is not known");
+  expect("reading manifest 1 in x/a: StatusCode: 404, <html>oops</html>", Blame::job, useless,
+         "does not have it");
+  expect("writing blob: uploading layer chunked: StatusCode: 413, <html>", Blame::job, useless,
+         "limits the size");
+  CHECK(said("writing blob: uploading layer chunked: StatusCode: 413, <html>").is_about_size);
+  expect("writing blob: Digest did not match, expected sha256:a, got sha256:b", Blame::job, useless,
+         "other content");
+  expect(
+      "initiating layer upload to /v2/x/ in x: denied: adding 1.2 MiB of storage resource, which when "
+      "updated to 6 MiB will exceed the configured upper limit of 5.0 MiB.",
+      Blame::job, useless, "quota is used up");
+  expect("uploading manifest 1 to x: unknown: Failed to process request due to configured as immutable.",
+         Blame::job, useless, "does not let this tag be replaced");
+  expect("uploading manifest 1 to x: tag invalid: The image tag already exists and cannot be overwritten",
+         Blame::job, useless, "does not let this tag be replaced");
+  expect("initiating layer upload: denied: the system is in read only mode.", Blame::job, useless,
+         "read-only");
+  expect("initiating layer upload to /v2/vms/a/blobs/uploads/ in localhost:1: unsupported", Blame::job,
+         useless, "takes no uploads");
+  expect("initiating layer upload: name unknown: The repository does not exist", Blame::job, useless,
+         "no such repository");
+  expect("received unexpected HTTP status: 507 Insufficient Storage", Blame::host, useless, "disk is full");
+  expect("registry x is blocked in /etc/containers/registries.conf or ..", Blame::host, useless, "blocks");
+  expect("write /x: no space left on device", Blame::host, useless, "disk is full");
+  expect("something new", Blame::host, useless, "skopeo says 'something new'");
 }

@@ -41,7 +41,7 @@ class Workplace:
         for name in ("oci", "vms", "jobs"):
             (folder / name).mkdir(exist_ok=True)
         self.jobs = folder / "jobs"
-        self.environment = dict(os.environ) | {
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SARDE_")} | {
             "SARDE_CONF_FILES": str(self.write("sarde.toml", "")), "SARDE_OCIDIR": str(folder / "oci"), "SARDE_VMDIR": str(folder / "vms"),
             "SARDE_JOBSDIR": str(folder / "jobs"), "SARDE_INSECURE_REGISTRIES": registry, "SARDE_CONNECT": "qemu:///session"}
 

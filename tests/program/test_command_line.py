@@ -77,10 +77,46 @@ def test_the_link_named_sarde_is_the_same_program(place):
     assert subprocess.run([link, "--version"], capture_output=True, text=True).stdout == place.run("--version").stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["fetch"], ["fetch", "a", "b", "c"], ["prepare", "--nonsense"], ["export", "--chunksize", "x", "a"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"], ["-v"], ["fetch"], ["fetch", "a", "b", "c"], ["prepare", "--nonsense"], ["export", "--chunksize", "x", "a"]])
 def test_a_wrong_command_line_is_a_build_failure_and_explained(place, arguments):
     result = place.run(*arguments, check=False)
-    assert result.returncode == 1 and result.stdout == "" and result.stderr
+    assert result.returncode == 1 and result.stdout == "" and result.stderr.startswith("ERROR: ")
+    command = arguments[0] + " " if arguments[0] in ("fetch", "prepare", "export") else ""
+    assert f"See 'sarde-executor {command}--help'." in result.stderr and "\n\n" not in result.stderr
+
+
+@pytest.mark.parametrize("arguments,meant", [(["fech", "a"], "fetch"), (["self-test"], "selftest"), (["list", "--jsno"], "--json"), (["pull", "--fetch-timout=3", "x"], "--fetch-timeout"),
+                                             (["insp"], "inspect")])
+def test_a_mistyped_word_is_asked_about(place, arguments, meant):
+    assert f"did you mean '{meant}'?" in place.run(*arguments, check=False).stderr
+
+
+def test_a_mistyped_option_in_a_file_or_variable_is_asked_about(place, tmp_path):
+    (tmp_path / "s.toml").write_text("boot-timout = 3\n")
+    refused = place.run("list", env={"SARDE_CONF_FILES": str(tmp_path / "s.toml")}, check=False)
+    assert refused.returncode == 1 and "did you mean 'boot-timeout'?" in refused.stderr
+    said = place.run("list", env={"SARDE_BOOT_TIMOUT": "3", "SARDE_OLDER_THAN": "3d"})
+    assert "WARNING: environment variable SARDE_BOOT_TIMOUT is ignored" in said.stderr and "did you mean 'boot-timeout'?" in said.stderr
+    assert "SARDE_OLDER_THAN is ignored: 'older-than' can only be set on the command line" in said.stderr
+
+
+def test_what_one_can_do_is_shown_without_asking(place):
+    link = pathlib.Path(place.program).parent / "sarde"
+    for arguments in ([], ["help"], ["--help"]):
+        text = subprocess.run([link, *arguments], capture_output=True, text=True, check=True).stdout
+        groups = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+        assert groups == ["Options:", "Stages of a job, called by gitlab-runner:", "Images:", "Virtual machines:", "This host:"] and "Usage: sarde " in text
+    assert place.run("help", "export").stdout == place.run("export", "--help").stdout
+    assert "--boot-timeout TIME=300" in place.run("help", "prepare").stdout
+    assert place.run("help", "nonsense", check=False).returncode == 1
+
+
+@pytest.mark.parametrize("word,value", [("1", True), ("0", False), ("yes", True), ("No", False), ("on", True), ("OFF", False), ("true", True), ("maybe", None)])
+def test_a_flag_may_be_said_in_several_words(place, word, value):
+    result = place.run("settings", "--json", env={"SARDE_INSECURE": word}, check=False)
+    assert result.returncode == (1 if value is None else 0), result.stderr
+    if value is not None:
+        assert place.run("list", f"--no-run={word}").stdout == ("" if value else place.run("list").stdout)
 
 
 def test_exit_codes_come_from_the_environment(place):

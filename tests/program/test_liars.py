@@ -2,7 +2,9 @@
 import json
 import os
 import platform
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -139,3 +141,116 @@ def test_a_refused_domain_leaves_nothing_of_its_image(liar):
     assert refused.returncode == 1 and "<devices/hostdev>" in refused.stderr, refused.stderr
     assert not blobs_there(liar) and "vms/a" not in liar.run("list").stdout
     assert not [path for path in (liar.folder / "vms").iterdir() if path.is_dir()] and not list((liar.folder / "jobs").iterdir())
+
+
+@pytest.mark.parametrize("kind", ["manifests", "blobs"])
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+def test_what_may_pass_is_tried_again(liar, kind, status):
+    image = liar.publish(os.urandom(300_000))
+    liar.tags["1"] = [image]
+    liar.faults[kind] = [(status, {})]
+    said = liar.run("fetch", f"{liar.address}/vms/a:1")
+    retries = [line for line in said.stderr.splitlines() if "trying again in 1.0 s (try 2 of 6)" in line]
+    assert len(retries) == 1 and str(status) in retries[0], said.stderr
+    assert image in said.stderr and image in liar.run("list", "--json").stdout
+
+
+def test_a_rate_limit_is_kept_to(liar):
+    image = liar.publish(os.urandom(300_000))
+    liar.tags["1"] = [image]
+    liar.faults["manifests"] = [(429, {"Retry_After": "2"})]
+    start = time.monotonic()
+    liar.run("fetch", f"{liar.address}/vms/a:1")
+    assert time.monotonic() - start > 1.9
+
+
+@pytest.mark.parametrize("command", [("fetch",), ("pull", "-n", "x")])
+def test_layers_that_came_are_kept_when_the_connection_breaks(liar, command):
+    liar.tags["1"] = [liar.publish(os.urandom(300_000))]
+    liar.cuts = 2
+    said = liar.run(*command, f"{liar.address}/vms/a:1", SARDE_CONNECT="test:///default")
+    assert "the connection to the registry broke" in said.stderr and said.stderr.count("trying again") == 2, said.stderr
+    small = [path for path in gets_of_blobs(liar)]
+    large = json.loads(liar.blobs[liar.tags["1"][0]])["layers"][-1]["digest"]
+    assert len([path for path in small if large in path]) == 3 and len([path for path in small if large not in path]) == len({path for path in small if large not in path})
+
+
+@pytest.mark.parametrize("kind,status,code", [("manifests", 401, 1), ("manifests", 403, 1), ("manifests", 404, 1), ("manifests", 413, 1), ("blobs", 403, 1), ("blobs", 404, 1)])
+def test_what_cannot_succeed_is_asked_once(liar, kind, status, code):
+    liar.tags["1"] = [liar.publish(b"x" * 1000)]
+    liar.faults[kind] = [(status, {"WWW_Authenticate": 'Basic realm="r"'} if status == 401 else {})] * 20
+    refused = liar.run("fetch", f"{liar.address}/vms/a:1", check=False)
+    assert refused.returncode == code and "trying again" not in refused.stderr, refused.stderr
+
+
+def test_a_registry_that_stays_busy_is_given_up_within_the_time(liar):
+    liar.tags["1"] = [liar.publish(b"x" * 1000)]
+    liar.faults["manifests"] = [(503, {})] * 50
+    start = time.monotonic()
+    refused = liar.run("fetch", f"{liar.address}/vms/a:1", check=False, SARDE_FETCH_TIMEOUT="5")
+    assert refused.returncode == 2 and "busy or being restarted" in refused.stderr and "tried 3 times" in refused.stderr, refused.stderr
+    assert time.monotonic() - start < 5
+
+
+def test_a_pause_ends_when_the_command_is_stopped(liar, place):
+    liar.tags["1"] = [liar.publish(b"x" * 1000)]
+    liar.faults["manifests"] = [(503, {})] * 50
+    command = subprocess.Popen([place.program, "fetch", f"{liar.address}/vms/a:1"], env=place.environment | liar.env, stderr=subprocess.PIPE, text=True)
+    while "trying again in 2.0 s" not in (line := command.stderr.readline()):
+        assert line
+    start = time.monotonic()
+    command.send_signal(signal.SIGINT)
+    assert command.wait(timeout=10) == 130 and time.monotonic() - start < 1
+    assert "ERROR: stopped by SIGINT" in command.stderr.read()
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_push_is_tried_again(liar, status):
+    liar.tags["1"] = [liar.publish(os.urandom(300_000))]
+    liar.run("fetch", f"{liar.address}/vms/a:1")
+    liar.takes, liar.blobs = True, {}
+    liar.faults["uploads"] = [(status, {})]
+    said = liar.run("push", "-t", f"{liar.address}/vms/b:1", f"{liar.address}/vms/a:1")
+    assert said.stderr.count("trying again") == 1, said.stderr
+
+
+@pytest.mark.parametrize("kind,status,sentence", [("uploads", 413, "--chunksize"), ("uploads", 405, "read-only"), ("manifests", 507, "disk is full")])
+def test_a_push_that_cannot_succeed_says_why_at_once(liar, kind, status, sentence):
+    image = liar.publish(os.urandom(300_000))
+    liar.tags["1"] = [image]
+    liar.run("fetch", f"{liar.address}/vms/a:1")
+    largest = max(json.loads(liar.blobs[image])["layers"], key=lambda layer: layer["size"])
+    liar.takes, liar.blobs = True, {}
+    liar.faults[kind] = [(status, {})] * 20
+    refused = liar.run("push", "-t", f"{liar.address}/vms/b:1", f"{liar.address}/vms/a:1", check=False)
+    assert sentence in refused.stderr and "trying again" not in refused.stderr, refused.stderr
+    assert status != 413 or largest["digest"] in refused.stderr
+
+
+def test_the_platform_may_be_chosen(liar):
+    mine, others, windows = liar.publish(b"mine" * 1000), liar.publish(b"others" * 1000), liar.publish(b"windows" * 1000)
+    liar.tags["1"] = [liar.index((others, "linux", OTHER), (windows, "windows", HERE), (mine, "linux", platform.machine()))]
+    reference = f"{liar.address}/vms/a:1"
+    assert mine in liar.run("fetch", reference).stderr
+    for given, image in ((f"linux/{OTHER}", others), (OTHER, others), (f"windows/{HERE}", windows)):
+        assert image in liar.run("fetch", "--platform", given, reference).stderr
+    refused = liar.run("fetch", "--platform", "plan9/386", reference, check=False)
+    assert refused.returncode == 1 and "'plan9/386'" in refused.stderr and f"'windows/{HERE}'" in refused.stderr
+
+
+TAR = "application/vnd.oci.image.layer.v1.tar"
+
+
+@pytest.mark.parametrize("layer,annotations,sentence", [
+    (TAR + "+gzip", {}, "containerDisk of kubevirt"), ("application/vnd.docker.image.rootfs.diff.tar.gzip", {}, "is it a container image"),
+    (TAR, {"org.opencontainers.image.title": "debian.qcow2"}, "as ORAS pushes them ('debian.qcow2')"), ("application/x-qemu-disk+zstd", {}, "compressed with zstd"),
+    ("application/vnd.cirruslabs.tart.disk.v2", {}, "an image of Tart")])
+def test_other_images_are_called_what_they_are(liar, layer, annotations, sentence):
+    blob = liar.add(os.urandom(1000))
+    config = liar.add(b"{}")
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2},
+                "layers": [{"mediaType": layer, "digest": blob, "size": 1000, "annotations": annotations}]}
+    liar.tags["1"] = [liar.add(json.dumps(manifest).encode())]
+    refused = liar.run("fetch", f"{liar.address}/vms/a:1", check=False)
+    assert refused.returncode == 1 and sentence in refused.stderr, refused.stderr
+    assert not gets_of_blobs(liar)

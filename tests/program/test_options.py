@@ -28,6 +28,7 @@ SHOWN_BY = {
     "authfile": ["test_an_authfile_of_ones_own"],
     "insecure": ["test_plain_http_only_where_it_is_allowed"],
     "fetch-timeout": ["test_settings_of_a_job_reach_its_vm"],
+    "platform": ["test_the_platform_may_be_chosen"],
     "signature-policy": ["test_only_images_with_a_trusted_signature"],
     "ocidir": ["test_both_share_a_cache_and_agree_on_what_is_in_it"],
     "vmdir": ["test_source_target_and_name", "test_options_under_sardinecakes_names"],
@@ -120,7 +121,7 @@ def test_every_option_is_taken_by_the_commands_that_list_it_and_no_nonsense_is(p
     for command in commands(place):
         text = place.run(command, "--help").stdout
         words = WORDS.get(command, ["x"] if "CONTAINER" in text or "NAME" in text else [])
-        for names, takes in re.findall(r"^  (-[-a-zA-Z,]+)( TEXT)?", text, re.M):
+        for names, takes in re.findall(r"^  (-[-a-zA-Z,]+)( [A-Z]+)?", text, re.M):
             for name in names.split(","):
                 if name in ("-h", "--help", "--help-all", "--no-run"):
                     continue

@@ -271,7 +271,7 @@ def test_a_registry_that_dies_on_the_way_and_comes_back(serve):
     there = f"localhost:{cutter.port}"
     reference = reference.replace(server.address, there)
     server.env["SARDE_INSECURE_REGISTRIES"] = there
-    server.fails(2, f"fetch '{reference}'", "fetch", reference)
+    server.fails(2, f"fetch '{reference}'", "fetch", reference, env={"SARDE_FETCH_TIMEOUT": "3"})
     blobs = server.folder / f"oci/{there}/vms/large/blobs/sha256"
     kept = {path.name: path.stat().st_ino for path in blobs.iterdir()}
     assert kept and not (blobs.parent.parent / "index.json").exists()
@@ -345,6 +345,43 @@ def test_a_containers_image_is_refused_before_it_is_brought(serve, tmp_path):
     subprocess.run(["skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}", f"docker://{server.address}/c/d:1"], check=True, env=os.environ | {"HOME": str(tmp_path / "home")})
     server.fails(1, "is it a container image", "fetch", f"{server.address}/c/d:1")
     assert not list((server.folder / "oci").rglob(layer["digest"][7:]))
+
+
+def test_mirrors_and_blocked_registries_count(serve):
+    server = serve()
+    server.env["SARDE_INSECURE_REGISTRIES"] = f"{server.address},localhost:1"
+    reference = server.image()
+    server.run("push", reference)
+    server.forget_cache()
+    config = server.folder / "home/.config/containers/registries.conf"
+    mirror = f'[[registry.mirror]]\nlocation = "{server.address}"\ninsecure = true\n'
+    config.write_text(f'[[registry]]\nlocation = "localhost:1"\n{mirror}')  # the origin is down
+    server.run("fetch", "localhost:1/vms/a:1")
+    assert "localhost:1/vms/a" in server.run("list").stdout
+    assert json.loads(server.run("inspect", "--json", "--remote", "localhost:1/vms/a:1").stdout)["disks"]
+    # A name without a host is Docker Hub's, and may have a mirror too.
+    config.write_text(f'[[registry]]\nlocation = "docker.io"\n{mirror}')
+    server.run("fetch", "vms/a:1")
+    config.write_text(f'[[registry]]\nlocation = "{server.address}"\nblocked = true\n')
+    server.fails(2, "registries.conf on this machine blocks this registry", "fetch", reference)
+
+
+def test_credential_helpers_of_the_machine(serve, tmp_path):
+    server = with_password(serve, tmp_path)
+    reference = server.image()
+    (tmp_path / "bin").mkdir()
+    helper = tmp_path / "bin/docker-credential-ours"
+    helper.write_text('#!/bin/sh\nread host\necho "$1 $host" >>"%s"\necho \'{"Username": "me", "Secret": "secret word"}\'\n' % (tmp_path / "asked"))
+    helper.chmod(0o755)
+    server.env["PATH"] = f"{tmp_path}/bin:{os.environ['PATH']}"
+    (server.folder / "home/.docker").mkdir()
+    config = server.folder / "home/.docker/config.json"
+    for content in ({"credHelpers": {server.address: "ours"}}, {"credsStore": "ours"}):
+        server.fails(1, "the registry wants", "push", reference)
+        config.write_text(json.dumps(content))
+        server.run("push", reference)
+        config.unlink()
+    assert f"get {server.address}" in (tmp_path / "asked").read_text()
 
 
 def test_only_images_with_a_trusted_signature(serve, tmp_path):

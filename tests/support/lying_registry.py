@@ -3,6 +3,7 @@ import contextlib
 import hashlib
 import http.server
 import json
+import socket
 import threading
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -11,10 +12,12 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 class LyingRegistry:
     """`tags`: what each tag's manifest is asked for, in turn (the last one for ever); any name has them. `endless`: digests of blobs that
-    are sent without end. `asked`: every path."""
+    are sent without end. `faults`: for "manifests" and "blobs", the status and headers with which the next requests are refused. `cuts`: so
+    many answers with a blob above 64 KiB break off half way. `takes`: it takes uploads (and keeps nothing). `asked`: every path."""
 
     def __init__(self):
         self.blobs, self.tags, self.endless, self.asked, self.sent = {}, {}, set(), [], 0
+        self.faults, self.cuts, self.takes = {"manifests": [], "blobs": [], "uploads": []}, 0, False
         self.lock = threading.Lock()
 
     def add(self, content):
@@ -61,7 +64,7 @@ class LyingRegistry:
                 for name, value in headers.items():
                     self.send_header(name.replace("_", "-"), value)
                 self.end_headers()
-                if self.command == "GET":
+                if self.command != "HEAD":
                     self.wfile.write(body)
 
             def do_HEAD(self):
@@ -72,6 +75,8 @@ class LyingRegistry:
                 if self.path.rstrip("/") == "/v2":
                     return self.answer(200, b"{}", "application/json")
                 kind, name = self.path.split("/")[-2:]
+                if self.command == "GET" and self.is_refused(kind):
+                    return None
                 body = registry.manifest_of(name) if kind == "manifests" else registry.blobs.get(name)
                 if body is None:
                     return self.answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}', "application/json")
@@ -80,7 +85,46 @@ class LyingRegistry:
                     return self.answer(200, body, json.loads(body)["mediaType"], Docker_Content_Digest=digest)
                 if name in registry.endless and self.command == "GET":
                     return self.send_without_end()
+                if self.command == "GET" and len(body) > 65536 and registry.cuts > 0:
+                    registry.cuts -= 1
+                    return self.send_half(body)
                 self.answer(200, body, "application/octet-stream")
+
+            def is_refused(self, kind):
+                with registry.lock:
+                    if not registry.faults.get(kind):
+                        return False
+                    status, headers = registry.faults[kind].pop(0)
+                self.answer(status, b"<html>no</html>", "text/html", **headers)
+                return True
+
+            def do_POST(self):
+                self.take(202, Location=self.path + "one?", Range="0-0")
+
+            def do_PATCH(self):
+                self.take(202, Location=self.path, Range="0-1")
+
+            def do_PUT(self):
+                self.take(201, Location=self.path)
+
+            def take(self, status, **headers):
+                registry.asked.append(f"{self.command} {self.path}")
+                if self.headers.get("Transfer-Encoding") == "chunked":
+                    while size := int(self.rfile.readline(), 16):
+                        self.rfile.read(size + 2)
+                    self.rfile.readline()
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if not self.is_refused("uploads" if "/uploads/" in self.path else "manifests"):
+                    self.answer(status if registry.takes else 405, b"", "application/json", **headers)
+
+            def send_half(self, body):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body[:len(body) // 2])
+                self.wfile.flush()
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
 
             def send_without_end(self):
                 """Bounded all the same: two gigabytes are more than anybody should take."""

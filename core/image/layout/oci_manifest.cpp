@@ -84,7 +84,7 @@ bool is_index(std::string_view text) {
   });
 }
 
-PlatformManifest choose_platform(std::string_view index_text, const std::string& architecture,
+PlatformManifest choose_platform(std::string_view index_text, const std::string& wanted,
                                  const std::string& what) {
   const auto all = read_json(index_text, what, Blame::job, [](const json& value) {
     std::vector<PlatformManifest> found;
@@ -92,21 +92,23 @@ PlatformManifest choose_platform(std::string_view index_text, const std::string&
       const auto platform = entry.value("platform", json::object());
       found.push_back({.manifest = descriptor_in(entry),
                        .os = platform.value("os", ""),
-                       .architecture = platform.value("architecture", "")});
+                       .architecture = go_architecture(platform.value("architecture", ""))});
     }
     return found;
   });
   const PlatformManifest* unsaid = nullptr;
   std::vector<std::string> listed;
   for (const auto& one : all) {
-    if (one.os == "linux" && one.architecture == architecture) return one;
+    const auto platform = one.os + "/" + one.architecture;
+    if (platform == wanted) return one;
     if (one.os.empty() && one.architecture.empty() && unsaid == nullptr) unsaid = &one;
     constexpr std::size_t enough = 20;
-    if (listed.size() < enough) listed.push_back(quote(one.os + "/" + one.architecture));
+    if (listed.size() < enough) listed.push_back(quote(platform));
   }
   if (unsaid != nullptr) return *unsaid;
-  throw Error(Blame::job, "read " + what + ": it is an index without an image for linux/" + architecture +
-                              "; it has " + (listed.empty() ? "none at all" : join(listed, ", ")));
+  throw Error(Blame::job, "read " + what + ": it is an index without an image for " + quote(wanted) +
+                              "; it has " + (listed.empty() ? "none at all" : join(listed, ", ")) +
+                              (listed.empty() ? "" : " (option 'platform' chooses another)"));
 }
 
 ImageConfig parse_image_config(std::string_view text, const std::string& what) {
@@ -161,6 +163,36 @@ std::string to_text(const std::vector<IndexEntry>& index) {
   return value.dump(2);
 }
 
+namespace {
+
+bool is_tar(const std::string& type) {
+  return type.starts_with("application/vnd.oci.image.layer.v1.tar") ||
+         type.starts_with("application/vnd.docker.image.rootfs");
+}
+
+/// What people have in registries beside VM images of this kind, by what the manifest shows.
+std::string kind_of_other_image(const Manifest& manifest, const Descriptor& layer) {
+  const auto type = split(layer.media_type, ';').front();
+  const auto title = layer.annotations.find("org.opencontainers.image.title");
+  if (type.starts_with("application/vnd.cirruslabs.tart."))
+    return "it is an image of Tart, for virtual machines on macOS";
+  if (type.ends_with("+zstd") && !is_tar(type))
+    return "a layer is compressed with zstd; only gzip is read: export the VM again with 'sarde-executor "
+           "export'";
+  if (title != layer.annotations.end())
+    return "it is a collection of files as ORAS pushes them (" + quote(title->second) +
+           "), not a VM image of sardinecake's kind: import the disk into libvirt, and make an image with "
+           "'sarde-executor export'";
+  if (is_tar(type) || manifest.config.media_type.starts_with("application/vnd.docker."))
+    return "its layers are tar archives; is it a container image? (A containerDisk of kubevirt is one too: "
+           "take "
+           "the file below disk/ out of it, and make an image with 'sarde-executor export'.)";
+  return "a layer is of type " + quote(layer.media_type) +
+         ", which has no place in a VM image; is it a container image?";
+}
+
+}  // namespace
+
 VmLayers vm_layers(const Manifest& manifest, const std::string& what) {
   std::optional<Descriptor> domain;
   std::vector<Descriptor> vm_config;
@@ -171,7 +203,7 @@ VmLayers vm_layers(const Manifest& manifest, const std::string& what) {
       domain = layer;
     } else if (type == media_type::vm_config && vm_config.empty()) {
       vm_config.push_back(layer);
-    } else if (type.ends_with("+gzip")) {
+    } else if (type.ends_with("+gzip") && !is_tar(type)) {
       const auto number = chunk_number(layer.media_type);
       if (number == 0) disks.emplace_back();
       if (disks.empty() || number != disks.back().chunks.size()) {
@@ -180,8 +212,7 @@ VmLayers vm_layers(const Manifest& manifest, const std::string& what) {
       }
       disks.back().chunks.push_back(layer);
     } else {
-      throw Error(Blame::job, "read " + what + ": a layer is of type " + quote(layer.media_type) +
-                                  ", which has no place in a VM image; is it a container image?");
+      throw Error(Blame::job, "read " + what + ": " + kind_of_other_image(manifest, layer));
     }
   }
   constexpr std::size_t most_disk_files = 64;

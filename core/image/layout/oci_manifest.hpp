@@ -70,9 +70,10 @@ struct PlatformManifest {
   std::string architecture;  ///< as Go calls it; empty: unsaid
 };
 
-/// Of an index the manifest for this platform, or one that says none. Throws Error (the job's fault) that
-/// lists what there is, where it has neither.
-PlatformManifest choose_platform(std::string_view index_text, const std::string& architecture,
+/// Of an index the manifest for this platform (os/architecture as Go calls them; libvirt's names of
+/// architectures are taken for Go's), or one that says none. Throws Error (the job's fault) that lists what
+/// there is, where it has neither.
+PlatformManifest choose_platform(std::string_view index_text, const std::string& platform,
                                  const std::string& what);
 
 ImageConfig parse_image_config(std::string_view text, const std::string& what);

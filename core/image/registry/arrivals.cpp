@@ -23,12 +23,16 @@ Arrivals::Arrivals(const OciLayout& into, std::filesystem::path incoming, const 
 }
 
 std::uint64_t Arrivals::done() const {
-  auto bytes = sizes_under_way().total;
+  return std::min(sizes_under_way().total + kept(), total_);
+}
+
+std::uint64_t Arrivals::kept() const {
+  std::uint64_t bytes = 0;
   std::error_code error;
   for (const auto& blob : missing_) {
     if (std::filesystem::exists(into_.blob(blob.digest), error)) bytes += blob.size;
   }
-  return std::min(bytes, total_);
+  return bytes;
 }
 
 void Arrivals::check() const {

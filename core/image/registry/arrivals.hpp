@@ -21,6 +21,9 @@ class Arrivals {
   /// Bytes of them that have come.
   [[nodiscard]] std::uint64_t done() const;
 
+  /// Bytes of them that the layout has, and that need not come again.
+  [[nodiscard]] std::uint64_t kept() const;
+
   /// Throws Error (the job's fault) once more is under way than was announced.
   void check() const;
 

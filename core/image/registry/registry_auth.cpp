@@ -14,6 +14,8 @@ bool is_for(const std::string& key, const ImageReference& reference) {
   const auto scheme = key.find("://");
   auto name = scheme == std::string::npos ? key : key.substr(scheme + 3);
   if (scheme != std::string::npos) name = split(name, '/').front();  // https://index.docker.io/v1/
+  for (const std::string_view end : {"/", "/v1", "/v2"})
+    if (name.ends_with(end)) name.resize(name.size() - end.size());
   const auto host = split(name, '/').front();
   name = canonical_host(host) + name.substr(host.size());
   return std::ranges::any_of(reference.names(), [&](const std::string& of_image) {

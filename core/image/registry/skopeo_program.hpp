@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "core/image/registry/skopeo_errors.hpp"
 #include "core/image/registry/skopeo_settings.hpp"
 #include "core/system/cancellation.hpp"
 #include "core/system/clock.hpp"
@@ -14,10 +16,15 @@ namespace sarde {
 
 /// One start of skopeo.
 struct SkopeoCall {
-  std::string doing;                                          ///< begins its messages
-  std::vector<std::string> arguments;                         ///< without the program's name
-  std::string input = {};                                     ///< for its standard input
-  std::function<void(const RunningProgram&)> heartbeat = {};  ///< called every 100 ms; what it throws ends it
+  std::string doing;                   ///< begins its messages
+  std::vector<std::string> arguments;  ///< without the program's name
+  std::string input = {};              ///< for its standard input
+  /// Called every 100 ms, in pauses between two tries too (with pid 0); what it throws ends it.
+  std::function<void(const RunningProgram&)> heartbeat = {};
+  /// The bytes that need not be transferred again, if that is known. A try that adds to them does not count.
+  std::function<std::uint64_t()> achieved = {};
+  /// May add to what is said about a failure.
+  std::function<void(SkopeoFailure&)> explain = {};
 };
 
 /// Runs skopeo and tells what its failures mean. The settings, the environment, the clock and the
@@ -28,7 +35,9 @@ class SkopeoProgram {
                 Cancellation& cancellation)
       : settings_(settings), environment_(environment), clock_(clock), cancellation_(cancellation) {}
 
-  /// Returns what skopeo wrote to its standard output. Throws Cancelled, AccessDenied, and Error.
+  /// Returns what skopeo wrote to its standard output. What may pass (a busy registry, a connection that
+  /// breaks) is tried again, after pauses of 1, 2, 4, 8 and 16 s, within the settings' timeout; each time is
+  /// announced. Throws Cancelled, AccessDenied, and Error.
   std::string run(const SkopeoCall& call) const;
 
   /// `option`=false for a registry that may be spoken to without verified TLS; else nothing, and skopeo's own
@@ -36,6 +45,11 @@ class SkopeoProgram {
   [[nodiscard]] std::vector<std::string> tls(const std::string& option, const std::string& registry) const;
 
  private:
+  static constexpr std::chrono::milliseconds heartbeat_every{100};
+
+  ProgramResult run_once(const SkopeoCall& call, TimePoint deadline) const;
+  void wait(const SkopeoCall& call, std::chrono::milliseconds pause) const;
+
   const SkopeoSettings& settings_;
   const Environment& environment_;
   Clock& clock_;

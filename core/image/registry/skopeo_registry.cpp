@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <functional>
 #include <sys/utsname.h>
+#include <type_traits>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/registry/arrivals.hpp"
+#include "core/image/registry/credential_store.hpp"
+#include "core/image/registry/registry_auth.hpp"
 #include "core/image/registry/skopeo_logins.hpp"
 #include "core/image/registry/skopeo_program.hpp"
 #include "core/system/files.hpp"
@@ -28,6 +31,16 @@ std::vector<std::string> joined(std::vector<std::string> words, const std::vecto
   return words;
 }
 
+/// An upload that is too large for a proxy: skopeo does not say which it was, but the largest is among them.
+void name_the_largest(SkopeoFailure& failure, const std::vector<Descriptor>& layers) {
+  if (!failure.is_about_size || layers.empty()) return;
+  const auto largest = std::ranges::max_element(layers, {}, &Descriptor::size);
+  failure.cause += "; the image's largest layer is " + largest->digest.text() + " with " +
+                   size_text(largest->size) +
+                   ": export the image again with a --chunksize below the limit, or raise the proxy's limit "
+                   "(nginx: client_max_body_size)";
+}
+
 /// Bytes that a process has read so far (proc(5), /proc/[pid]/io); 0 where that is not told.
 std::uint64_t bytes_read_by(int pid) {
   const auto text = read_proc_file("/proc/" + std::to_string(pid) + "/io").value_or("");
@@ -41,15 +54,22 @@ class SkopeoRegistry final : public Registry {
   SkopeoRegistry(SkopeoSettings settings, const Environment& environment, Clock& clock,
                  Cancellation& cancellation)
       : settings_(std::move(settings)),
+        environment_(environment),
+        clock_(clock),
         cancellation_(cancellation),
         skopeo_(settings_, environment, clock, cancellation),
         logins_(settings_, environment, skopeo_) {}
 
   AnnouncedImage announce(const ImageReference& from, const RegistryAccess& access) override {
+    return with_access(from, access,
+                       [&](const RegistryAccess& chosen) { return announce_with(from, chosen); });
+  }
+
+  AnnouncedImage announce_with(const ImageReference& from, const RegistryAccess& access) {
     const auto what = "the manifest of " + quote(from.text());
     auto text = raw_manifest(from, access);
     if (is_index(text)) {
-      const auto chosen = choose_platform(text, host_architecture(), what);
+      const auto chosen = choose_platform(text, platform(), what);
       text = raw_manifest(from.with_digest(chosen.manifest.digest), access);
       if (is_index(text)) throw Error(Blame::job, "read " + what + ": it is an index of indexes");
     }
@@ -63,7 +83,8 @@ class SkopeoRegistry final : public Registry {
     // Under a policy of its own the signatures are looked at each time.
     const bool same = known && known->digest == announced.digest;
     if (same && settings_.signature_policy.empty() && into.holds(announced.manifest)) return *known;
-    return bring(from, announced, into, access);
+    return with_access(from, access,
+                       [&](const RegistryAccess& chosen) { return bring(from, announced, into, chosen); });
   }
 
   Descriptor fetch_description(const ImageReference& from, const AnnouncedImage& announced,
@@ -76,15 +97,21 @@ class SkopeoRegistry final : public Registry {
         make_sparse_file(into.blob(chunk.digest), chunk.size);
       }
     }
-    return bring(from, announced, into, access);
+    return with_access(from, access,
+                       [&](const RegistryAccess& chosen) { return bring(from, announced, into, chosen); });
   }
 
   void push(const OciLayout& from, const Descriptor& manifest, const ImageReference& to,
             const RegistryAccess& access) override {
+    with_access(to, access, [&](const RegistryAccess& chosen) { push_with(from, manifest, to, chosen); });
+  }
+
+  void push_with(const OciLayout& from, const Descriptor& manifest, const ImageReference& to,
+                 const RegistryAccess& access) {
     const auto folder = temporary_folder("push");
     std::uint64_t total = manifest.size;
-    for (const auto& blob : parse_manifest(from.read_blob(manifest), "the manifest").layers)
-      total += blob.size;
+    const auto layers = parse_manifest(from.read_blob(manifest), "the manifest").layers;
+    for (const auto& blob : layers) total += blob.size;
     write_single_index(folder.path(), {.manifest = manifest, .tag = "image"});
     copy({.doing = "push to " + quote(to.text()),
           .options = joined({"--src-shared-blob-dir", (from.folder() / "blobs").string()},
@@ -93,8 +120,10 @@ class SkopeoRegistry final : public Registry {
           .to = "docker://" + to.transport_text(),
           .heartbeat =
               [&](const RunningProgram& skopeo) {
-                if (access.progress) access.progress(std::min(bytes_read_by(skopeo.pid), total), total);
-              }},
+                if (access.progress && skopeo.pid != 0)
+                  access.progress(std::min(bytes_read_by(skopeo.pid), total), total);
+              },
+          .explain = [&](SkopeoFailure& failure) { name_the_largest(failure, layers); }},
          access);
   }
 
@@ -105,6 +134,27 @@ class SkopeoRegistry final : public Registry {
   void logout(const std::string& registry) override { logins_.logout(registry); }
 
  private:
+  /// Does the work with this access. Where that is this machine's own and is refused, the credential store is
+  /// asked, and the work is done again with what it has.
+  template <typename Work>
+  std::invoke_result_t<Work, const RegistryAccess&> with_access(const ImageReference& reference,
+                                                                const RegistryAccess& access, Work work) {
+    if (access.authfile || !settings_.authfile.empty()) return work(access);
+    auto chosen = access;
+    if (stored_) chosen.authfile = stored_->path() / "auth.json";
+    try {
+      return work(chosen);
+    } catch (const AccessDenied&) {
+      if (stored_) throw;
+      const auto auth = stored_credentials(reference.asked_registry(), environment_, clock_, cancellation_);
+      if (!auth) throw;
+      stored_ = temporary_folder("auth");
+      chosen.authfile = stored_->path() / "auth.json";
+      write_registry_auth(*chosen.authfile, reference.asked_registry(), *auth);
+    }
+    return work(chosen);
+  }
+
   [[nodiscard]] TempFolder temporary_folder(const std::string& what) const {
     const auto& parent = settings_.temporary_folder;
     if (parent.string().find(':') != std::string::npos)
@@ -113,6 +163,13 @@ class SkopeoRegistry final : public Registry {
                                   "choose another ocidir");
     make_folders(parent, 0700);
     return TempFolder::in(parent, ".sarde-" + what + "-", 0700);
+  }
+
+  [[nodiscard]] std::string platform() const {
+    if (settings_.platform.empty()) return "linux/" + host_architecture();
+    const auto parts = split(settings_.platform, '/');
+    return (parts.size() > 1 ? parts.front() : "linux") + "/" +
+           go_architecture(parts[parts.size() > 1 ? 1 : 0]);
   }
 
   /// As the registry has it.
@@ -146,7 +203,8 @@ class SkopeoRegistry final : public Registry {
               [&](const RunningProgram& /*skopeo*/) {
                 arrivals.check();
                 if (access.progress) access.progress(arrivals.done(), arrivals.total());
-              }},
+              },
+          .achieved = [&] { return arrivals.kept(); }},
          access);
     const auto fetched = OciLayout(folder.path()).find("image");
     if (!fetched) throw Error(doing + ": skopeo left no manifest behind");
@@ -162,6 +220,8 @@ class SkopeoRegistry final : public Registry {
     std::string from;
     std::string to;
     std::function<void(const RunningProgram&)> heartbeat;
+    std::function<std::uint64_t()> achieved = {};
+    std::function<void(SkopeoFailure&)> explain = {};
   };
 
   void copy(const Copy& job, const RegistryAccess& access) const {
@@ -172,7 +232,11 @@ class SkopeoRegistry final : public Registry {
     arguments.insert(arguments.end(), job.options.begin(), job.options.end());
     add_authfile(arguments, access);
     arguments.insert(arguments.end(), {job.from, job.to});
-    skopeo_.run({.doing = job.doing, .arguments = arguments, .heartbeat = job.heartbeat});
+    skopeo_.run({.doing = job.doing,
+                 .arguments = arguments,
+                 .heartbeat = job.heartbeat,
+                 .achieved = job.achieved,
+                 .explain = job.explain});
   }
 
   void add_authfile(std::vector<std::string>& arguments, const RegistryAccess& access) const {
@@ -181,9 +245,12 @@ class SkopeoRegistry final : public Registry {
   }
 
   SkopeoSettings settings_;
+  const Environment& environment_;
+  Clock& clock_;
   Cancellation& cancellation_;
   SkopeoProgram skopeo_;
   SkopeoLogins logins_;
+  std::optional<TempFolder> stored_;  ///< the credential store's answer, in an auth file
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,9 @@ struct SkopeoSettings {
   std::vector<std::string> insecure_registries;
   std::filesystem::path authfile;          ///< empty: skopeo's own places
   std::filesystem::path signature_policy;  ///< empty: skopeo's own
-  std::chrono::milliseconds timeout{};
+  std::string platform;                 ///< os/architecture, as Go calls them; empty: Linux on this processor
+  std::chrono::milliseconds timeout{};  ///< for one transfer, all tries together
+  std::function<void(const std::string& line)> announce = {};  ///< told of each try; may be another thread
 };
 
 }  // namespace sarde

@@ -59,7 +59,14 @@ TEST_CASE("names: one without a host is Docker Hub's") {
   CHECK(section_of("ubuntu", {"docker.io/library/*"}) == "docker.io/library/*");
   CHECK(section_of("docker.io/ubuntu", {"docker.io/library/ubuntu"}) == "docker.io/library/ubuntu");
   CHECK(section_of("me/tiny:1", {"me/*"}) == "me/*");
-  CHECK(is_for("https://index.docker.io/v1/", ImageReference::parse("me/tiny:1")));
+  for (const auto* key : {"https://index.docker.io/v1/", "https://index.docker.io/v1", "index.docker.io/v1/",
+                          "http://index.docker.io", "index.docker.io", "docker.io", "docker.io/",
+                          "https://registry-1.docker.io/v2/", "docker.io/me", "docker.io/me/tiny"}) {
+    CAPTURE(key);
+    for (const auto* name : {"me/tiny:1", "docker.io/me/tiny:1", "index.docker.io/me/tiny:1"})
+      CHECK(is_for(key, ImageReference::parse(name)));
+    CHECK_FALSE(is_for(key, ImageReference::parse("registry.example.org/me/tiny:1")));
+  }
   CHECK(ImageReference::parse("me/tiny").asked_registry() == "docker.io");
   CHECK(ImageReference::parse("localhost:443/x").repository() == "localhost/x");
   CHECK(ImageReference::parse("h:443/x").repository() == "h:443/x");  // without its port it would be no host

@@ -1,7 +1,8 @@
+#include "config/option_words.hpp"
+
 #include <algorithm>
 
 #include "config/option_table.hpp"
-#include "executor/reference/reference.hpp"
 
 namespace sarde {
 
