@@ -91,6 +91,12 @@ inline constexpr auto option_table = [] {
       {.name = "ssh-port", .group = logins, .kind = port, .help = "port of the guests' SSH server; 0: the image's value, otherwise 22", .commands = "prepare",
        .initial = "0", .example = "2222", .job_may_set = true},
 
+      {.name = "ssh-algorithms", .group = logins, .kind = text, .help = "legacy: accept also the old SSH algorithms (SHA-1, CBC, ssh-rsa); set this only for individual images",
+       .commands = "prepare", .initial = "modern", .choices = "modern legacy"},
+      {.name = "login-grace", .group = logins, .kind = seconds,
+       .help = "how long a login that a guest refuses is tried again, because a guest may create its users late in its first boot; boot-timeout is the limit in any case",
+       .commands = "prepare", .initial = "60", .job_may_set = true},
+
       // jobs
       {.name = "job-settable", .group = jobs, .kind = list, .help = "options that a job may set with variables named SARDE_<OPTION>", .example = "memory"},
       {.name = "shell", .group = jobs, .kind = text, .help = "shell that runs a job's scripts", .commands = "config prepare", .initial = "bash",
@@ -112,7 +118,7 @@ inline constexpr auto option_table = [] {
        .example = "300", .job_may_set = true},
       {.name = "address-timeout", .group = times, .kind = seconds, .help = "how long a VM may take to get an address", .commands = "prepare",
        .initial = "120", .job_may_set = true, .otherwise = "timeout"},
-      {.name = "boot-timeout", .group = times, .kind = seconds, .help = "how long a VM that has an address may take until its SSH server accepts the login",
+      {.name = "boot-timeout", .group = times, .kind = seconds, .help = "how long a VM that has an address may take until its SSH server accepts the login; a guest that is busy or reboots during the job is waited for as long",
        .commands = "prepare", .initial = "300", .job_may_set = true, .otherwise = "timeout"},
 
       // exports

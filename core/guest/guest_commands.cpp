@@ -1,5 +1,6 @@
 #include "core/guest/guest_commands.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "core/foundation/base64.hpp"
@@ -19,6 +20,36 @@ std::string posix_interpreter(const std::string& shell, const std::string& scrip
   return shell + " " + script;
 }
 
+/// The script did not come: a profile has read what was sent, or another shell has. Shows the lines of
+/// profiles that may have done it.
+constexpr std::string_view name_the_profile =
+    R"sh({ echo "these lines of login profiles may be the cause:"; grep -nE "(^|[ ;&])(exec|tmux|screen|cat|read) " /etc/profile /etc/bash.bashrc /etc/zsh/zshenv ~/.bashrc ~/.bash_profile ~/.profile ~/.zshenv ~/.cshrc ~/.tcshrc ~/.config/fish/config.fish 2>/dev/null; exit 1; })sh";
+
+/// L, T, n: the first process, its start, the mark. `scan` sets f (the script's processes) and o (others that
+/// started since); an entry of t is pid:parent:group:session:start. Processes of its own session are left
+/// out: the command itself, and what serves its connection. One line in the end, for csh takes no other in
+/// quotes.
+constexpr std::string_view end_program = R"sh(
+read -r s </proc/$$/stat; s=${s##*) }; set -- $s; M=$4;
+scan() {
+t=; for d in /proc/[0-9]*; do { read -r s <$d/stat; } 2>/dev/null || continue; s=${s##*) }; set -- $s;
+[ "$1" = Z ] || [ "$4" = $M ] || t="$t ${d#/proc/}:$2:$3:$4:${20}"; done;
+E=; for d in $(grep -ls "SARDE_SCRIPT=$n" /proc/[0-9]*/environ 2>/dev/null); do d=${d%/environ}; E="$E ${d#/proc/} "; done;
+f=" "; again=1; while [ $again = 1 ]; do again=0; o=; for x in $t; do
+IFS=:; set -- $x; unset IFS; m=0;
+case $f in *" $1 "*) continue;; *" $2 "*) m=1;; esac;
+case $E in *" $1 "*) m=1;; esac;
+[ $3 = $L ] || [ $4 = $L ] || [ $2 = $L ] && m=1;
+if [ $m = 0 ] && [ $2 != 2 ] && [ $T != 0 ] && [ $5 -ge $T ]; then
+{ read -r c </proc/$1/comm; } 2>/dev/null || continue;
+case $c in sshd*|dropbear|systemd*|"(sd-"*|login|agetty) ;; *) if [ -O /proc/$1 ]; then m=1; else o="$o $1"; fi;; esac; fi;
+[ $m = 0 ] || { f="$f$1 "; again=1; }; done; done; };
+send() { kill -$1 $f 2>/dev/null || sudo -n kill -$1 $f 2>/dev/null || :; };
+until_gone() { i=0; while scan; [ "$f" != " " ] && [ $i -lt $1 ]; do i=$((i+1)); sleep 0.2 2>/dev/null || sleep 1; done; };
+scan; send TERM; until_gone 25; [ "$f" = " " ] || { send KILL; until_gone 8; };
+for p in $f; do echo "left $p $(cat /proc/$p/comm 2>/dev/null)"; done;
+for p in $o; do echo "other $p $(cat /proc/$p/comm 2>/dev/null)"; done)sh";
+
 GuestCommands posix_commands(const std::string& shell, const std::string& nonce, std::uint64_t size) {
   const auto folder = "/tmp/sarde-" + nonce;
   const auto script = folder + (shell == "pwsh" ? "/script.ps1" : "/script");
@@ -28,12 +59,9 @@ GuestCommands posix_commands(const std::string& shell, const std::string& nonce,
   // Dropbear does not. setsid(1) forks if it is called as a leader, hence the look at field 5 of proc(5)'s
   // stat.
   commands.run = through_sh(fmt::format(
-      R"sh(umask 077; while IFS= read -r l && [ "$l" != {0} ]; do :; done; mkdir {1} && cat >{2} && [ "$(wc -c <{2})" -eq {3} ] && chmod 700 {2} && echo $$ >{1}/pid || exit 1; g=$$; [ -r /proc/$$/stat ] && read -r a b c d g e </proc/$$/stat; s=; [ "$g" = $$ ] || s=setsid; umask 022; echo {0}; exec $s {4} </dev/null)sh",
-      nonce, folder, script, size, posix_interpreter(shell, script)));
-  commands.input_prefix = std::string(16, '\n') + nonce + "\n";
-  for (auto [command, signal] : {std::pair{&commands.terminate, "TERM"}, std::pair{&commands.kill, "KILL"}}) {
-    *command = through_sh(fmt::format("kill -{0} -$(cat {1}/pid)", signal, folder));
-  }
+      R"sh(umask 077; while IFS= read -r l && [ "$l" != {0} ]; do :; done; [ "$l" = {0} ] || {5}; mkdir {1} && cat >{2} && [ "$(wc -c <{2})" -eq {3} ] && chmod 700 {2} || exit 1; g=$$; [ -r /proc/$$/stat ] && read -r a b c d g e </proc/$$/stat; s=; [ "$g" = $$ ] || s=setsid; umask 022; export SARDE_SCRIPT={0}; set -- $e; echo {0} $$ ${{17:-0}}; exec $s {4} </dev/null)sh",
+      nonce, folder, script, size, posix_interpreter(shell, script), name_the_profile));
+  commands.input_prefix = std::string(16, '\n') + commands.run + "\n" + nonce + "\n";
   commands.remove = through_sh("rm -rf " + folder);
   return commands;
 }
@@ -55,18 +83,22 @@ GuestCommands windows_commands(const std::string& nonce, std::uint64_t size) {
       "$ErrorActionPreference = 'Stop'; {0}$f = Join-Path $d 'script.ps1'; New-Item -ItemType Directory "
       "-Path $d | Out-Null; "
       "$o = [IO.File]::Create($f); [Console]::OpenStandardInput().CopyTo($o); $o.Close(); "
-      "if ((Get-Item $f).Length -ne {1}) {{ exit 1 }}; [IO.File]::WriteAllText((Join-Path $d 'pid'), "
-      "\"$PID\"); "
-      "[Console]::Out.Write(\"{2}`n\"); [Console]::Out.Flush(); "
+      "if ((Get-Item $f).Length -ne {1}) {{ exit 1 }}; "
+      "[Console]::Out.Write(\"{2} $PID 0`n\"); [Console]::Out.Flush(); "
       "& powershell -NoProfile -NonInteractive -ExecutionPolicy Bypass -File $f; exit $LASTEXITCODE",
       folder, size, nonce));
-  commands.terminate = encoded_powershell(folder + "taskkill /T /F /PID (Get-Content (Join-Path $d 'pid'))");
-  commands.kill = commands.terminate;
   commands.remove = encoded_powershell(folder + "Remove-Item -Recurse -Force $d");
   return commands;
 }
 
 }  // namespace
+
+std::string end_command(const std::string& shell, const std::string& nonce, const FirstProcess& first) {
+  if (shell == "powershell") return encoded_powershell("taskkill /T /F /PID " + std::to_string(first.pid));
+  auto program = fmt::format("L={}; T={}; n={};", first.pid, first.started, nonce) + std::string(end_program);
+  std::ranges::replace(program, '\n', ' ');
+  return through_sh(program);
+}
 
 GuestCommands guest_commands(const std::string& shell, const std::string& nonce, std::uint64_t script_size) {
   return shell == "powershell" ? windows_commands(nonce, script_size)

@@ -10,14 +10,28 @@ namespace sarde {
 /// `nonce` (letters and digits) is used as the name of its folder and as a marker. On stdin, the marker shows
 /// where the script begins; a profile that reads stdin gets the empty lines that are sent before it. On
 /// stdout, the marker shows where the script's own output begins. It comes after anything that a profile
-/// prints, and only if the upload succeeded.
+/// prints, and only if the upload succeeded; behind it, on the same line, follow the number of the script's
+/// first process and when that started, in the guest's clock ticks (proc(5), stat; 0: not known).
+///
+/// What is sent before the script also holds the command itself: a profile that replaces the shell (`exec
+/// zsh`) drops the command, and the new shell takes its commands from stdin.
 struct GuestCommands {
   std::string run;           ///< for the SSH server's login shell
   std::string input_prefix;  ///< to send before the script
-  std::string terminate;     ///< ends the script's process group with TERM
-  std::string kill;          ///< ends it with KILL
   std::string remove;        ///< removes the script's folder
 };
+
+/// The script's first process.
+struct FirstProcess {
+  std::uint64_t pid = 0;
+  std::uint64_t started = 0;  ///< ticks since the guest booted; 0: not known
+};
+
+/// Ends all processes of the script: with TERM, after 5 s with KILL. It finds them by their group, their
+/// session, their parents, the mark in their environment, and, of the same user, by when they started. It
+/// prints a line for each that stays, `left PID NAME`, and for each process of others that has started
+/// meanwhile, `other PID NAME`. It takes 8 s at most.
+std::string end_command(const std::string& shell, const std::string& nonce, const FirstProcess& first);
 
 GuestCommands guest_commands(const std::string& shell, const std::string& nonce, std::uint64_t script_size);
 

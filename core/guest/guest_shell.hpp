@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "core/system/cancellation.hpp"
 #include "core/system/clock.hpp"
@@ -33,11 +34,22 @@ struct ScriptKilled {
   std::string signal;  ///< without SIG: TERM, KILL
 };
 
-/// A stop was requested. The guest's processes were ended, and the VM was left as it is.
-struct ScriptStopped {};
+/// What is left of a script whose processes were ended from outside. Each is described as "name (number)".
+struct RemainingProcesses {
+  std::vector<std::string> of_script = {};  ///< that do not end
+  std::vector<std::string> others = {};     ///< of other users, started since the script began (a container?)
+  std::string problem = {};                 ///< why they could not be ended; empty: they were
+};
 
-/// The deadline passed first. The guest's processes were ended.
-struct ScriptTimedOut {};
+/// A stop was requested. The script's processes were ended, and the VM was left as it is.
+struct ScriptStopped {
+  RemainingProcesses remaining = {};
+};
+
+/// The deadline passed first. The script's processes were ended.
+struct ScriptTimedOut {
+  RemainingProcesses remaining = {};
+};
 
 using ScriptOutcome = std::variant<ScriptExited, ScriptKilled, ScriptStopped, ScriptTimedOut>;
 
@@ -52,6 +64,9 @@ class GuestShell {
   /// Uploads the script and runs it until it ends, however long that takes. Throws an Error with the host at
   /// fault if the script could not be started or, within seconds, if the guest or the connection is lost.
   virtual ScriptOutcome run_script(const GuestScript& script, Cancellation& cancellation) = 0;
+
+  /// The guest wanted neither a key nor a password.
+  [[nodiscard]] virtual bool is_open_to_all() const { return false; }
 
   /// The guest's host key: `type base64`.
   [[nodiscard]] virtual std::string host_key() const = 0;

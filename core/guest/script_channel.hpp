@@ -6,6 +6,7 @@
 
 #include <libssh/callbacks.h>
 
+#include "core/guest/guest_commands.hpp"
 #include "core/guest/guest_shell.hpp"
 #include "core/guest/ssh_handles.hpp"
 
@@ -16,7 +17,7 @@ namespace sarde {
 class ScriptChannel {
  public:
   struct Streams {
-    std::string marker;  ///< the line on stdout after which the script's own output begins
+    std::string marker;  ///< begins the line on stdout after which the script's own output begins
     int output;
     int errors;
   };
@@ -38,6 +39,11 @@ class ScriptChannel {
 
   [[nodiscard]] bool has_ended() const;
 
+  [[nodiscard]] bool is_lost() const { return lost_; }
+
+  /// Nothing before the script has begun.
+  [[nodiscard]] const std::optional<FirstProcess>& first_process() const { return first_process_; }
+
   /// How the script ended; may be called only after it has ended. Throws an Error with the host at fault if
   /// the connection was lost or the script never began.
   [[nodiscard]] ScriptOutcome outcome() const;
@@ -45,6 +51,7 @@ class ScriptChannel {
  private:
   int receive(const char* data, std::uint32_t size, int is_stderr);
   void feed();
+  void note_exit();
   std::size_t skip_to_marker(std::string_view data);
   void attach_callbacks();
 
@@ -57,7 +64,7 @@ class ScriptChannel {
   std::size_t sent_ = 0;
   bool input_ended_ = false;
   std::string before_marker_;
-  bool script_began_ = false;
+  std::optional<FirstProcess> first_process_;  ///< set when the script begins
   std::optional<std::int32_t> exit_status_;
   std::string exit_signal_;
   bool end_of_output_ = false;
@@ -65,6 +72,7 @@ class ScriptChannel {
   bool lost_ = false;
   std::string write_failure_;
   std::chrono::steady_clock::time_point last_data_;
+  std::optional<std::chrono::steady_clock::time_point> exited_;
 };
 
 }  // namespace sarde

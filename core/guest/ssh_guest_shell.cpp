@@ -9,7 +9,9 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/guest/guest_commands.hpp"
+#include "core/guest/process_ender.hpp"
 #include "core/guest/script_channel.hpp"
+#include "core/guest/ssh_channels.hpp"
 #include "core/guest/ssh_driver.hpp"
 #include "core/guest/ssh_handles.hpp"
 #include "core/guest/ssh_login.hpp"
@@ -21,96 +23,74 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds keepalive_every(3'000);
-constexpr milliseconds term_to_kill(5'000);
-constexpr milliseconds kill_to_giving_up(3'000);
-constexpr milliseconds command_deadline(15'000);
 constexpr milliseconds watch_every(1'000);
+constexpr milliseconds longest_silence(13'000);  ///< of a guest that was asked for a sign of life four times
+constexpr milliseconds last_words(1'000);  ///< of a script whose processes have been ended
 
-/// How a script is ended from outside, past its deadline or when a stop is asked for: TERM, later KILL, and
-/// at last it is given up. The times run from when the step before was taken.
-class ForcedEnd {
+/// How long nothing has come.
+class Silence {
  public:
-  enum class Step { none, terminate, kill, give_up };
-
-  explicit ForcedEnd(std::optional<TimePoint> deadline) : deadline_(deadline) {}
-
-  /// What is due now.
-  Step step(TimePoint now, bool stop_requested) {
-    is_late_ = is_late_ || (!has_begun() && deadline_ && now >= *deadline_);
-    if (!has_begun()) return is_late_ || stop_requested ? Step::terminate : Step::none;
-    if (now < *due_) return Step::none;
-    return is_killed_ ? Step::give_up : Step::kill;
+  /// Up to `now`, when so many bytes have come in all. Time in which this process did not run does not count.
+  milliseconds after(std::uint64_t bytes, TimePoint now) {
+    constexpr milliseconds longest_turn(5'000);
+    if (!looked_ || bytes != bytes_ || now - *looked_ > longest_turn) heard_ = now;
+    bytes_ = bytes;
+    looked_ = now;
+    return milliseconds_between(heard_, now);
   }
 
-  /// The step that was due has been taken.
-  void taken(TimePoint now) {
-    is_killed_ = has_begun();
-    due_ = now + (is_killed_ ? kill_to_giving_up : term_to_kill);
-  }
-
-  /// When the next step is due, if it is known.
-  [[nodiscard]] std::optional<TimePoint> next() const { return due_ ? due_ : deadline_; }
-
-  [[nodiscard]] bool has_begun() const { return due_.has_value(); }
-
-  [[nodiscard]] bool is_late() const { return is_late_; }
+  /// When it has lasted too long.
+  [[nodiscard]] TimePoint deadline() const { return heard_ + longest_silence; }
 
  private:
-  std::optional<TimePoint> deadline_;
-  std::optional<TimePoint> due_;
-  bool is_killed_ = false;
-  bool is_late_ = false;
+  std::uint64_t bytes_ = 0;
+  TimePoint heard_{};
+  std::optional<TimePoint> looked_;
 };
 
 class SshGuestShell final : public GuestShell {
  public:
-  SshGuestShell(SshSession session, Clock& clock) : session_(std::move(session)), clock_(clock) {}
+  SshGuestShell(LoggedIn login, SshTarget target, Clock& clock)
+      : session_(std::move(login.session)),
+        target_(std::move(target)),
+        without_credentials_(login.without_credentials),
+        clock_(clock) {
+    target_.known_host_key = host_key_of(session_.get());
+    ssh_set_counters(session_.get(), nullptr, &received_);
+  }
 
   ScriptOutcome run_script(const GuestScript& script, Cancellation& cancellation) override;
 
-  [[nodiscard]] std::string host_key() const override { return host_key_of(session_.get()); }
+  [[nodiscard]] std::string host_key() const override { return *target_.known_host_key; }
+
+  [[nodiscard]] bool is_open_to_all() const override { return without_credentials_; }
 
  private:
-  ScriptOutcome watch(ScriptChannel& channel, const GuestCommands& commands, const GuestScript& script,
-                      Cancellation& cancellation);
-  SshChannel open(Cancellation& cancellation);
-  void start(const SshChannel& channel, const std::string& command, Cancellation& cancellation);
+  /// A script that is running.
+  struct Running {
+    const GuestScript& script;
+    const std::string& nonce;
+    ScriptChannel& channel;
+  };
+
+  ScriptOutcome watch(const Running& running, Cancellation& cancellation);
+  RemainingProcesses end_processes(const Running& running);
   void run_quietly(const std::string& command);
 
+  ssh_counter_struct received_{};  ///< before the session, which counts in it
   SshSession session_;
+  SshTarget target_;
+  bool without_credentials_;
   Clock& clock_;
 };
-
-SshChannel SshGuestShell::open(Cancellation& cancellation) {
-  SshDriver driver(session_.get(), clock_, cancellation);
-  const auto deadline = clock_.now() + command_deadline;
-  SshChannel channel(ssh_channel_new(session_.get()));
-  if (!channel) throw Error("open a channel to the guest: " + problem_of(session_.get()));
-  const auto opened =
-      driver.complete([&] { return ssh_channel_open_session(channel.get()); }, SSH_AGAIN, deadline);
-  if (opened != SSH_OK)
-    throw Error("open a channel to the guest: " +
-                (opened ? problem_of(session_.get()) : "no answer in time"));
-  return channel;
-}
-
-void SshGuestShell::start(const SshChannel& channel, const std::string& command, Cancellation& cancellation) {
-  SshDriver driver(session_.get(), clock_, cancellation);
-  const auto deadline = clock_.now() + command_deadline;
-  const auto started = driver.complete(
-      [&] { return ssh_channel_request_exec(channel.get(), command.c_str()); }, SSH_AGAIN, deadline);
-  if (started != SSH_OK)
-    throw Error("start a command in the guest: " +
-                (started ? problem_of(session_.get()) : "no answer in time"));
-}
 
 /// A small command whose outcome does not matter, and is not waited for: the server has it, and ends it
 /// without us. Never throws.
 void SshGuestShell::run_quietly(const std::string& command) {
   try {
     Cancellation never;
-    const auto channel = open(never);
-    start(channel, command, never);
+    const auto channel = open_channel(session_.get(), clock_, never);
+    start_command(session_.get(), channel, command, clock_, never);
   } catch (const Error&) {  // NOLINT(bugprone-empty-catch): the caller's own outcome tells more
   }
 }
@@ -119,26 +99,29 @@ ScriptOutcome SshGuestShell::run_script(const GuestScript& script, Cancellation&
   std::array<unsigned char, 16> random{};
   if (ssh_get_random(random.data(), random.size(), 1) != 1)
     throw Error("make a random name: libssh has no random bytes");
-  const auto commands =
-      guest_commands(script.shell, to_hex(random.data(), random.size()), script.content.size());
+  const auto nonce = to_hex(random.data(), random.size());
+  const auto commands = guest_commands(script.shell, nonce, script.content.size());
+  auto* session = session_.get();
   // It listens before the command starts: how that ends can be said in the same breath as that it has begun.
-  ScriptChannel channel(
-      session_.get(), open(cancellation),
-      {.marker = to_hex(random.data(), random.size()), .output = script.output, .errors = script.errors});
-  start(channel.channel(), commands.run, cancellation);
+  ScriptChannel channel(session, open_channel(session, clock_, cancellation),
+                        {.marker = nonce, .output = script.output, .errors = script.errors});
+  start_command(session, channel.channel(), commands.run, clock_, cancellation);
   channel.send(commands.input_prefix + script.content);
-  auto outcome = watch(channel, commands, script, cancellation);
+  auto outcome = watch({.script = script, .nonce = nonce, .channel = channel}, cancellation);
   run_quietly(commands.remove);
   return outcome;
 }
 
-ScriptOutcome SshGuestShell::watch(ScriptChannel& channel, const GuestCommands& commands,
-                                   const GuestScript& script, Cancellation& cancellation) {
+ScriptOutcome SshGuestShell::watch(const Running& running, Cancellation& cancellation) {
+  const auto& [script, nonce, channel] = running;
   auto next_keepalive = clock_.now() + keepalive_every;
   auto next_watch = clock_.now() + watch_every;
-  ForcedEnd end(script.deadline);
+  Silence silence;
   while (!channel.has_ended()) {
     const auto now = clock_.now();
+    if (silence.after(received_.in_bytes, now) > longest_silence)
+      throw Error("the connection to the VM was lost while the script ran: the guest has not answered for " +
+                  duration_text(longest_silence));
     if (now >= next_keepalive) {
       ssh_send_keepalive(session_.get());
       next_keepalive = now + keepalive_every;
@@ -147,19 +130,30 @@ ScriptOutcome SshGuestShell::watch(ScriptChannel& channel, const GuestCommands& 
       script.watch();
       next_watch = now + watch_every;
     }
-    const auto step = end.step(now, cancellation.requested() != 0);
-    if (step == ForcedEnd::Step::give_up) break;
-    if (step == ForcedEnd::Step::terminate) run_quietly(commands.terminate);
-    if (step == ForcedEnd::Step::kill) run_quietly(commands.kill);
-    if (step != ForcedEnd::Step::none) end.taken(clock_.now());
-    auto until = next_keepalive;
+    if (script.deadline && now >= *script.deadline) return ScriptTimedOut{end_processes(running)};
+    if (cancellation.requested() != 0) return ScriptStopped{end_processes(running)};
+    auto until = std::min(next_keepalive, silence.deadline() + milliseconds(1));
     if (script.watch) until = std::min(until, next_watch);
-    if (const auto next = end.next()) until = std::min(until, *next);
-    channel.exchange(milliseconds_between(clock_.now(), until), end.has_begun() ? -1 : cancellation.fd());
+    if (script.deadline) until = std::min(until, *script.deadline);
+    channel.exchange(milliseconds_between(clock_.now(), until), cancellation.fd());
   }
-  if (end.is_late()) return ScriptTimedOut{};
-  if (end.has_begun()) return ScriptStopped{};
   return channel.outcome();
+}
+
+/// Ends all processes of the script, and passes on what they still write meanwhile.
+RemainingProcesses SshGuestShell::end_processes(const Running& running) {
+  const auto& [script, nonce, channel] = running;
+  constexpr milliseconds slice(50);
+  if (!channel.first_process()) return {.problem = "the script had not begun"};
+  ProcessEnder ender(session_.get(), target_, end_command(script.shell, nonce, *channel.first_process()),
+                     clock_);
+  auto exchange_until = [&](const auto& done) {
+    while (!done() && !channel.is_lost()) channel.exchange(slice, -1);
+  };
+  exchange_until([&] { return ender.has_ended(); });
+  const auto deadline = clock_.now() + last_words;
+  exchange_until([&] { return channel.has_ended() || clock_.now() >= deadline; });
+  return ender.result();
 }
 
 }  // namespace
@@ -168,7 +162,7 @@ ConnectResult connect_ssh(const SshTarget& target, const ConnectLimits& limits, 
                           Cancellation& cancellation) {
   auto result = log_in(target, limits, clock, cancellation);
   if (auto* problem = std::get_if<ConnectProblem>(&result)) return std::move(*problem);
-  return std::make_unique<SshGuestShell>(std::move(std::get<SshSession>(result)), clock);
+  return std::make_unique<SshGuestShell>(std::move(std::get<LoggedIn>(result)), target, clock);
 }
 
 }  // namespace sarde

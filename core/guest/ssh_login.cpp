@@ -6,6 +6,7 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/guest/identity_file.hpp"
 #include "core/guest/ssh_driver.hpp"
 #include "core/guest/tcp_connection.hpp"
 
@@ -35,11 +36,7 @@ SshSession session_over(UniqueFd socket, const SshTarget& target) {
   set(session, SSH_OPTIONS_PROCESS_CONFIG, &no);
   set(session, SSH_OPTIONS_KNOWNHOSTS, "/dev/null");
   set(session, SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null");
-  // Hardware AES with its MAC in one: twice as fast here as what libssh would choose.
-  for (const auto direction : {SSH_OPTIONS_CIPHERS_C_S, SSH_OPTIONS_CIPHERS_S_C}) {
-    set(session, direction,
-        "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr");
-  }
+  offer_algorithms(session, target.algorithms);
   const int fd = socket.get();
   set(session, SSH_OPTIONS_FD, &fd);
   static_cast<void>(socket.release());  // the session's now: ssh_disconnect closes it
@@ -49,15 +46,6 @@ SshSession session_over(UniqueFd socket, const SshTarget& target) {
   ssh_set_message_callback(
       session, [](ssh_session, ssh_message, void*) { return refused; }, nullptr);
   return owner;
-}
-
-SshKey private_key(const std::filesystem::path& file) {
-  ssh_key raw = nullptr;
-  if (ssh_pki_import_privkey_file(file.c_str(), nullptr, nullptr, nullptr, &raw) != SSH_OK) {
-    throw Error("read identity file " + file.string() +
-                ": it is not a private key without a passphrase, or it cannot be read");
-  }
-  return SshKey(raw);
 }
 
 /// One attempt to get from a socket to a session that is logged in.
@@ -75,15 +63,20 @@ class Login {
     deadline_ = clock_.now() + until_login;
     if (connected == banner_is_here)
       connected = driver_.complete([this] { return ssh_connect(session_.get()); }, SSH_AGAIN, deadline_);
-    if (connected != SSH_OK)
-      return ConnectProblem{Kind::unreachable,
-                            connected ? problem_of(session_.get()) : "the key exchange takes too long"};
+    if (connected != SSH_OK) {
+      const auto why = connected ? problem_of(session_.get()) : "the key exchange takes too long";
+      return ConnectProblem{why.starts_with("kex error : no match") ? Kind::no_algorithm : Kind::unreachable,
+                            why};
+    }
     if (target_.known_host_key && host_key_of(session_.get()) != *target_.known_host_key) {
       return ConnectProblem{Kind::host_key_changed,
                             "the host key there is not the one that was seen when the VM was prepared"};
     }
-    if (auto problem = authenticate()) return *problem;
-    return std::move(session_);
+    const bool is_open_to_all =
+        attempt([&] { return ssh_userauth_none(session_.get(), nullptr); }) == SSH_AUTH_SUCCESS;
+    if (!is_open_to_all)
+      if (auto problem = authenticate()) return *problem;
+    return LoggedIn{.session = std::move(session_), .without_credentials = is_open_to_all};
   }
 
  private:
@@ -102,7 +95,7 @@ class Login {
   std::optional<ConnectProblem> authenticate() {
     auto* session = session_.get();
     if (!target_.identity_file.empty()) {
-      const auto key = private_key(target_.identity_file);
+      const auto key = read_identity_file(target_.identity_file);
       if (attempt([&] { return ssh_userauth_publickey(session, nullptr, key.get()); }) == SSH_AUTH_SUCCESS)
         return std::nullopt;
     }
@@ -113,10 +106,25 @@ class Login {
     const auto why = problem_of(session);
     if (result == SSH_AUTH_ERROR && !why.starts_with("Access denied") && !why.starts_with("Authentication"))
       return ConnectProblem{Kind::unreachable, why};
+    if (const auto said = said_by_server(); lowered(said).find("booting up") != said.npos)
+      return ConnectProblem{Kind::unreachable, "no logins yet: " + quote(said)};  // pam_nologin(8)
     return ConnectProblem{
         Kind::login_refused,
         "the guest's SSH server refuses user " + quote(target_.username) + " with " +
-            (target_.identity_file.empty() ? "this password" : "this key and this password")};
+            (target_.identity_file.empty() ? "this password" : "this key and this password") +
+            accepted_methods()};
+  }
+
+  std::string said_by_server() {
+    const CHandle<char, ssh_string_free_char> banner(ssh_get_issue_banner(session_.get()));
+    return banner ? banner.get() : "";
+  }
+
+  /// " (it accepts only keys)" where that explains a refusal.
+  std::string accepted_methods() {
+    const auto methods = static_cast<unsigned>(ssh_userauth_list(session_.get(), nullptr));
+    const bool takes_passwords = (methods & (SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_INTERACTIVE)) != 0;
+    return methods == 0 || takes_passwords ? "" : "; it accepts no passwords, only keys (identity-file)";
   }
 
   /// Some servers ask for the password only this way.

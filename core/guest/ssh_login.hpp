@@ -9,7 +9,12 @@
 
 namespace sarde {
 
-using LoginResult = std::variant<SshSession, ConnectProblem>;
+struct LoggedIn {
+  SshSession session;
+  bool without_credentials = false;  ///< the server wanted neither a key nor a password
+};
+
+using LoginResult = std::variant<LoggedIn, ConnectProblem>;
 
 /// Connects to the target, checks its host key and logs in, once. Throws Cancelled, and Error for what no
 /// second try can mend (an identity file that cannot be read).

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/foundation/secret.hpp"
+#include "core/guest/ssh_algorithms.hpp"
 
 namespace sarde {
 
@@ -17,6 +18,7 @@ struct SshTarget {
   Secret password;
   std::filesystem::path identity_file;        ///< empty: none
   std::optional<std::string> known_host_key;  ///< `type base64`; none: any
+  SshAlgorithms algorithms = SshAlgorithms::modern;
 };
 
 /// Why there is no connection: expected while a guest boots.
@@ -25,6 +27,7 @@ struct ConnectProblem {
     unreachable,       ///< nothing answers, or not yet as an SSH server does
     host_key_changed,  ///< it is not the guest that was there before
     login_refused,     ///< an SSH server that takes neither the key nor the password
+    no_algorithm,      ///< the two sides have no algorithm in common
   };
   Kind kind = Kind::unreachable;
   std::string why;

@@ -89,6 +89,7 @@ void JobFolder::write(const JobRecord& record) const {
                    {"username", record.username},
                    {"password", record.password.reveal()},
                    {"identity_file", record.identity_file},
+                   {"legacy_ssh", record.legacy_ssh},
                    {"shell", record.shell},
                    {"disk_limit", record.disk_limit},
                    {"room", record.room}};
@@ -106,6 +107,7 @@ std::optional<JobRecord> JobFolder::read() const {
                                    .username = value.at("username").get<std::string>(),
                                    .password = Secret(value.at("password").get<std::string>()),
                                    .identity_file = value.at("identity_file").get<std::string>(),
+                                   .legacy_ssh = value.value("legacy_ssh", false),
                                    .shell = value.at("shell").get<std::string>(),
                                    .disk_limit = value.value("disk_limit", UINT64_MAX),
                                    .room = value.value("room", std::uint64_t{0})});

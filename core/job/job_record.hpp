@@ -19,6 +19,7 @@ struct JobRecord {
   std::string username;
   Secret password;
   std::string identity_file;  ///< a path, or empty
+  bool legacy_ssh = false;    ///< the guest may use SSH's old algorithms
   std::string shell;
   std::uint64_t disk_limit = UINT64_MAX;  ///< bytes that the job may write to its disks
   std::uint64_t room = 0;                 ///< free bytes on the disks' file system when the VM started

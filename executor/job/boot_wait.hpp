@@ -24,7 +24,13 @@ class BootWait {
     Clock& clock;
     Cancellation& cancellation;
     Reporter& reporter;
-    std::function<void()> watch = {};  ///< called about once a second; may throw to end the wait
+    std::chrono::milliseconds login_grace{};  ///< how long a refused login is tried again
+    std::function<void()> watch = {};         ///< called about once a second; may throw to end the wait
+  };
+
+  struct ForShell {
+    std::chrono::milliseconds timeout{};
+    std::string login = {};  ///< where the login comes from, to be said when it is refused
   };
 
   BootWait(std::string vm_name, Parts parts) : vm_name_(std::move(vm_name)), parts_(std::move(parts)) {}
@@ -32,14 +38,21 @@ class BootWait {
   /// The first address that the VM gets.
   std::string for_address(std::chrono::milliseconds timeout);
 
-  /// A login shell. A refused login is tried again for some seconds, because a guest may create its users
-  /// only after it has started its SSH server. After that it is the job's failure, because another try would
-  /// not help.
-  std::unique_ptr<GuestShell> for_shell(const Connect& connect, std::chrono::milliseconds timeout);
+  /// A login shell. A refused login is tried again for a while, because a guest may create its users only
+  /// after it has started its SSH server; the pauses grow, because servers shut out who fails too often
+  /// (sshd_config(5), PerSourcePenalties). After that, or if the two sides have no algorithm in common, it is
+  /// the job's failure, because another try would not help. A changed host key is the host's.
+  std::unique_ptr<GuestShell> for_shell(const Connect& connect, const ForShell& limits);
 
  private:
+  struct Attempt {
+    std::string last = "nothing yet";  ///< what the last attempt has found out
+    std::chrono::milliseconds pause;   ///< before the next
+  };
+
   void repeat(const std::string& what, std::chrono::milliseconds timeout,
-              const std::function<bool(std::string& last)>& attempt);
+              const std::function<bool(Attempt& attempt)>& work);
+  void refuse(const ConnectProblem& problem, const std::string& login) const;
 
   std::string vm_name_;
   Parts parts_;

@@ -14,16 +14,15 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr milliseconds longest_patience(10'000);  ///< for the first bytes of an SSH server
-constexpr milliseconds reconnect_deadline(15'000);
-constexpr milliseconds pause(100);
 
-BootWait wait_for(const StartedVm& started, const GuestDoor::Parts& parts,
+BootWait wait_for(const std::string& vm_name, const GuestDoor::Parts& parts,
                   const std::function<void()>& watch) {
-  return {started.vm.name.text(),
+  return {vm_name,
           {.hypervisor = parts.hypervisor(),
            .clock = parts.clock,
            .cancellation = parts.cancellation,
            .reporter = parts.reporter,
+           .login_grace = parts.login_grace,
            .watch = watch}};
 }
 
@@ -39,7 +38,8 @@ OpenDoor GuestDoor::open(const StartedVm& started, const GuestLogin& login,
                          .username = login.username,
                          .password = login.password,
                          .identity_file = login.identity_file,
-                         .known_host_key = {}};
+                         .known_host_key = {},
+                         .algorithms = login.algorithms};
   // On an overloaded host, even a guest that has booted takes long to answer. The longer the wait so far, the
   // longer each attempt may take.
   const auto connect = [&] {
@@ -47,7 +47,11 @@ OpenDoor GuestDoor::open(const StartedVm& started, const GuestLogin& login,
     const auto patience = std::clamp(waited / 10, ConnectLimits{}.until_banner, longest_patience);
     return parts_.connect(target, {.until_banner = patience});
   };
-  door.shell = wait_for(started, parts_, watch).for_shell(connect, parts_.boot_timeout);
+  door.shell = wait_for(started.vm.name.text(), parts_, watch)
+                   .for_shell(connect, {.timeout = parts_.boot_timeout, .login = login.origin});
+  if (door.shell->is_open_to_all())
+    parts_.reporter.warn("WARNING: the guest's SSH server lets user " + quote(login.username) +
+                         " in without a password or key");
   phase.done("The VM has booted, and user '" + login.username + "' is logged in");
   return door;
 }
@@ -63,7 +67,7 @@ OpenDoor GuestDoor::find(const StartedVm& started, const GuestLogin& login,
   } else if (network.is_user) {
     door.port = parts_.hypervisor().forward_port(vm.name.text(), login.port);
   } else {
-    door.address = wait_for(started, parts_, watch).for_address(parts_.address_timeout);
+    door.address = wait_for(vm.name.text(), parts_, watch).for_address(parts_.address_timeout);
     hold_to_address(vm, door.address);
   }
   phase.done("The VM's SSH server is expected at " + door.address + " port " + std::to_string(door.port));
@@ -83,21 +87,17 @@ std::unique_ptr<GuestShell> GuestDoor::reopen(const std::string& vm_name, const 
                          .username = record.username,
                          .password = record.password,
                          .identity_file = record.identity_file,
-                         .known_host_key = record.host_key};
-  const auto doing = "connect to VM '" + vm_name + "': ";
-  const auto deadline = parts_.clock.now() + reconnect_deadline;
-  for (;;) {
-    // The limit is short, because the first question is whether the VM still exists.
-    auto result = parts_.connect(target, {.until_banner = milliseconds(800)});
-    if (auto* shell = std::get_if<std::unique_ptr<GuestShell>>(&result)) return std::move(*shell);
-    const auto& problem = std::get<ConnectProblem>(result);
-    if (parts_.hypervisor().state(vm_name) != DomainState::running)
-      throw Error(doing + "the VM is gone: it has ended or was destroyed");
-    if (problem.kind != ConnectProblem::Kind::unreachable) throw Error(doing + problem.why);
-    if (parts_.clock.now() >= deadline)
-      throw Error(doing + "it is running, but its SSH server does not answer: " + problem.why);
-    parts_.clock.sleep(pause, parts_.cancellation);
-  }
+                         .known_host_key = record.host_key,
+                         .algorithms = record.legacy_ssh ? SshAlgorithms::legacy : SshAlgorithms::modern};
+  // The first attempt is short, because the first question is whether the VM still exists. After that, few
+  // patient connections are better for a busy guest than many short ones.
+  milliseconds patience(800);
+  const auto connect = [&] {
+    auto result = parts_.connect(target, {.until_banner = patience});
+    patience = std::min(patience * 3, longest_patience);
+    return result;
+  };
+  return wait_for(vm_name, parts_, {}).for_shell(connect, {.timeout = parts_.boot_timeout});
 }
 
 }  // namespace sarde

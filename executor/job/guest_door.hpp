@@ -32,6 +32,7 @@ class GuestDoor {
   struct Parts {
     std::chrono::milliseconds address_timeout{};
     std::chrono::milliseconds boot_timeout{};
+    std::chrono::milliseconds login_grace{};
     Source<Hypervisor> hypervisor;
     ConnectGuest connect;
     Clock& clock;
@@ -46,8 +47,8 @@ class GuestDoor {
   /// job's fault if the guest refuses the login, otherwise the host's.
   OpenDoor open(const StartedVm& started, const GuestLogin& login, const std::function<void()>& watch);
 
-  /// Connects to the guest of a prepared job. Throws Error, the host's fault: within seconds if the VM is
-  /// gone, and after about 15 seconds if its SSH server does not answer.
+  /// Connects to the guest of a prepared job. A guest that is busy or boots again is waited for, up to
+  /// `boot_timeout`. Throws Error, the host's fault; within seconds if the VM is gone.
   std::unique_ptr<GuestShell> reopen(const std::string& vm_name, const JobRecord& record);
 
  private:

@@ -7,6 +7,12 @@ namespace sarde {
 
 namespace {
 
+template <typename Value>
+std::string origin_of(const std::optional<Value>& of_section, const std::optional<Value>& of_image) {
+  if (of_section) return "the section for this image in the settings";
+  return of_image ? "the image's vm config" : "the general settings or the built-in default";
+}
+
 void check(const GuestLogin& login) {
   constexpr std::size_t longest_name = 256;
   constexpr std::size_t longest_password = 4096;
@@ -31,7 +37,11 @@ GuestLogin login_for(const VmConfig& image, const LoginRules& rules, Reporter& r
                    .password = rules.of_image.password.value_or(
                        image.password.value_or(rules.otherwise.password.value_or(Secret()))),
                    .identity_file = rules.identity_file,
-                   .port = rules.ssh_port.value_or(image.ssh_port.value_or(22))};
+                   .port = rules.ssh_port.value_or(image.ssh_port.value_or(22)),
+                   .algorithms = rules.algorithms,
+                   .origin = "the user name comes from " +
+                             origin_of(rules.of_image.username, image.username) + ", the password from " +
+                             origin_of(rules.of_image.password, image.password)};
   check(login);
   // A password that equals the user's name is common and not secret. Masking it would mask the name
   // everywhere.

@@ -7,6 +7,7 @@
 
 #include "core/foundation/reporter.hpp"
 #include "core/foundation/secret.hpp"
+#include "core/guest/ssh_algorithms.hpp"
 #include "core/image/layout/vm_config.hpp"
 
 namespace sarde {
@@ -23,6 +24,7 @@ struct LoginRules {
   PartialLogin otherwise = {};                 ///< from other places; used if the image has none
   std::filesystem::path identity_file = {};    ///< private key; empty: none
   std::optional<std::uint16_t> ssh_port = {};  ///< nothing: the image's, or else 22
+  SshAlgorithms algorithms = SshAlgorithms::modern;
 };
 
 /// The login for a job's guest, and the port of its SSH server.
@@ -31,6 +33,8 @@ struct GuestLogin {
   Secret password;
   std::filesystem::path identity_file;
   std::uint16_t port = 22;
+  SshAlgorithms algorithms = SshAlgorithms::modern;
+  std::string origin = {};  ///< where user name and password come from, for messages
 };
 
 /// Throws Error, the job's fault, if the login cannot be used. From then on `reporter` masks the password,

@@ -20,6 +20,7 @@ JobRecord record_of(const OpenDoor& door, const GuestLogin& login, const DiskWat
           .username = login.username,
           .password = login.password,
           .identity_file = login.identity_file.string(),
+          .legacy_ssh = login.algorithms == SshAlgorithms::legacy,
           .shell = shell,
           .disk_limit = bounds.limit,
           .room = bounds.room};

@@ -14,6 +14,22 @@ namespace {
 constexpr std::uint64_t largest_script = 256U << 20U;
 constexpr milliseconds pause(100);
 
+std::string fate_of_processes(const RemainingProcesses& remaining) {
+  constexpr std::size_t most = 10;
+  const auto names = [](std::vector<std::string> all) {
+    const auto more = all.size() > most;
+    if (more) all.resize(most);
+    return join(all, ", ") + (more ? ", …" : "");
+  };
+  if (!remaining.problem.empty())
+    return "the script's processes in the VM could not be ended (" + remaining.problem + ")";
+  std::string text = "the script's processes in the VM were ended";
+  if (!remaining.of_script.empty()) text += ", except " + names(remaining.of_script);
+  if (!remaining.others.empty())
+    text += "; other processes that have begun since are still there: " + names(remaining.others);
+  return text;
+}
+
 }  // namespace
 
 /// The connection may be lost shortly before libvirt notices that QEMU has ended. Never throws, so that the
@@ -44,10 +60,9 @@ ScriptOutcome RunStage::run(const std::filesystem::path& script) {
   const auto shell = parts_.door.reopen(parts_.resources.name().text(), *record);
   try {
     auto outcome = shell->run_script(guest_script, parts_.cancellation);
-    if (std::holds_alternative<ScriptStopped>(outcome)) {
-      parts_.reporter.warn(
-          "Stopped by a signal: the script's processes in the VM were ended, and the VM was kept");
-    }
+    if (const auto* stopped = std::get_if<ScriptStopped>(&outcome))
+      parts_.reporter.warn("Stopped by a signal: " + fate_of_processes(stopped->remaining) +
+                           "; the VM was kept");
     return outcome;
   } catch (const Error& error) {
     if (error.blame() == Blame::job) throw;

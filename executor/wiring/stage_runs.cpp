@@ -1,6 +1,7 @@
 #include "executor/wiring/stage_runs.hpp"
 
 #include "core/foundation/text.hpp"
+#include "core/guest/identity_file.hpp"
 #include "core/guest/ssh_guest_shell.hpp"
 #include "core/job/job_environment.hpp"
 #include "core/vm/hypervisor_loader.hpp"
@@ -23,6 +24,7 @@ GuestDoor guest_door(Wiring& wiring) {
   const auto& values = wiring.values();
   return GuestDoor({.address_timeout = values.get<"address-timeout">().value(),
                     .boot_timeout = values.get<"boot-timeout">().value(),
+                    .login_grace = values.get<"login-grace">().value(),
                     .hypervisor = wiring.hypervisor(),
                     .connect =
                         [&wiring](const SshTarget& target, const ConnectLimits& limits) {
@@ -58,13 +60,16 @@ ShapeRules shape_rules(const Values& values) {
 
 PrepareStage::Rules prepare_rules(Wiring& wiring) {
   const auto& values = wiring.values();
+  if (const auto key = values.get<"identity-file">(); !key.empty()) static_cast<void>(read_identity_file(key));
   return {.image = {.default_image = values.get<"image">(),
                     .pull_policy = values.get<"pull-policy">(),
                     .allowed_policies = values.get<"allowed-pull-policies">()},
           .login = {.of_image = partial_login(values.of_image()),
                     .otherwise = partial_login(values.of_others()),
                     .identity_file = values.get<"identity-file">(),
-                    .ssh_port = values.get<"ssh-port">()},
+                    .ssh_port = values.get<"ssh-port">(),
+                    .algorithms = values.get<"ssh-algorithms">() == "legacy" ? SshAlgorithms::legacy
+                                                                             : SshAlgorithms::modern},
           .provision = {.script = values.get<"prepare-script">(),
                         .timeout = values.get<"prepare-script-timeout">().value(),
                         .shell = values.get<"shell">()},

@@ -26,7 +26,7 @@ TABLE = [
     ("host unknown",                SYSTEM,    10,      "the host's name is not known"),
     ("libvirt away",                SYSTEM,    10,      "connect to libvirt at"),
     ("guest that never boots",      SYSTEM,    40,      "wait for the SSH server of VM"),
-    ("guest that powers off",       SYSTEM,    40,      "the VM has stopped"),
+    ("guest that powers off",       SYSTEM,    40,      "the VM is gone"),
     ("guest without SSH",           SYSTEM,    40,      "wait for the SSH server of VM"),
     ("guest without network",       SYSTEM,    40,      "wait for the SSH server of VM"),
     ("wrong password",              BUILD,     60,      "refuses user 'runner'"),
@@ -100,7 +100,7 @@ def case(place, name, small):
             image = changed(place, "off", [f"write {rc_local} /etc/rc.local", "sif /etc/rc.local mode 0100755"])()
         case "guest without SSH": image = changed(place, "nossh", [f"write /dev/null /etc/no-ssh"])()
         case "guest without network": image = changed(place, "nonet", [f"write /dev/null /etc/no-network"])()
-        case "wrong password": config = f'boot-timeout = 50\n[images."{registry}/vms/*"]\npassword = "wrong"\n'
+        case "wrong password": config = f'boot-timeout = 50\n[images."{registry}/vms/*"]\npassword = "wrong"\nlogin-grace = 10\n'
         case "unknown option in the file": config = "nonsense = 1\n"
         case "no room on the disk": env = {"SARDE_VMDIR": str(full_disk(place))}
     return image, config, env, response

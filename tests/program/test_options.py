@@ -29,6 +29,7 @@ SHOWN_BY = {
     "insecure": ["test_plain_http_only_where_it_is_allowed"],
     "fetch-timeout": ["test_settings_of_a_job_reach_its_vm"],
     "platform": ["test_the_platform_may_be_chosen"],
+    "ssh-algorithms": ["test_a_guest_with_old_algorithms_only"], "login-grace": ["test_a_login_that_works_too_late_is_the_jobs_fault"],
     "signature-policy": ["test_only_images_with_a_trusted_signature"],
     "ocidir": ["test_both_share_a_cache_and_agree_on_what_is_in_it"],
     "vmdir": ["test_source_target_and_name", "test_options_under_sardinecakes_names"],
@@ -110,9 +111,9 @@ def test_every_option_is_listed_and_has_a_test(place):
 
 
 # A value of each kind of option, and one that it does not take.
-VALUES = {"format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"),
+VALUES = {"format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"), "ssh-algorithms": ("legacy", "old"),
           "ssh-port": ("22", "x"), "threads": ("2", "many"), "vcpus": ("2", "two"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "max-job-disk": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
-          "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than")}
+          "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than", "login-grace")}
 WORDS = {"run": ["script", "stage"], "clone": ["a", "b"], "settings": [], "login": ["h.example"], "logout": ["h.example"]}
 
 

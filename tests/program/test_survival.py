@@ -98,7 +98,7 @@ class Feeder:
         prepared, said = self.call("prepare", CI_JOB_ID=str(number), CI_JOB_IMAGE=reference)
         # A VM of nothing does not boot: that is the host's fault. What is wrong with the domain is the job's.
         if prepared == 2:
-            assert "wait for the SSH server" in said or "the VM has stopped" in said, said[-1500:]
+            assert "wait for the SSH server" in said or "the VM is gone" in said, said[-1500:]
         self.outcomes[f"import {imported}, prepare {prepared}"] += 1
 
 

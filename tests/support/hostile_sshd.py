@@ -57,7 +57,7 @@ class Server(paramiko.ServerInterface):
         """Everything goes out in one write: the client reads it in one go. paramiko's own answer, which follows, is too late."""
         packets = [self.message(cMSG_CHANNEL_SUCCESS, channel)]
         data = self.message(cMSG_CHANNEL_DATA, channel)
-        data.add_string(marker + b"\nhello\n")
+        data.add_string(marker + b" 1 0\nhello\n")
         status = self.message(cMSG_CHANNEL_REQUEST, channel)
         status.add_string("exit-status")
         status.add_boolean(False)
@@ -82,7 +82,7 @@ class Server(paramiko.ServerInterface):
 
     def misbehave(self, channel, marker):
         time.sleep(0.2)
-        channel.sendall(marker + b"\nhello\n")
+        channel.sendall(marker + b" 1 0\nhello\n")
         end = time.monotonic() + SECONDS
         number = 100
         while MODE == "channels" and time.monotonic() < end:

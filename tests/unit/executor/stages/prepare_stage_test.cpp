@@ -317,7 +317,7 @@ TEST_CASE("run: a script in the prepared VM, and what is said where there is non
     bench.guest.refuses = [] {
       return ConnectProblem{ConnectProblem::Kind::unreachable, "connection refused"};
     };
-    check_error(Blame::host, "its SSH server does not answer", [&] { bench.run_script(); });
+    check_error(Blame::host, "wait for the SSH server", [&] { bench.run_script(); });
     bench.hypervisor.running.clear();
     check_error(Blame::host, "the VM is gone", [&] { bench.run_script(); });
   }

@@ -22,8 +22,12 @@ struct Bench {
   sarde::testing::FakeClock clock;
   sarde::testing::FakeReporter reporter;
   Cancellation cancellation;
-  BootWait wait{
-      "vm", {.hypervisor = hypervisor, .clock = clock, .cancellation = cancellation, .reporter = reporter}};
+  BootWait wait{"vm",
+                {.hypervisor = hypervisor,
+                 .clock = clock,
+                 .cancellation = cancellation,
+                 .reporter = reporter,
+                 .login_grace = 60s}};
 
   Bench() { hypervisor.running.insert("vm"); }
 };
@@ -46,8 +50,8 @@ TEST_CASE("boot wait: a VM that stops ends the wait at once") {
   Bench bench;
   const auto start = bench.clock.now();
   bench.hypervisor.running.clear();
-  check_error(Blame::host, "the VM has stopped (last: refused)", [&] {
-    bench.wait.for_shell([] { return problem(ConnectProblem::Kind::unreachable, "refused"); }, 300s);
+  check_error(Blame::host, "the VM is gone: it has stopped, or was destroyed (last: refused)", [&] {
+    bench.wait.for_shell([] { return problem(ConnectProblem::Kind::unreachable, "refused"); }, {.timeout = 300s});
   });
   CHECK(bench.clock.now() - start < 2s);
 }
@@ -56,19 +60,38 @@ TEST_CASE("boot wait: a server that never lets anybody near is the host's fault,
   Bench bench;
   check_error(Blame::host, "last: connection refused", [&] {
     bench.wait.for_shell([] { return problem(ConnectProblem::Kind::unreachable, "connection refused"); },
-                         30s);
+                         {.timeout = 30s});
   });
 }
 
-TEST_CASE("boot wait: a refused login is tried for ten seconds, then it is the job's fault") {
+TEST_CASE("boot wait: a refused login is tried ever more slowly for the grace, then it is the job's fault") {
   Bench bench;
   const auto start = bench.clock.now();
-  check_error(Blame::job, "refuses user 'u'", [&] {
-    bench.wait.for_shell([] { return problem(ConnectProblem::Kind::login_refused, "refuses user 'u'"); },
-                         300s);
+  int tries = 0;
+  check_error(Blame::job, "refuses user 'u'; from the image", [&] {
+    bench.wait.for_shell(
+        [&] {
+          ++tries;
+          return problem(ConnectProblem::Kind::login_refused, "refuses user 'u'");
+        },
+        {.timeout = 300s, .login = "from the image"});
   });
-  CHECK(bench.clock.now() - start >= 10s);
-  CHECK(bench.clock.now() - start < 12s);
+  CHECK(bench.clock.now() - start >= 60s);
+  CHECK(bench.clock.now() - start < 72s);
+  CHECK(tries == 10);  // after 1, 2, 4, 8, 10, 10, 10, 10, 10 s
+}
+
+TEST_CASE("boot wait: what no further try can change ends the wait at once") {
+  for (const auto& [kind, blame, sentence] :
+       {std::tuple{ConnectProblem::Kind::no_algorithm, Blame::job, "ssh-algorithms"},
+        std::tuple{ConnectProblem::Kind::host_key_changed, Blame::host, "another key"}}) {
+    Bench bench;
+    const auto start = bench.clock.now();
+    check_error(blame, sentence, [&, kind = kind] {
+      bench.wait.for_shell([&] { return problem(kind, "another key"); }, {.timeout = 300s});
+    });
+    CHECK(bench.clock.now() - start < 1s);
+  }
 }
 
 TEST_CASE("job resources: the folder stays until the VM is gone for sure") {
