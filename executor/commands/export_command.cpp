@@ -227,6 +227,8 @@ class Exporter {
     if (parse_vm_config(text, request_.vm_config.string()).has_nameless_user)
       throw Error(Blame::job,
                   "export: read " + request_.vm_config.string() + ": the first user has no 'username'");
+    for (const auto& doubt : doubts_about_vm_config(text))
+      tools_.reporter.warn("WARNING: " + request_.vm_config.string() + ": " + doubt);
     add_small(text, media_type::vm_config, "vm config");
   }
 

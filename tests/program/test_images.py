@@ -111,10 +111,52 @@ def test_inspect_tells_of_disks_and_chain_here_and_at_the_registry(place, tmp_pa
     assert "reads from disk.qcow2" in text and "22/tcp ssh" in text and "login         runner" in text
 
 
+def with_bytes(path, at, content):
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(content)
+
+
+def test_a_qcow2_disk_that_is_said_to_be_raw_is_refused_at_export(place, tmp_path):
+    qemu_img("create", "-f", "qcow2", tmp_path / "disk.img", "8M")
+    (tmp_path / "d.xml").write_text(domain("x", (tmp_path / "disk.img", "raw")))
+    refused = place.run("export", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:1", env=place.store(tmp_path), check=False)
+    assert refused.returncode == 1 and "is said to be raw, but is a qcow2 file" in refused.stderr, refused.stderr
+
+
+@pytest.mark.parametrize("text", ['{"driver": "qcow2", "file": {"driver": "file", "filename": "%s"}}', '{"driver": "qcow2", "file.driver": "file", "file.filename": "%s"}',
+                                  '{"driver": "qcow2", "file": {"filename": "base.qcow2"}, "read-only": true}'])
+def test_a_backing_file_that_is_named_in_json_travels(place, tmp_path, text, undefined):
+    qemu_img("create", "-f", "qcow2", tmp_path / "base.qcow2", "8M")
+    subprocess.run(["qemu-io", "-c", "write -P 7 0 64k", tmp_path / "base.qcow2"], check=True, capture_output=True)
+    qemu_img("create", "-f", "qcow2", "-F", "qcow2", "-b", tmp_path / "base.qcow2", tmp_path / "top.qcow2")
+    qemu_img("rebase", "-u", "-F", "qcow2", "-b", "json:" + (text % (tmp_path / "base.qcow2") if "%s" in text else text), tmp_path / "top.qcow2")
+    (tmp_path / "d.xml").write_text(domain("x", (tmp_path / "top.qcow2", "qcow2")))
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:1", env=env)
+    place.run("import", "-n", undefined("from-json"), "h.example/vms/x:1", env=env)
+    read = subprocess.run(["qemu-io", "-r", "-c", "read -P 7 0 64k", tmp_path / "vms/from-json/top.qcow2"], capture_output=True, text=True, check=True)
+    assert "failed" not in read.stdout and "backing file: base.qcow2" in qemu_img("info", tmp_path / "vms/from-json/top.qcow2")
+
+
+@pytest.mark.parametrize("config,said", [('{"users": [{"username": "u", "pasword": "p"}]}', "did you mean 'password'?"), ('{"users": [{"username": "u", "password": "p"}], "service": []}', "'services'"),
+                                         ('{"users": []}', "names no user"), ('{"users": [{"username": "u"}]}', "has no password"), ('{"users": [{"username": "u", "password": "p"}]}', "")])
+def test_a_vm_config_with_doubtful_content_is_warned_of_at_export(place, tmp_path, config, said):
+    (tmp_path / "c.json").write_text(config)
+    qemu_img("create", "-f", "qcow2", tmp_path / "d.qcow2", "8M")
+    (tmp_path / "d.xml").write_text(domain("x", (tmp_path / "d.qcow2", "qcow2")))
+    done = place.run("export", "--libvirtconfig", tmp_path / "d.xml", "--vmconfig", tmp_path / "c.json", "x", "h.example/vms/x:1", env=place.store(tmp_path))
+    assert ("WARNING" in done.stderr) == bool(said) and said in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("damage,sentence", [
     (lambda top: (top.parent.parent / "base/disk.qcow2").unlink(), "base/disk.qcow2 (the backing file of"),
     (lambda top: qemu_img("rebase", "-u", "-b", top, "-F", "qcow2", top.parent.parent / "base/disk.qcow2"), "loops"),
     (lambda top: qemu_img("rebase", "-u", "-b", "nbd://localhost/x", "-F", "raw", top), "which is no file"),
+    (lambda top: qemu_img("rebase", "-u", "-b", 'json:{"driver": "qcow2", "file": {"driver": "nbd", "host": "localhost"}}', "-F", "qcow2", top), "which is no plain file"),
+    (lambda top: qemu_img("rebase", "-u", "-b", "json:{nonsense", "-F", "qcow2", top), "is not valid JSON"),
+    (lambda top: with_bytes(top, 72, b"\x80"), "features that are not known here"),
+    (lambda top: with_bytes(top, 32, b"\0\0\0\2"), "it is encrypted"),
 ])
 def test_a_chain_that_no_image_can_hold_is_refused_by_name(place, tmp_path, chain, damage, sentence):
     damage(chain)

@@ -77,12 +77,12 @@ def test_a_stop_reaches_every_process_of_the_script(job, run, what):
 
 def test_what_cannot_be_ended_is_named(job, run):
     """A service, as docker's daemon is, that has not been started by the script but works for it."""
-    run("(sudo setsid sh -c 'while :; do if [ -e /home/runner/order ]; then rm /home/runner/order; sleep 3007 & fi; sleep 0.3; done' >/dev/null 2>&1 </dev/null &)")
+    run("(sudo setsid sh -c 'while [ ! -e /home/runner/end ]; do if [ -e /home/runner/order ]; then rm /home/runner/order; sleep 3007 & fi; sleep 0.3; done' >/dev/null 2>&1 </dev/null &)")
     try:
         result, _ = stop(job, "touch ~/order; sleep 3008")
         assert b"other processes that have begun since are still there: sleep (" in result.stderr, result.stderr
     finally:
-        run("sudo pkill -f home.runner.[o]rder; sudo pkill sleep; true")
+        run("touch ~/end; sleep 1; sudo pkill sleep; rm ~/end; true")
 
 
 def test_a_server_that_allows_one_channel_only(job, run):
@@ -91,7 +91,7 @@ def test_a_server_that_allows_one_channel_only(job, run):
     try:
         result, took = stop(job, "sleep 3001 & sleep 3002")
         assert b"were ended; the VM was kept" in result.stderr and took < 8, result.stderr
-        assert b"sleep 300" not in run("ps | grep -v grep | grep 'sleep 300'; true", stage="after_script").stdout
+        assert b"sleep 300" not in run("ps | grep -v grep | grep 'sleep 300[12]'; true", stage="after_script").stdout
     finally:
         run("sudo rm /etc/ssh/sshd_config.d/one.conf; sudo kill -HUP $(cat /run/sshd.pid)")
         time.sleep(1)
@@ -134,7 +134,7 @@ def test_other_login_shells(run, shell):
 
 def test_a_busy_guest_is_waited_for(run):
     """One whose SSH server takes half a minute to answer."""
-    run("(sudo setsid sh -c 'sleep 1; kill -STOP \$(cat /run/sshd.pid); sleep 25; kill -CONT \$(cat /run/sshd.pid)' >/dev/null 2>&1 </dev/null &)")
+    run("(sudo setsid sh -c 'sleep 1; kill -STOP $(cat /run/sshd.pid); sleep 25; kill -CONT $(cat /run/sshd.pid)' >/dev/null 2>&1 </dev/null &)")
     time.sleep(2)
     result = run("echo here", stage="cleanup_file_variables")
     assert result.code == 0 and result.stdout == b"here\n", result.stderr

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/foundation/error.hpp"
+#include "core/foundation/json_reading.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/disk/disk_packing.hpp"
 #include "core/image/disk/qcow2_header.hpp"
@@ -44,6 +45,13 @@ std::vector<ChainFile> chain_of(const ChainTop& top) {
       refuse(path,
              "has the format " + quote(format) + "; images hold qcow2 and raw (qemu-img convert makes one)");
     if (format == "qcow2" && !header) refuse(path, "is said to be qcow2, but is not");
+    if (format == "raw" && header)
+      refuse(path,
+             "is said to be raw, but is a qcow2 file; correct its <driver type='…'/> in the VM's definition");
+    constexpr std::size_t deepest = 32;  // what an import accepts
+    if (chain.size() == deepest)
+      refuse(top.path, "has a backing chain of more than " + std::to_string(deepest) +
+                           " files (qemu-img rebase or virsh blockcommit shorten it)");
     if (format == "qcow2" && header->external_data)
       refuse(path, "keeps its data in an external file, which an image cannot hold");
     ChainFile file{.path = path,
@@ -89,7 +97,41 @@ class Names {
 
 }  // namespace
 
+namespace {
+
+/// The file named by QEMU's JSON, written with objects or with dots in its keys; empty if it is no plain file.
+std::string file_in_json(std::string_view text, const fs::path& file) {
+  return read_json(text, "the backing file's name in " + file.string(), Blame::job,
+                   [](const nlohmann::json& value) -> std::string {
+                     const auto all = value.flatten();
+                     std::string name;
+                     for (const auto& [key, one] : all.items()) {
+                       auto path = key.substr(1);
+                       std::ranges::replace(path, '/', '.');
+                       const auto word = one.is_string() ? one.get<std::string>() : one.dump();
+                       if (path == "file.filename" || path == "filename") {
+                         name = word;
+                       } else if (path == "driver" ? word != "qcow2" && word != "raw" && word != "file"
+                                  : path == "file.driver" ? word != "file"
+                                                          : path != "read-only" && path != "node-name") {
+                         return "";
+                       }
+                     }
+                     return name;
+                   });
+}
+
+}  // namespace
+
 fs::path backing_path(const fs::path& file, const std::string& backing_text) {
+  constexpr std::string_view json = "json:";
+  if (backing_text.starts_with(json)) {
+    const fs::path named = file_in_json(std::string_view(backing_text).substr(json.size()), file);
+    if (named.empty())
+      refuse(file, "has the backing file " + quote(backing_text) +
+                       ", which is no plain file (qemu-img rebase -u -F FORMAT -b FILE names one)");
+    return named.is_absolute() ? named : file.parent_path() / named;
+  }
   // QEMU takes what stands before a colon for a protocol, unless a slash comes first.
   std::string text = backing_text;
   if (text.starts_with("file:")) text.erase(0, 5);

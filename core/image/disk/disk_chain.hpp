@@ -28,8 +28,9 @@ struct ChainTop {
 /// external file or in something else than a file, and for formats other than qcow2 and raw.
 std::vector<ChainFile> image_files(const std::vector<ChainTop>& tops);
 
-/// The path that a backing file's name in a qcow2 header stands for, as QEMU reads it. Throws Error where
-/// that is no file (nbd:, json:, …).
+/// The path that a backing file's name in a qcow2 header stands for, as QEMU reads it; also of a plain file
+/// that is named in JSON, as libvirt does (`json:{"driver": …, "file": {"filename": …}}`). Throws Error where
+/// that is no file (nbd:, …).
 std::filesystem::path backing_path(const std::filesystem::path& file, const std::string& backing_text);
 
 }  // namespace sarde

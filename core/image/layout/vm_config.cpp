@@ -7,6 +7,7 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_reading.hpp"
+#include "core/foundation/near_word.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
@@ -58,6 +59,36 @@ VmConfig parse_vm_config(std::string_view text, const std::string& what) {
     }
     return config;
   });
+}
+
+namespace {
+
+void doubt_keys(const json& value, const std::vector<std::string>& known, const std::string& where,
+                std::vector<std::string>& doubts) {
+  for (const auto& [key, ignored] : value.items()) {
+    if (std::ranges::find(known, key) != known.end()) continue;
+    const auto meant = near_word(key, known);
+    doubts.push_back("nothing reads the key " + quote(key) + " of " + where +
+                     (meant.empty() ? "" : "; did you mean " + quote(meant) + "?"));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> doubts_about_vm_config(std::string_view text) {
+  std::vector<std::string> doubts;
+  const auto value = json::parse(text, nullptr, false);
+  if (!value.is_object()) return doubts;
+  doubt_keys(value, {"users", "services"}, "the vm config", doubts);
+  const auto users = objects_in(value, "users", "the vm config");
+  for (const auto& user : users) doubt_keys(user, {"username", "password"}, "a user", doubts);
+  for (const auto& service : objects_in(value, "services", "the vm config"))
+    doubt_keys(service, {"service", "port", "protocol"}, "a service", doubts);
+  if (users.empty())
+    doubts.emplace_back("it names no user; jobs need 'username' and a key or 'password' in the settings");
+  else if (!users.front().contains("password"))
+    doubts.emplace_back("its first user has no password; jobs need one, or a key, in the settings");
+  return doubts;
 }
 
 }  // namespace sarde

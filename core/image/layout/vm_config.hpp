@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/foundation/secret.hpp"
 
@@ -21,5 +22,9 @@ struct VmConfig {
 
 /// Throws Error (the job's fault) naming `what`.
 VmConfig parse_vm_config(std::string_view text, const std::string& what);
+
+/// What an image's maker should look at in a vm config that can be read, a sentence each: keys that nothing
+/// reads, a missing user or password.
+std::vector<std::string> doubts_about_vm_config(std::string_view text);
 
 }  // namespace sarde
