@@ -150,7 +150,12 @@ PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, 
     }
     const auto why = printable_tail(result.errors, 1);
     const bool was_taken = why.find("Failed to bind") != std::string::npos;
-    if (!was_taken || tries == most_tries) throw Error("passt says " + quote(why));
+    if (was_taken && tries < most_tries) continue;
+    const bool has_no_route = result.errors.find("No external routable interface") != std::string::npos;
+    throw Error(has_no_route
+                    ? std::string("this host has no default route, which passt needs ('ip route' shows the "
+                                  "routes; with network = \"slirp\" guests do without)")
+                    : "passt says " + quote(why));
   }
 }
 

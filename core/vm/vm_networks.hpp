@@ -17,6 +17,9 @@ class VmNetworks {
   VmNetworks& operator=(const VmNetworks&) = delete;
   virtual ~VmNetworks() = default;
 
+  /// Throws Error, with what to do, if libvirt has no network of this name, or if it is not active.
+  virtual void require_network(const std::string& name) = 0;
+
   /// Addresses of the domain's first interface, IPv4 before IPv6, without link-local ones: from DHCP leases,
   /// else from the guest agent, else from the host's ARP table. The guest controls what its agent reports, so
   /// only IPv4 addresses are used for which this host's neighbour table has the VM's own MAC address. Empty

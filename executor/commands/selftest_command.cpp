@@ -7,13 +7,16 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
+#include "core/guest/identity_file.hpp"
 #include "core/image/disk/reflink.hpp"
 #include "core/image/store/image_removal.hpp"
 #include "core/image/store/unpacked_marker.hpp"
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
 #include "core/system/temp_files.hpp"
+#include "core/vm/account_passage.hpp"
 #include "core/vm/hypervisor_loader.hpp"
+#include "core/vm/passt.hpp"
 #include "executor/job/vm_shape.hpp"
 
 namespace sarde {
@@ -41,13 +44,17 @@ class Tester {
       return std::string(
           type == VirtType::kvm ? "KVM" : "not available in hardware; VMs are emulated, which is slow");
     });
-    if (!request_.network.empty() || is_session(request_.connect))
-      look_at("network", [&] { return network_facts(); });
+    look_at("ocidir", [&] { return folder_facts(request_.ocidir); });
     for (const auto& [name, folder] :
-         {std::pair("ocidir", request_.ocidir), std::pair("vmdir", request_.vmdir),
-          std::pair("jobsdir", request_.jobsdir)}) {
-      look_at(name, [&, folder = folder] { return folder_facts(folder); });
-    }
+         {std::pair("vmdir", request_.vmdir), std::pair("jobsdir", request_.jobsdir)})
+      look_at(name, [&, name = name, folder = folder] { return qemu_folder_facts(name, folder); });
+    look_at("network", [&] { return network_facts(); });
+    look_at("credentials", [&] { return credentials_facts(); });
+    if (!request_.identity_file.empty())
+      look_at("identity-file", [&] {
+        static_cast<void>(read_identity_file(request_.identity_file));
+        return request_.identity_file.string();
+      });
     look_at("images", [&] { return images_facts(); });
     return std::move(findings_);
   }
@@ -74,10 +81,15 @@ class Tester {
   }
 
   std::string network_facts() {
-    const auto& network = request_.network;
-    const bool wants_passt = network.empty() || network == "user" || network == "passt";
-    if (!wants_passt) return network;
+    auto network = request_.network;
+    if (network.empty()) network = is_session(request_.connect) ? "user" : "default";
+    if (network == "slirp" || network == "image") return network;
+    if (network != "user" && network != "passt") {
+      tools_.hypervisor().require_network(network);
+      return "libvirt's network " + quote(network) + ", active";
+    }
     try {
+      try_passt();
       return "passt: " + first_line_of({"passt", "--version"});
     } catch (const Error& error) {
       if (network == "passt") throw;
@@ -85,6 +97,46 @@ class Tester {
                  "slirp, which lets guests reach this host's 127.0.0.1, because passt is not available: ") +
              error.what();
     }
+  }
+
+  /// As for a job, with a socket that nobody connects to.
+  void try_passt() {
+    auto& host = tools_.hypervisor();
+    const auto account = host.qemu_account();
+    if (!account || !host.has_stream_network())
+      throw Error("QEMU is older than 7.2, or runs on another machine");
+    const auto probe = TempFolder::in(request_.jobsdir, ".sarde-selftest-", 0700);
+    const QemuAccess access(account);
+    access.enter(request_.jobsdir);
+    access.enter(probe.path());
+    start_passt({.folder = probe.path() / "network",
+                 .guest_port = 22,
+                 .qemu = *account,
+                 .group = access.group()},
+                request_.environment, tools_.clock, tools_.cancellation);
+    stop_passt(probe.path() / "network");
+  }
+
+  /// Files with credentials that jobs' images are fetched with: what cannot be read would only be seen when a
+  /// registry refuses.
+  std::string credentials_facts() {
+    const auto home = std::filesystem::path(request_.environment.non_empty("HOME").value_or("/root"));
+    const auto runtime = request_.environment.non_empty("XDG_RUNTIME_DIR");
+    std::vector<std::filesystem::path> files{request_.authfile};
+    if (request_.authfile.empty()) {
+      files = {runtime ? *runtime + "/containers/auth.json" : "", home / ".config/containers/auth.json",
+               home / ".docker/config.json"};
+      if (const auto given = request_.environment.non_empty("REGISTRY_AUTH_FILE")) files = {*given};
+    }
+    std::vector<std::string> read;
+    for (const auto& file : files) {
+      std::error_code missing;
+      const bool is_there = std::filesystem::exists(file, missing);
+      if (!is_there && !missing && (request_.authfile.empty() || file.empty())) continue;
+      static_cast<void>(parse_json(read_file(file), file.string()));
+      read.push_back(file.string());
+    }
+    return read.empty() ? "none on this machine" : join(read, ", ");
   }
 
   /// Reads every byte of the disks that jobs' VMs share. Jobs themselves only check samples.
@@ -104,6 +156,13 @@ class Tester {
       bytes += disk_space_of(folder.path);
     }
     return std::to_string(images) + " unpacked for jobs and clones, " + size_text(bytes) + ", all unchanged";
+  }
+
+  /// A folder that QEMU has to get into: tried as QEMU's account.
+  std::string qemu_folder_facts(const char* setting, const std::filesystem::path& folder) {
+    auto facts = folder_facts(folder);
+    if (const auto account = tools_.hypervisor().qemu_account()) require_passage(folder, setting, *account);
+    return facts;
   }
 
   static std::string folder_facts(const std::filesystem::path& folder) {
@@ -126,9 +185,6 @@ class Tester {
 }  // namespace
 
 SelftestAnswer self_test(const CommandTools& tools, const SelftestRequest& request) {
-  tools.reporter.warn("This line is a warning: it is always shown");
-  tools.reporter.say("This line is a step: -q hides it");
-  tools.reporter.detail("This line is a detail: -v shows it");
   SelftestAnswer answer;
   auto list = nlohmann::ordered_json::array();
   std::vector<std::string> lines;

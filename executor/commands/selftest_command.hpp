@@ -14,6 +14,8 @@ struct SelftestRequest {
   std::filesystem::path ocidir;
   std::filesystem::path vmdir;
   std::filesystem::path jobsdir;
+  std::filesystem::path authfile;       ///< empty: skopeo's own places
+  std::filesystem::path identity_file;  ///< empty: none
   AnswerForm form = AnswerForm::text;
   const Environment& environment;  ///< of the programs that are started
 };
@@ -24,8 +26,8 @@ struct SelftestAnswer {
 };
 
 /// `selftest`: checks whether this host has what is needed: the programs, libvirt, and folders that are
-/// writable and have free space. Also reports what makes the program faster (KVM, shared extents). Prints a
-/// line at each verbosity, as sardinecake does.
+/// writable and have free space. What QEMU needs is tried as QEMU's account; no VM is started. Also reports
+/// what makes the program faster (KVM, shared extents). Each failure says what to do.
 SelftestAnswer self_test(const CommandTools& tools, const SelftestRequest& request);
 
 }  // namespace sarde

@@ -16,6 +16,11 @@ JobNetwork JobNetworks::choose(bool image_is_user) const {
   return {.mode = NetworkMode::named, .name = name};
 }
 
+void JobNetworks::check() const {
+  const auto chosen = choose(true);
+  if (chosen.mode == NetworkMode::named) parts_.hypervisor().require_network(chosen.name);
+}
+
 void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const std::filesystem::path& folder,
                        std::uint16_t guest_port) {
   if (network.is_user) {

@@ -40,6 +40,9 @@ class JobNetworks {
   /// user-mode one.
   [[nodiscard]] JobNetwork choose(bool image_is_user) const;
 
+  /// Throws Error, with what to do, if the setting names a libvirt network that is missing or not active.
+  void check() const;
+
   /// Sets the network up: starts passt, whose socket is in `folder`, or chooses the VM's filter. Blocks for a
   /// moment. If passt or the filter is not available, prints a warning, and the VM starts without it. If the
   /// setting is `passt`, throws Error instead.

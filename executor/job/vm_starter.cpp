@@ -3,6 +3,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
+#include "core/vm/account_passage.hpp"
 #include "core/vm/domain/job_domain.hpp"
 #include "core/vm/qemu_account.hpp"
 #include "executor/job/phases.hpp"
@@ -17,6 +18,14 @@ namespace {
 constexpr std::chrono::seconds expiry_margin(4 * 3600);
 
 }  // namespace
+
+void VmStarter::check_host(const std::filesystem::path& vmdir, const std::filesystem::path& jobsdir) const {
+  const auto account = parts_.hypervisor().qemu_account();
+  parts_.networks.check();
+  if (!account) return;
+  require_passage(vmdir, "vmdir", *account);
+  require_passage(jobsdir, "jobsdir", *account);
+}
 
 StartedVm VmStarter::start(const Job& job, const ObtainedImage& image, const JobResources& resources,
                            std::uint16_t guest_port) {

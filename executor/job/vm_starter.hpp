@@ -31,6 +31,10 @@ class VmStarter {
 
   explicit VmStarter(Parts parts) : parts_(std::move(parts)) {}
 
+  /// Asks libvirt whether it is there, and whether a VM will find its network and QEMU its folders. Throws
+  /// Error with what to do.
+  void check_host(const std::filesystem::path& vmdir, const std::filesystem::path& jobsdir) const;
+
   /// `guest_port`: the port of the guest's SSH server. All files that this creates are in the job's folder
   /// and are removed with it. Throws Error. If the image is refused, libvirt is not asked for anything.
   StartedVm start(const Job& job, const ObtainedImage& image, const JobResources& resources,

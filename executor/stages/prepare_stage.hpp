@@ -24,6 +24,7 @@ class PrepareStage {
     std::string shell = {};                   ///< shell that runs the job's scripts
     std::uint64_t max_job_disk = UINT64_MAX;  ///< bytes that the job may write to its disks
     std::filesystem::path jobsdir = {};       ///< where other jobs' folders are
+    std::filesystem::path vmdir = {};         ///< where images are unpacked
     std::optional<JobOwner> owner = {};
   };
 

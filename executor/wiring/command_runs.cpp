@@ -169,6 +169,8 @@ int run_selftest(Wiring& wiring) {
                                                    .ocidir = values.get<"ocidir">(),
                                                    .vmdir = values.get<"vmdir">(),
                                                    .jobsdir = values.get<"jobsdir">(),
+                                                   .authfile = values.get<"authfile">(),
+                                                   .identity_file = values.get<"identity-file">(),
                                                    .form = answer_form(values),
                                                    .environment = wiring.environment_of_helpers()});
   print(answer.text);

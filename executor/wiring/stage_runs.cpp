@@ -76,6 +76,7 @@ PrepareStage::Rules prepare_rules(Wiring& wiring) {
           .shell = values.get<"shell">(),
           .max_job_disk = values.get<"max-job-disk">().value_or(UINT64_MAX),
           .jobsdir = values.get<"jobsdir">(),
+          .vmdir = values.get<"vmdir">(),
           .owner = owner_of_job(wiring.environment())};
 }
 

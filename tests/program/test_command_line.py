@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -11,6 +12,8 @@ import threading
 import time
 
 import pytest
+
+from conftest import need
 
 
 class LibvirtThatGoes(threading.Thread):
@@ -62,6 +65,32 @@ def test_a_libvirt_that_goes_is_not_one_without_kvm(place, tmp_path):
     said = place.run("selftest", env=place.store(tmp_path) | {"SARDE_CONNECT": f"qemu+unix:///session?socket={tmp_path}/libvirt.sock"}, check=False)
     assert libvirt.was_called, said.stdout
     assert re.search("^FAILED  virtualisation: .*whether it has KVM", said.stdout, re.M), said.stdout
+
+
+def test_selftest_tries_the_network_that_jobs_get(place, tmp_path):
+    """In a network namespace without a route, which passt cannot serve."""
+    need(os.geteuid() == 0 and shutil.which("passt"), "a network namespace needs root; passt is not installed")
+    short = place.folder / "s"  # the path of passt's socket is limited to 107 bytes
+    short.mkdir()
+    env = place.environment | place.store(short) | {"SARDE_NETWORK": "passt"}
+    told = subprocess.run(["unshare", "-n", place.program, "selftest"], env=env, capture_output=True, text=True)
+    assert told.returncode == 2 and "FAILED  network: this host has no default route, which passt needs" in told.stdout, told.stdout
+    assert place.run("selftest", env=env).returncode == 0
+    for network, said in (("nonsense", "libvirt has no network 'nonsense'"), ("default", "net-list --all")):
+        told = place.run("selftest", env=env | {"SARDE_NETWORK": network}, check=False)
+        assert told.returncode == 2 and said in told.stdout, told.stdout
+    assert list((short / "jobs").iterdir()) == []
+
+
+def test_selftest_reads_the_files_that_jobs_need(place, tmp_path):
+    env = place.store(tmp_path) | {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_text("{nonsense")
+    told = place.run("selftest", env=env, check=False)
+    assert told.returncode == 2 and re.search("^FAILED  credentials: .*docker/config.json", told.stdout, re.M), told.stdout
+    (tmp_path / ".docker/config.json").write_text("{}")
+    told = place.run("selftest", env=env | {"SARDE_AUTHFILE": str(tmp_path / "none.json"), "SARDE_IDENTITY_FILE": str(tmp_path)}, check=False)
+    assert re.search("^FAILED  credentials: .*none.json", told.stdout, re.M) and re.search("^FAILED  identity-file: .*no regular file", told.stdout, re.M), told.stdout
 
 
 def test_version_and_help(place):

@@ -139,3 +139,52 @@ def test_a_running_vm_is_exported_from_a_copy_that_qemu_writes(debian, tmp_path)
     finally:
         virsh("destroy", "lively", check=False)
         virsh("undefine", "lively", check=False)
+
+
+def test_a_folder_that_qemu_cannot_reach_is_named(debian, qemu, tmp_path):
+    """By selftest, and by a job before it fetches anything."""
+    env = debian.store(tmp_path) | {"SARDE_INSECURE_REGISTRIES": "localhost:1"}
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    for setting in ("vmdir", "jobsdir"):
+        hidden = env | {f"SARDE_{setting.upper()}": str(home / "deep" / setting)}
+        hint = f"{setting} is {home}/deep/{setting}, but QEMU's account, libvirt-qemu, cannot enter {home}: choose another folder, or type 'setfacl -m u:libvirt-qemu:x {home}'"
+        told = debian.run("selftest", env=hidden, check=False)
+        assert told.returncode == 2 and f"FAILED  {setting}: {hint}" in told.stdout, told.stdout
+        with debian.runner(**hidden).job(job_id=9100, image="localhost:1/vms/none:1", cleanup_may_fail=True) as job:
+            job.config()
+            refused = job.call("prepare")
+            assert refused.code == 2 and hint in refused.stderr.decode() and b"nothing answers there" not in refused.stderr, refused.stderr
+    subprocess.run(["chmod", "o+x", home], check=True)
+    told = debian.run("selftest", env=env | {"SARDE_VMDIR": str(home / "deep/vmdir")}, check=False)
+    assert "FAILED" not in told.stdout, told.stdout
+
+
+def test_a_network_that_is_not_active_is_named(debian, tmp_path):
+    env = debian.store(tmp_path) | {"SARDE_NETWORK": "idle", "SARDE_INSECURE_REGISTRIES": "localhost:1"}
+    (tmp_path / "net.xml").write_text("<network><name>idle</name><bridge name='virbr-idle'/></network>")
+    virsh("net-define", str(tmp_path / "net.xml"))
+    try:
+        hint = "libvirt's network 'idle' is not active: type 'virsh -c qemu:///system net-start idle'"
+        assert f"FAILED  network: {hint}" in debian.run("selftest", env=env, check=False).stdout
+        with debian.runner(**env).job(job_id=9101, image="localhost:1/vms/none:1", cleanup_may_fail=True) as job:
+            job.config()
+            refused = job.call("prepare")
+            assert refused.code == 2 and hint in refused.stderr.decode() and refused.seconds < 3, refused.stderr
+    finally:
+        virsh("net-undefine", "idle")
+
+
+def test_an_account_that_may_not_use_libvirt_is_told_what_to_type(debian, tmp_path):
+    told = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", debian.program, "list", "--json"], env=debian.environment | {"HOME": str(tmp_path)}, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr  # needs no libvirt
+    (tmp_path / "n").mkdir(mode=0o777)
+    (tmp_path / "n").chmod(0o777)
+    env = debian.environment | {f"SARDE_{name}": f"{tmp_path}/n/{name.lower()}" for name in ("OCIDIR", "VMDIR", "JOBSDIR")}
+    socket = pathlib.Path("/run/libvirt/libvirt-sock")  # this private libvirt's
+    socket.chmod(0o770)
+    try:
+        told = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", debian.program, "selftest"], env=env, capture_output=True, text=True)
+    finally:
+        socket.chmod(0o777)
+    assert told.returncode == 2 and "FAILED  libvirt: " in told.stdout and "type 'adduser nobody libvirt'" in told.stdout, told.stdout

@@ -136,7 +136,7 @@ def test_a_refused_domain_leaves_nothing_of_its_image(liar):
     text = json.dumps(config).encode()
     manifest["config"] |= {"digest": liar.add(text), "size": len(text)}
     liar.tags["1"] = [liar.add(json.dumps(manifest).encode())]
-    job = {"CI_JOB_ID": "1", "CI_JOB_IMAGE": f"{liar.address}/vms/a:1", "SARDE_CONNECT": "qemu+unix:///session?socket=/nonexistent"}
+    job = {"CI_JOB_ID": "1", "CI_JOB_IMAGE": f"{liar.address}/vms/a:1", "SARDE_CONNECT": "qemu:///session"}
     refused = liar.run("prepare", check=False, **job)
     assert refused.returncode == 1 and "<devices/hostdev>" in refused.stderr, refused.stderr
     assert not blobs_there(liar) and "vms/a" not in liar.run("list").stdout

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import TOP
 from fake_runner import bash_script
-from test_images import undefined  # noqa: F401: a fixture
+from test_images import domain, undefined  # noqa: F401: a fixture
 
 # Which test shows what an option does.
 SHOWN_BY = {
@@ -203,9 +203,16 @@ def test_no_run_and_verbosity(place, tmp_path):
     assert place.run("--no-run", "export", "x", "h.example/x:1", env=env).stdout == ""
     listed = place.run("list", "--json", env=env | {"SARDE_CONNECT": "nonsense:///"})
     assert listed.stdout == "[]\n" and place.run("list", "--json", "--no-run", env=env).stdout == ""
-    lines = [place.run("selftest", *options, env=env).stderr.count("This line") for options in ((), ("-q",), ("-v",), ("--quiet",), ("--verbose",))]
-    assert lines == [2, 1, 3, 1, 3]
-    assert place.run("selftest", env=env | {"SARDE_VERBOSITY": "2"}).stderr.count("This line") == 3
+    (tmp_path / "d.raw").write_bytes(b"x" * 1000)
+    (tmp_path / "d.xml").write_text(domain("x", ("d.raw", "raw")))
+    away = env | {"SARDE_CONNECT": "nonsense:///"}
+
+    def lines(*options, **more):
+        return place.run("export", "--libvirtconfig", tmp_path / "d.xml", *options, "x", "h.example/x/v:1", env=away | more).stderr.count("\n")
+
+    # Two steps, and a detail: whether a VM writes to the disk cannot be found out.
+    assert [lines(*options) for options in ((), ("-q",), ("-v",), ("--quiet",), ("--verbose",))] == [2, 0, 3, 0, 3]
+    assert lines(SARDE_VERBOSITY="2") == 3
     assert "Usage: " in place.run("--help-all").stdout
 
 

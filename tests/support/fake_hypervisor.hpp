@@ -110,6 +110,8 @@ class FakeHypervisor final : public Hypervisor {
     return false;
   }
 
+  void require_network(const std::string& /*name*/) override { step("require_network"); }
+
   TrafficFilter filter_without_address(const std::string& /*network*/) override {
     step("filter_without_address");
     return {.name = "f"};

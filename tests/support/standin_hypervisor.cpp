@@ -240,6 +240,8 @@ class StandinHypervisor final : public Hypervisor {
   /// No passt: its guests' SSH server is on the host's loopback already.
   bool has_stream_network() override { return false; }
 
+  void require_network(const std::string& /*name*/) override {}
+
   TrafficFilter filter_without_address(const std::string& /*network*/) override { return {}; }
 
   void hold_to_address(const JobVm& /*vm*/, const std::string& /*address*/) override {}

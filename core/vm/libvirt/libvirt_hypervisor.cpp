@@ -1,4 +1,5 @@
 #include <memory>
+#include <pwd.h>
 #include <unistd.h>
 #include <vector>
 
@@ -27,12 +28,26 @@ std::string uuid_of(const Domain& domain) {
   return uuid.data();
 }
 
+std::string advice_on_connecting(const std::string& why) {
+  const auto says = [&](const char* words) { return why.find(words) != std::string::npos; };
+  if (says("Permission denied") || says("polkit") || says("authentication")) {
+    const auto* account = ::getpwuid(::geteuid());
+    return std::string("; this account may not use it: type 'adduser ") +
+           (account == nullptr ? "USER" : account->pw_name) + " libvirt', and log in anew";
+  }
+  if (says("No such file") || says("Connection refused"))
+    return "; is libvirt's daemon running? ('systemctl start libvirtd')";
+  return "";
+}
+
 class LibvirtHypervisor final : public Hypervisor {
  public:
   explicit LibvirtHypervisor(const std::string& uri) : uri_(uri) {
     virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});
     connection_.reset(virConnectOpen(uri.c_str()));
-    if (!connection_) fail_libvirt("connect to libvirt at " + uri);
+    if (!connection_)
+      throw Error("connect to libvirt at " + uri + ": " + last_error_text() +
+                  advice_on_connecting(last_error_text()));
   }
 
   void start(const JobVm& vm) override {
@@ -190,6 +205,18 @@ class LibvirtHypervisor final : public Hypervisor {
     unsigned long version = 0;
     if (virConnectGetVersion(connection_.get(), &version) != 0) fail_libvirt("ask for QEMU's version");
     return version >= stream_since;
+  }
+
+  void require_network(const std::string& name) override {
+    const Network network(virNetworkLookupByName(connection_.get(), name.c_str()));
+    const auto virsh = "'virsh -c " + uri_;
+    if (!network && last_error_is(VIR_ERR_NO_NETWORK))
+      throw Error("libvirt has no network " + quote(name) + " (" + virsh +
+                  " net-list --all' lists them); correct the setting 'network'");
+    if (!network) fail_libvirt("look for libvirt's network " + quote(name));
+    if (virNetworkIsActive(network.get()) == 0)
+      throw Error("libvirt's network " + quote(name) + " is not active: type " + virsh + " net-start " + name +
+                  "', and " + virsh + " net-autostart " + name + "' for every boot");
   }
 
   TrafficFilter filter_without_address(const std::string& network) override {
