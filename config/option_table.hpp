@@ -149,6 +149,7 @@ inline constexpr auto option_table = [] {
       {.name = "older-than", .group = calls, .kind = seconds, .help = "remove images that have not been used for this long (30d, 12h)", .commands = "prune", .scope = call},
       {.name = "budget", .group = calls, .kind = size, .help = "remove the images that have been unused for longest, until the rest fits into this size", .commands = "prune", .scope = call},
       {.name = "dry-run", .group = calls, .kind = flag, .help = "show what would be removed, but remove nothing", .commands = "rm prune gc", .scope = call},
+      {.name = "executor", .group = calls, .kind = flag, .help = "with 'convert': the file is one of sardinecake's GitLab executor", .commands = "settings", .scope = call},
       {.name = "format", .group = calls, .kind = text, .help = "text or json", .commands = "list inspect rm prune gc settings selftest", .initial = "text",
        .choices = "text json", .scope = call},
       {.name = "json", .group = calls, .kind = flag, .help = "the same as --format json", .commands = "list inspect rm prune gc settings selftest", .scope = call},

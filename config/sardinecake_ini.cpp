@@ -127,7 +127,6 @@ IniSettings read_ini_settings(const std::filesystem::path& path, IniKind kind,
 }
 
 IniKind kind_of_ini(const std::filesystem::path& path, const std::set<std::string>& known_commands) {
-  if (path.filename().string().find("executor") != std::string::npos) return IniKind::executor;
   const auto sections = parse_ini(read_file(path), path.string());
   const bool names_images = std::ranges::any_of(sections, [&](const IniSection& section) {
     return section.name != default_section && !known_commands.contains(section.name);

@@ -33,6 +33,7 @@ class FilesReader {
 
   void add(const fs::path& path) {
     if (path.extension() != ".ini") {
+      found_.files.push_back(path.string());
       found_.file.lay_over(read_settings_file(path, known_commands_));
       return;
     }
@@ -42,6 +43,7 @@ class FilesReader {
       return;
     }
     const auto read = read_ini_settings(path, kind_, known_commands_);
+    found_.files.push_back(path.string());
     found_.file.lay_over(read.file);
     found_.notes.insert(found_.notes.end(), read.notes.begin(), read.notes.end());
   }

@@ -15,6 +15,7 @@ enum class SettingsUser { command, job_stage };
 
 struct FoundSettings {
   SettingsFile file;
+  std::vector<std::string> files;  ///< that were read
   std::vector<std::string> notes;  ///< what people should know: a file that is not read, an unknown key
 };
 

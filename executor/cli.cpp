@@ -67,10 +67,12 @@ class CommandLine {
       return complaint(error.what(), first);
     }
     if (app_.get_subcommands().empty()) return complaint("A command is required", first);
+    invocation_.is_sarde = program_ == "sarde";
     invocation_.command = app_.get_subcommands().front()->get_name();
     for (auto& argument : positionals_) {
       if (!argument.empty()) invocation_.arguments.push_back(argument);
     }
+    if (!repeated_.empty()) invocation_.arguments = repeated_;
     if (verbose_ != 0 || quiet_ != 0) {
       invocation_.options["verbosity"] = {.items = {std::to_string(std::max(0, 1 + verbose_ - quiet_))},
                                           .origin = "command line"};
@@ -142,9 +144,12 @@ class CommandLine {
     for (const auto& row : option_table)
       if (is_option_of(row, rule.name)) add_option(app, row);
     for (std::size_t i = 0; i < rule.positionals.size(); ++i) {
-      auto* option = app.add_option(std::string(rule.positionals[i].name), positionals_[i],
-                                    std::string(rule.positionals[i].help));
-      option->required(rule.positionals[i].required);
+      const auto& positional = rule.positionals[i];
+      const std::string name(positional.name);
+      const std::string help(positional.help);
+      auto* option = positional.repeated ? app.add_option(name, repeated_, help)
+                                         : app.add_option(name, positionals_[i], help);
+      option->required(positional.required);
       option->type_name("");
     }
   }
@@ -153,6 +158,7 @@ class CommandLine {
   CLI::App app_;
   Invocation invocation_;
   std::array<std::string, 2> positionals_;
+  std::vector<std::string> repeated_;  ///< the words of a positional that may be repeated
   int verbose_ = 0;
   int quiet_ = 0;
 };

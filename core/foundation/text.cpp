@@ -215,7 +215,10 @@ std::string duration_text(std::chrono::milliseconds duration) {
   const auto ms = duration.count();
   if (ms < 1000) return fmt::format("{} ms", ms);
   if (ms < 60000) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1000);
-  return fmt::format("{} min {} s", ms / 60000, ms / 1000 % 60);
+  const auto minutes = ms / 60000;
+  if (minutes < 60) return fmt::format("{} min {} s", minutes, ms / 1000 % 60);
+  if (minutes < 48 * 60) return fmt::format("{} h {} min", minutes / 60, minutes % 60);
+  return fmt::format("{} days {} h", minutes / 1440, minutes / 60 % 24);
 }
 
 std::string size_text(std::uint64_t bytes) {

@@ -56,7 +56,7 @@ std::string to_hex(const unsigned char* bytes, std::size_t count);
 /// `text` quoted as one word for a POSIX shell.
 std::string shell_quoted(std::string_view text);
 
-/// "850 ms", "3.2 s", "2 min 5 s".
+/// "850 ms", "3.2 s", "2 min 5 s", "3 h 20 min", "4 days 2 h".
 std::string duration_text(std::chrono::milliseconds duration);
 
 /// "17 bytes", "3.4 MB", "1.2 GB": powers of 1000.

@@ -175,8 +175,8 @@ class Exporter {
   Exporter(const CommandTools& tools, const ExportRequest& request, OciLayout layout)
       : tools_(tools), request_(request), layout_(std::move(layout)) {}
 
-  /// Holds the layout's lock to the end, because `prune` treats blobs that are not tagged yet as unused.
-  void run(const VmToExport& source, const std::string& tag) {
+  /// Returns the image's id, the digest of its config. Holds the layout's lock to the end, because `prune` treats blobs that are not tagged yet as unused.
+  Digest run(const VmToExport& source, const std::string& tag) {
     const auto files = image_files(tops_of(source));
     refuse_files_in_use(tools_, files);
     config_.created = created_at(files);
@@ -190,6 +190,7 @@ class Exporter {
     tools_.images.catalogue.tag(
         layout_,
         layout_.add_blob(to_text(Manifest{.config = config, .layers = layers_}), media_type::manifest), tag);
+    return config.digest;
   }
 
  private:
@@ -274,7 +275,7 @@ class Exporter {
 
 }  // namespace
 
-std::string export_image(const CommandTools& tools, const ExportRequest& request) {
+ExportedImage export_image(const CommandTools& tools, const ExportRequest& request) {
   const auto& [vm, container, tag, raw] = std::tie(request.vm, request.container, request.tag, request.raw);
   if (!container.empty() && !tag.empty())
     throw Error(Blame::job, "export: the image is named twice, as " + quote(container) + " and with --tag " +
@@ -283,8 +284,7 @@ std::string export_image(const CommandTools& tools, const ExportRequest& request
     if (container.empty())
       throw Error(Blame::job, "export --raw: no folder given; name the folder for the layout");
     const OciLayout layout(container);
-    Exporter(tools, request, layout).run(source_of(tools, request), "latest");
-    return container;
+    return {.name = container, .id = Exporter(tools, request, layout).run(source_of(tools, request), "latest")};
   }
   const auto& named = container.empty() ? tag : container;
   const auto reference = ImageReference::parse(named.empty() ? lowered(vm) : named);
@@ -293,9 +293,9 @@ std::string export_image(const CommandTools& tools, const ExportRequest& request
                 "export to " + quote(reference.text()) +
                     ": an image's digest follows from its content and cannot be chosen; name a tag instead");
   const auto layout = tools.images.catalogue.layout_of(reference);
-  Exporter(tools, request, layout).run(source_of(tools, request), reference.local_name());
+  const auto id = Exporter(tools, request, layout).run(source_of(tools, request), reference.local_name());
   tools.reporter.say("Exported VM " + quote(vm) + " as " + reference.text());
-  return reference.text();
+  return {.name = reference.text(), .id = id};
 }
 
 }  // namespace sarde

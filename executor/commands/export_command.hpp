@@ -22,8 +22,13 @@ struct ExportRequest {
   unsigned threads = 1;
 };
 
+struct ExportedImage {
+  std::string name;  ///< or the folder of the layout
+  Digest id;         ///< of the image's config
+};
+
 /// `export NAME [CONTAINER]`: makes an image of a VM and puts it into the cache (with --raw, into a layout in
-/// the folder CONTAINER). The VM's files are only read. Returns the image's name.
-std::string export_image(const CommandTools& tools, const ExportRequest& request);
+/// the folder CONTAINER). The VM's files are only read.
+ExportedImage export_image(const CommandTools& tools, const ExportRequest& request);
 
 }  // namespace sarde

@@ -9,6 +9,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
+#include "executor/commands/image_users.hpp"
 
 namespace sarde {
 
@@ -19,18 +20,27 @@ using States = std::map<std::string, KnownDomain>;
 
 struct AskedStates {
   States states;
+  std::optional<ImageUsers> users;
   std::string failure;  ///< why they are not known; empty if they are
 };
 
-AskedStates ask_for_states(const CommandTools& tools) {
+AskedStates ask_for_states(const CommandTools& tools, const std::vector<std::filesystem::path>& jobsdirs) {
   try {
-    return {.states = tools.hypervisor().domains(), .failure = {}};
+    return {.states = tools.hypervisor().domains(),
+            .users = ImageUsers(tools.hypervisor(), unpacked_folders(tools.images.unpacked.folder()), jobsdirs),
+            .failure = {}};
   } catch (const Error& error) {
-    return {.states = {}, .failure = error.what()};
+    return {.states = {}, .users = {}, .failure = error.what()};
   }
 }
 
-std::string as_json(const std::vector<CatalogEntry>& entries, const States& states) {
+/// The VMs and jobs that use the image, beside the VM that has its name.
+std::vector<std::string> users_of(const CatalogEntry& entry, const AskedStates& asked) {
+  return asked.users ? asked.users->but_base_vm(entry.config_digest.text()) : std::vector<std::string>();
+}
+
+std::string as_json(const std::vector<CatalogEntry>& entries, const AskedStates& asked) {
+  const auto& states = asked.states;
   auto list = ordered_json::array();
   for (const auto& entry : entries) {
     const auto state = states.find(entry.config_digest.text());
@@ -40,7 +50,8 @@ std::string as_json(const std::vector<CatalogEntry>& entries, const States& stat
          {"tag", entry.tag.empty() ? ordered_json() : ordered_json(entry.tag)},
          {"digest", entry.manifest.digest.text()},
          {"id", entry.config_digest.text()},
-         {"state", state == states.end() ? ordered_json() : ordered_json(state->second.is_running)}});
+         {"state", state == states.end() ? ordered_json() : ordered_json(state->second.is_running)},
+         {"users", users_of(entry, asked)}});
   }
   return json_text(list);
 }
@@ -50,8 +61,10 @@ std::string shortened(const Digest& digest) {
   return "sha256:" + digest.hex().substr(0, digits);
 }
 
-std::string as_table(const std::vector<CatalogEntry>& entries, const States& states) {
-  std::vector<std::array<std::string, 4>> rows{{"SOURCE", "NAME", "IMAGE ID", "STATE"}};
+std::string as_table(const std::vector<CatalogEntry>& entries, const AskedStates& asked) {
+  const auto& states = asked.states;
+  constexpr std::size_t columns = 5;
+  std::vector<std::array<std::string, columns>> rows{{"SOURCE", "NAME", "IMAGE ID", "STATE", ""}};
   for (const auto& entry : entries) {
     const auto state = states.find(entry.config_digest.text());
     const bool has_tag = !entry.tag.empty() && !Digest::parse(entry.tag);
@@ -60,9 +73,11 @@ std::string as_table(const std::vector<CatalogEntry>& entries, const States& sta
                     shortened(entry.config_digest),
                     state == states.end()      ? "missing"
                     : state->second.is_running ? "running"
-                                               : "stopped"});
+                                               : "stopped",
+                    join(users_of(entry, asked), ", ")});
+    if (!rows.back().back().empty()) rows.front().back() = "USED BY";
   }
-  std::array<std::size_t, 4> widths{};
+  std::array<std::size_t, columns> widths{};
   for (const auto& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   }
@@ -71,23 +86,26 @@ std::string as_table(const std::vector<CatalogEntry>& entries, const States& sta
     std::string line;
     for (std::size_t i = 0; i + 1 < row.size(); ++i)
       line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
-    lines.push_back(line + row.back());
+    line += row.back();
+    line.erase(line.find_last_not_of(' ') + 1);
+    lines.push_back(line);
   }
   return join(lines, "\n");
 }
 
 }  // namespace
 
-std::string list_images(const CommandTools& tools, AnswerForm form) {
+std::string list_images(const CommandTools& tools, AnswerForm form,
+                        const std::vector<std::filesystem::path>& jobsdirs) {
   // Loading libvirt takes as long as reading about a hundred images, so both are done at the same time.
-  auto asked = std::async(std::launch::async, [&] { return ask_for_states(tools); });
+  auto known_states = std::async(std::launch::async, [&] { return ask_for_states(tools, jobsdirs); });
   const auto entries = tools.images.catalogue.entries(
       [&](const std::string& line) { tools.reporter.warn("WARNING: " + line); });
-  const auto [states, failure] = asked.get();
+  const auto known = known_states.get();
   // Without libvirt nothing is known about VMs, but the images can still be listed.
-  if (!failure.empty() && !entries.empty())
-    tools.reporter.warn("WARNING: " + failure + "; all VMs are shown as missing");
-  return form == AnswerForm::json ? as_json(entries, states) : as_table(entries, states);
+  if (!known.failure.empty() && !entries.empty())
+    tools.reporter.warn("WARNING: " + known.failure + "; all VMs are shown as missing");
+  return form == AnswerForm::json ? as_json(entries, known) : as_table(entries, known);
 }
 
 }  // namespace sarde

@@ -58,16 +58,26 @@ class Pruning {
     for (auto& [digest, image] : images) {
       image.config_digest = digest;
       if (const auto names = users.of(digest); !names.empty()) {
-        tools_.reporter.detail("Image " + digest + " is used by " + join(names, ", "));
+        tools_.reporter.say("Left " + name_of(image) + ": it is used by " + join(names, ", "));
         continue;
       }
       // Anything written to unpacked disks exists only there.
       std::erase_if(image.folders, [](const UnpackedFolder& folder) { return folder.disks_changed; });
       if (image.entries.empty() && image.folders.empty()) continue;
       image.unused = unused(image);
-      if (image.unused >= in_use_for) candidates_.push_back(std::move(image));
+      if (image.unused >= in_use_for) {
+        candidates_.push_back(std::move(image));
+      } else {
+        tools_.reporter.say("Left " + name_of(image) + ": it was used in the last ten minutes");
+      }
     }
     std::ranges::sort(candidates_, std::ranges::greater(), &Candidate::unused);
+  }
+
+  static std::string name_of(const Candidate& image) {
+    std::vector<std::string> names;
+    for (const auto& entry : image.entries) names.push_back(entry.name());
+    return names.empty() ? "image " + image.config_digest : join(names, ", ");
   }
 
   static std::chrono::seconds unused(const Candidate& image) {
@@ -102,6 +112,10 @@ class Pruning {
       remove(candidates_.front());
       candidates_.erase(candidates_.begin());
     }
+    if (request_.budget) return;
+    for (const auto& image : candidates_)
+      tools_.reporter.say("Left " + name_of(image) + ": it was last used " +
+                          duration_text(image.unused) + " ago");
   }
 
   void fit_into(std::uint64_t budget) {
@@ -121,7 +135,7 @@ class Pruning {
       tools_.reporter.warn("WARNING: the images still take " + size_text(now()) +
                            ", more than the budget of " + size_text(budget) +
                            ": the remaining ones are used by VMs or jobs, were used in the last ten minutes, "
-                           "or could not be removed (-v names the VMs and jobs)");
+                           "or could not be removed (see above)");
   }
 
   const CommandTools& tools_;

@@ -34,6 +34,8 @@ class RemovalOutcome {
     removed_.bytes += removed.bytes;
   }
 
+  [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
+
   [[nodiscard]] std::uint64_t bytes() const { return removed_.bytes; }
 
   /// Reports what was removed, and returns the text for stdout.

@@ -56,17 +56,13 @@ void check_unused(const CommandTools& tools, const std::string& doing, const std
 }
 
 /// If an image cannot be read, it is not known which blobs are its own, so only its name is removed.
-std::string remove_broken(const CommandTools& tools, const RemovalRequest& request, const std::string& doing,
-                          const std::pair<OciLayout, IndexEntry>& found, const Error& error) {
+void remove_broken(const CommandTools& tools, const RemovalRequest& request, RemovalOutcome& outcome,
+                   const std::pair<OciLayout, IndexEntry>& found) {
   const auto& [layout, entry] = found;
-  tools.reporter.warn("WARNING: " + doing +
-                      ": removing only the tag; 'prune' removes the rest: " + error.what());
   const auto lock = tools.images.locks.of_blobs(layout);
-  RemovalOutcome outcome(tools.reporter, request);
   if (outcome.removal() == Removal::real) layout.untag(entry, waiting(tools, request));
   outcome.name(layout.folder().lexically_relative(tools.images.catalogue.folder()).string() + ":" +
                entry.tag);
-  return outcome.finish();
 }
 
 /// Why the image cannot be read; nothing if it can.
@@ -89,16 +85,18 @@ void check_exact(const std::string& doing, const ImageReference& reference, cons
                                 quote(image.tag) + "; name the tag");
 }
 
-}  // namespace
-
-std::string remove_image(const CommandTools& tools, const RemovalRequest& request,
-                         const std::string& container) {
+void remove(const CommandTools& tools, const RemovalRequest& request, RemovalOutcome& outcome,
+            const std::string& container) {
   const auto reference = ImageReference::parse(container);
   const auto doing = "remove image " + quote(reference.text());
   if (const auto found = tools.images.catalogue.find(reference);
       found && !reference.digest() && found->second.tag == reference.local_name()) {
-    if (const auto broken = why_broken(tools, reference))
-      return remove_broken(tools, request, doing, *found, *broken);
+    if (const auto broken = why_broken(tools, reference)) {
+      tools.reporter.warn("WARNING: " + doing +
+                          ": removing only the tag; 'prune' removes the rest: " + broken->what());
+      remove_broken(tools, request, outcome, *found);
+      return;
+    }
   }
   const auto image = tools.images.catalogue.load(reference);
   check_exact(doing, reference, image);
@@ -110,7 +108,6 @@ std::string remove_image(const CommandTools& tools, const RemovalRequest& reques
   all.insert(all.end(), others.begin(), others.end());
   const auto locks = ImageLocks::try_for(tools.images, digest, all, folders);
   if (!locks) throw Error(doing + ": another process is using it; try again later");
-  RemovalOutcome outcome(tools.reporter, request);
   // Checks that the images to be kept can be read, before anything is removed.
   static_cast<void>(remove_entries(meant, waiting(tools, request), Removal::pretended));
   if (others.empty()) {
@@ -126,7 +123,29 @@ std::string remove_image(const CommandTools& tools, const RemovalRequest& reques
   }
   outcome.count(remove_entries(meant, waiting(tools, request), outcome.removal()));
   for (const auto& entry : meant) outcome.name(entry.name());
-  return outcome.finish();
+}
+
+}  // namespace
+
+std::string remove_images(const CommandTools& tools, const RemovalRequest& request,
+                          const std::vector<std::string>& containers) {
+  RemovalOutcome outcome(tools.reporter, request);
+  std::optional<Error> failure;
+  for (const auto& container : containers) {
+    try {
+      remove(tools, request, outcome, container);
+    } catch (const Error& error) {
+      if (containers.size() == 1) throw;
+      tools.reporter.warn(std::string("WARNING: ") + error.what());
+      failure = error;
+    }
+  }
+  auto answer = outcome.finish();
+  if (failure)
+    throw Error(failure->blame(), "not all of the " + std::to_string(containers.size()) +
+                                      " images could be removed (removed: " +
+                                      (outcome.names().empty() ? "none" : join(outcome.names(), ", ")) + ")");
+  return answer;
 }
 
 }  // namespace sarde

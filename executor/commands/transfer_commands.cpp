@@ -10,9 +10,18 @@ RegistryAccess access_with_progress(const CommandTools& tools, const std::string
   return {.authfile = {}, .progress = progress_of(tools.reporter, doing)};
 }
 
-void say_fetched(const CommandTools& tools, const StoredImage& image, const Phase& phase) {
-  phase.done("Fetched " + image.reference.text() + ", " + image.manifest.digest.text() + ", " +
-             size_text(image.compressed_size()));
+/// The manifest that the cache has under this name.
+std::optional<Digest> known_digest(const CommandTools& tools, const ImageReference& reference) {
+  const auto found = tools.images.catalogue.find(reference);
+  if (!found) return std::nullopt;
+  return found->second.manifest.digest;
+}
+
+void say_fetched(const CommandTools& tools, const StoredImage& image, const std::optional<Digest>& known,
+                 const Phase& phase) {
+  const auto facts = image.manifest.digest.text() + ", " + size_text(image.compressed_size());
+  phase.done(known == image.manifest.digest ? image.reference.text() + " is up to date, " + facts
+                                            : "Fetched " + image.reference.text() + ", " + facts);
 }
 
 }  // namespace
@@ -25,22 +34,24 @@ ObtainedImage fetch_and_unpack_image(const CommandTools& tools, const FetchReque
                                      DiskSharing sharing, const std::string& folder) {
   const auto reference = ImageReference::parse(request.container);
   const Phase phase(tools.clock, tools.reporter);
+  const auto known = known_digest(tools, reference);
   auto obtained = tools.images.fetcher.obtain({.reference = reference,
                                                .source = source_of(request),
                                                .folder = folder,
                                                .sharing = sharing,
                                                .progress = progress_in(tools.reporter)},
                                               tools.registry, {});
-  say_fetched(tools, obtained.image, phase);
+  say_fetched(tools, obtained.image, known, phase);
   return obtained;
 }
 
 StoredImage fetch_image(const CommandTools& tools, const FetchRequest& request) {
   const auto reference = ImageReference::parse(request.container);
   const Phase phase(tools.clock, tools.reporter);
+  const auto known = known_digest(tools, reference);
   auto image = tools.images.fetcher.fetch(reference, source_of(request), tools.registry,
                                           access_with_progress(tools, "fetching"));
-  say_fetched(tools, image, phase);
+  say_fetched(tools, image, known, phase);
   return image;
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "executor/job/phases.hpp"
 
 namespace sarde {
 
@@ -79,7 +80,7 @@ std::unique_ptr<GuestShell> BootWait::for_shell(const Connect& connect, const Fo
   std::unique_ptr<GuestShell> shell;
   std::optional<TimePoint> refused_since;
   repeat("the SSH server", limits.timeout, [&](Attempt& attempt) {
-    auto result = connect();
+    auto result = timed(parts_.clock, parts_.reporter, "tried to log in", connect);
     if (auto* connected = std::get_if<std::unique_ptr<GuestShell>>(&result)) {
       shell = std::move(*connected);
       return true;

@@ -56,6 +56,7 @@ ObtainedImage JobImages::from_cache(const ImageChoice& choice, const Job& job, c
 ObtainedImage JobImages::from_registry(const ImageReference& reference, const ChosenAccess& chosen,
                                        const JobFolder& folder) {
   const Phase phase(parts_.clock, parts_.reporter);
+  const auto known = parts_.images.catalogue.find(reference);
   auto obtained = parts_.images.fetcher.obtain(
       {.reference = reference,
        .source = reference,
@@ -69,9 +70,15 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
       parts_.registry, chosen.access);
   if (chosen.access.authfile) remove_if_there(*chosen.access.authfile);
   const auto& image = obtained.image;
-  phase.done("Fetched image " + quote(reference.text()) + ", " + image.manifest.digest.text() + ", " +
-             size_text(image.compressed_size()));
-  say_unpacked(obtained.unpacked, phase);
+  const bool was_known = known && known->second.manifest.digest == image.manifest.digest;
+  const auto facts = ", " + image.manifest.digest.text() + ", " + size_text(image.compressed_size());
+  const auto name = "image " + quote(reference.text());
+  if (obtained.unpacked.was_there) {
+    phase.done((was_known ? "Up to date: " : "Fetched ") + name + facts);
+    parts_.reporter.detail("The image's disks are already unpacked in " + obtained.unpacked.folder.string());
+  } else {
+    phase.done((was_known ? "Unpacked " : "Fetched and unpacked ") + name + facts + shared_note(obtained.unpacked));
+  }
   parts_.images.catalogue.mark_used(image);
   return obtained;
 }

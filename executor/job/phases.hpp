@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/foundation/reporter.hpp"
+#include "core/foundation/text.hpp"
 #include "core/system/clock.hpp"
 
 namespace sarde {
@@ -22,6 +23,24 @@ class Phase {
   Reporter& reporter_;
   TimePoint start_;
 };
+
+/// Does the work, and reports under -v what it was and how long it took.
+template <typename Work>
+auto timed(const Clock& clock, Reporter& reporter, const std::string& what, Work work) {
+  struct Report {
+    const Clock& clock;
+    Reporter& reporter;
+    const std::string& what;
+    TimePoint start = clock.now();
+
+    ~Report() {
+      reporter.detail("  " + what + " (" + duration_text(milliseconds_between(start, clock.now())) + ")");
+    }
+  };
+
+  const Report report{.clock = clock, .reporter = reporter, .what = what};
+  return work();
+}
 
 /// Returns a function that shows the progress of `doing`, in bytes. The reporter must outlive it.
 std::function<void(std::uint64_t done, std::uint64_t total)> progress_of(Reporter& reporter,

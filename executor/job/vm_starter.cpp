@@ -20,8 +20,9 @@ constexpr std::chrono::seconds expiry_margin(4 * 3600);
 }  // namespace
 
 void VmStarter::check_host(const std::filesystem::path& vmdir, const std::filesystem::path& jobsdir) const {
-  const auto account = parts_.hypervisor().qemu_account();
-  parts_.networks.check();
+  const auto account = timed(parts_.clock, parts_.reporter, "connected to libvirt",
+                             [&] { return parts_.hypervisor().qemu_account(); });
+  timed(parts_.clock, parts_.reporter, "looked at the network", [&] { parts_.networks.check(); });
   if (!account) return;
   require_passage(vmdir, "vmdir", *account);
   require_passage(jobsdir, "jobsdir", *account);
@@ -41,13 +42,20 @@ StartedVm VmStarter::start(const Job& job, const ObtainedImage& image, const Job
   const auto built = build_job_domain(vm);
   if (!built.left_out.empty())
     parts_.reporter.detail("Left out of the image's domain: " + join(built.left_out, ", "));
-  vm.virt_type = choose_virt_type(parts_.shape, domain.architecture, parts_.hypervisor(), parts_.reporter);
-  let_qemu_in(image.unpacked, vm);
-  parts_.networks.open(network, vm.image_xml, folder.network(), guest_port);
+  const auto step = [&](const std::string& what, const auto& work) {
+    return timed(parts_.clock, parts_.reporter, what, work);
+  };
+  vm.virt_type = step("asked libvirt for KVM", [&] {
+    return choose_virt_type(parts_.shape, domain.architecture, parts_.hypervisor(), parts_.reporter);
+  });
+  step("gave QEMU its files", [&] { let_qemu_in(image.unpacked, vm); });
+  step("set up the network",
+       [&] { parts_.networks.open(network, vm.image_xml, folder.network(), guest_port); });
   if (network.passt) vm.user_network_socket = network.passt->socket;
   vm.filter = network.filter;
   folder.expect_vm();
-  within("VM '" + vm.name.text() + "'", [&] { start_domain(started); });
+  step("libvirt created the domain",
+       [&] { within("VM '" + vm.name.text() + "'", [&] { start_domain(started); }); });
   forget_copies(vm);
   phase.done("Started VM " + vm.name.text());
   return started;

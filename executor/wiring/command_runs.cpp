@@ -105,7 +105,7 @@ int run_pull(Wiring& wiring) {
 
 int run_export(Wiring& wiring) {
   const auto& values = wiring.values();
-  return print(export_image(
+  const auto exported = export_image(
       tools_of(wiring),
       {.vm = argument(wiring, 0),
        .container = argument(wiring, 1),
@@ -116,7 +116,9 @@ int run_export(Wiring& wiring) {
        .libvirt_config = values.get<"libvirtconfig">(),
        .compression = values.get<"compression">() == "fast" ? Compression::fast : Compression::small,
        .largest_layer = values.get<"chunksize">().value_or(0),
-       .threads = wiring.threads()}));
+       .threads = wiring.threads()});
+  // Scripts that were written for sardinecake expect the image's id.
+  return print(wiring.invocation().is_sarde ? exported.id.text() : exported.name);
 }
 
 int run_clone(Wiring& wiring) {
@@ -126,7 +128,7 @@ int run_clone(Wiring& wiring) {
 }
 
 int run_list(Wiring& wiring) {
-  return print(list_images(tools_of(wiring), answer_form(wiring.values())));
+  return print(list_images(tools_of(wiring), answer_form(wiring.values()), jobsdirs(wiring)));
 }
 
 int run_getconfig(Wiring& wiring) {
@@ -145,7 +147,7 @@ int run_inspect(Wiring& wiring) {
 }
 
 int run_rm(Wiring& wiring) {
-  return print(remove_image(tools_of(wiring), removal_request(wiring), argument(wiring, 0)));
+  return print(remove_images(tools_of(wiring), removal_request(wiring), wiring.invocation().arguments));
 }
 
 int run_prune(Wiring& wiring) {
@@ -182,7 +184,7 @@ int run_settings(Wiring& wiring) {
   const auto second = argument(wiring, 1);
   if (first == "convert") {
     if (second.empty()) throw Error(Blame::job, "settings convert: no file given; name the INI file");
-    return print(convert_settings(second, command_names()));
+    return print(convert_settings(second, wiring.values().get<"executor">(), command_names()));
   }
   if (!second.empty())
     throw Error(Blame::job, "settings: cannot use both " + quote(first) + " and " + quote(second) +

@@ -39,7 +39,7 @@ std::span<const CommandRow> command_table() {
       {"rm", images, "remove an image from the cache",
        "When an image's last name is removed, its blobs, its unpacked disks and the VM that 'import' defined are removed too. "
        "Fails while a VM or a job uses them.",
-       {container}, run_rm},
+       {{"CONTAINER", "the image, or several", true, true}}, run_rm},
       {"prune", images, "remove unreferenced blobs and unused images",
        "Never removes what a VM or a job uses, or unpacked disks that something has written to.", {}, run_prune},
       {"import", vms, "define a VM from an image in the cache", "The VM is not started. Prints its name.", {container}, run_import},

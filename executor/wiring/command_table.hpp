@@ -14,6 +14,7 @@ struct Positional {
   std::string_view name;
   std::string_view help;
   bool required = true;
+  bool repeated = false;  ///< there may be more of it
 };
 
 /// A command: everything that the command line, the help, the man page and the completions know about it. Its

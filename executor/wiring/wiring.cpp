@@ -66,6 +66,7 @@ ValueSources Wiring::read_sources() {
   const auto user = is_job_stage(invocation_.command) ? SettingsUser::job_stage : SettingsUser::command;
   auto found = read_settings_files(environment_, command_names(), user);
   notes_ = std::move(found.notes);
+  settings_files_ = std::move(found.files);
   for (const auto& line : complaints_about_variables(environment_)) notes_.push_back("WARNING: " + line);
   ValueSources sources{.file = std::move(found.file),
                        .command = invocation_.command,
@@ -91,6 +92,7 @@ ValueSources Wiring::sources_of_stages() const {
 
 /// gitlab-runner calls several stages for each job. Only one of them reports notes about the files.
 void Wiring::say_notes() {
+  reporter_.detail("settings: " + (settings_files_.empty() ? "no files" : join(settings_files_, ", ")));
   const bool is_quiet_stage = is_job_stage(invocation_.command) && invocation_.command != "prepare";
   for (const auto& note : notes_) {
     if (is_quiet_stage) {
@@ -145,7 +147,8 @@ Registry& Wiring::registry() {
          .signature_policy = values_.get<"signature-policy">(),
          .platform = values_.get<"platform">(),
          .timeout = values_.get<"fetch-timeout">().value(),
-         .announce = [this](const std::string& line) { reporter_.warn("WARNING: " + line); }},
+         .announce = [this](const std::string& line) { reporter_.warn("WARNING: " + line); },
+         .detail = [this](const std::string& line) { reporter_.detail(line); }},
         helpers_, clock_, cancellation_);
   return *registry_;
 }

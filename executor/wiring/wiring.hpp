@@ -78,6 +78,7 @@ class Wiring {
   const ExitCodes& exit_codes_;
   SystemClock clock_;
   std::optional<Job> job_;
+  std::vector<std::string> settings_files_;  ///< that were read
   std::vector<std::string> notes_;
   ValueSources sources_;
   Values values_;

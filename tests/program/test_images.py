@@ -636,3 +636,85 @@ def test_imports_share_what_did_not_change(place, tmp_path, undefined):
         for name in ("first", "second", "third"):
             subprocess.run(["virsh", "-q", "-c", "qemu:///session", "undefine", name], capture_output=True)
         subprocess.run(["umount", mount], check=True)
+
+
+def small(place, tmp_path, *references):
+    """An image under these names in the cache of this folder; its environment."""
+    env = place.store(tmp_path)
+    (tmp_path / "d.raw").write_bytes(os.urandom(5000))
+    (tmp_path / "d.xml").write_text(domain("x", ("d.raw", "raw")))
+    for reference in references:
+        place.run("export", "--libvirtconfig", tmp_path / "d.xml", "x", reference, env=env)
+    return env
+
+
+def test_rm_takes_several_names(place, tmp_path):
+    env = small(place, tmp_path, "h.example/a:1", "h.example/b:1", "h.example/c:1")
+    assert place.run("rm", "h.example/a:1", "h.example/b:1", env=env).stdout.split() == ["h.example/a:1", "h.example/b:1"]
+    part = place.run("rm", "h.example/none:1", "h.example/c:1", env=env, check=False)
+    assert part.returncode == 1 and "h.example/none" in part.stderr and "removed: h.example/c:1" in part.stderr, part.stderr
+    assert place.run("list", env=env).stdout.count("\n") == 1
+
+
+def test_prune_says_what_it_left_and_why(place, tmp_path, undefined):
+    env = small(place, tmp_path, "h.example/new:1")
+    place.run("clone", "h.example/new:1", "thin-one", env=env)
+    said = place.run("prune", "--older-than", "1s", env=env).stderr
+    assert "Left h.example/new:1: it is used by thin-one" in said, said
+    place.undefine("thin-one")
+    assert "Left h.example/new:1: it was used in the last ten minutes" in place.run("prune", "--older-than", "1s", env=env).stderr
+    for path in [*tmp_path.rglob("oci/**/*"), *tmp_path.rglob("vms/**/*"), *(tmp_path / "vms").glob("*")]:
+        os.utime(path, (time.time() - 7500,) * 2, follow_symlinks=False)
+    said = place.run("prune", "--older-than", "1d", env=env).stderr
+    assert re.search("Left h.example/new:1: it was last used 2 h [0-9]+ min ago", said), said
+
+
+def test_list_shows_who_uses_an_image(place, tmp_path, undefined):
+    env = small(place, tmp_path, "h.example/one:1", "h.example/two:1")
+    assert "USED BY" not in place.run("list", env=env).stdout
+    place.run("import", "-n", "by-name", "h.example/one:1", env=env)
+    text = place.run("list", env=env).stdout
+    assert re.search("^oci +h.example/one:1 .* missing +by-name$", text, re.M) and "USED BY" in text.splitlines()[0], text
+    users = {entry["name"]: entry["users"] for entry in json.loads(place.run("list", "--json", env=env).stdout)}
+    assert users["h.example/one"] == ["by-name"]
+
+
+def test_what_is_up_to_date_is_not_called_fetched(place, tmp_path):
+    env = small(place, tmp_path, f"{place.registry}/vms/uptodate:1")
+    place.run("push", f"{place.registry}/vms/uptodate:1", env=env)
+    assert f"{place.registry}/vms/uptodate:1 is up to date, sha256:" in place.run("fetch", f"{place.registry}/vms/uptodate:1", env=env).stderr
+    shutil.rmtree(tmp_path / "oci")
+    said = place.run("fetch", "-v", f"{place.registry}/vms/uptodate:1", env=env).stderr
+    assert f"Fetched {place.registry}/vms/uptodate:1" in said and re.search(r"  skopeo inspect --raw .* \([0-9.]+ m?s\)", said) and "  skopeo --tmpdir" in said, said
+
+
+def test_a_name_without_a_registry_says_which_one_is_asked(place, tmp_path):
+    env = place.store(tmp_path) | {"https_proxy": "http://localhost:1", "HTTPS_PROXY": "http://localhost:1", "SARDE_FETCH_TIMEOUT": "1"}
+    for name in ("ubuntu", "localhost:5000", "me/tiny:1"):
+        refused = place.run("fetch", name, env=env, check=False)
+        assert refused.returncode != 0 and f"fetch '{name}' at docker.io (another registry is named like registry.example.org/" in refused.stderr, refused.stderr
+
+
+def test_under_its_other_name_export_prints_the_id(place, tmp_path):
+    env = place.environment | small(place, tmp_path)
+    link = pathlib.Path(place.program).parent / "sarde"
+    done = subprocess.run([link, "export", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/x:1"], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == json.loads(place.run("list", "--json", env=env).stdout)[0]["id"]
+
+
+def test_which_kind_an_ini_file_is_does_not_hang_on_its_name(place, tmp_path):
+    """A file of the executor's with defaults alone looks like one of the commands'."""
+    for name in ("executor-things.ini", "plain.ini"):
+        ini = tmp_path / name
+        ini.write_text("[DEFAULT]\nusername = u\n")
+        first = place.run("settings", "convert", ini).stdout.splitlines()[0]
+        assert "sardinecake's own commands (--executor: of its GitLab executor)" in first, first
+        assert "GitLab executor" in place.run("settings", "convert", "--executor", ini).stdout.splitlines()[0]
+        ini.write_text("[DEFAULT]\nusername = u\n[registry.example.org/vms/a]\nusername = v\n")
+        assert "because it has sections for images" in place.run("settings", "convert", ini).stdout.splitlines()[0]
+
+
+def test_minus_v_names_the_files_of_settings(place, tmp_path):
+    (tmp_path / "s.toml").write_text("")
+    said = place.run("list", "-v", env=place.store(tmp_path) | {"SARDE_CONF_FILES": str(tmp_path / "s.toml")}).stderr
+    assert f"settings: {tmp_path}/s.toml" in said, said

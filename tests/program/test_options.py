@@ -28,7 +28,7 @@ SHOWN_BY = {
     "authfile": ["test_an_authfile_of_ones_own"],
     "insecure": ["test_plain_http_only_where_it_is_allowed"],
     "fetch-timeout": ["test_settings_of_a_job_reach_its_vm"],
-    "platform": ["test_the_platform_may_be_chosen"],
+    "executor": ["test_which_kind_an_ini_file_is_does_not_hang_on_its_name"], "platform": ["test_the_platform_may_be_chosen"],
     "ssh-algorithms": ["test_a_guest_with_old_algorithms_only"], "login-grace": ["test_a_login_that_works_too_late_is_the_jobs_fault"],
     "signature-policy": ["test_only_images_with_a_trusted_signature"],
     "ocidir": ["test_both_share_a_cache_and_agree_on_what_is_in_it"],
@@ -210,9 +210,9 @@ def test_no_run_and_verbosity(place, tmp_path):
     def lines(*options, **more):
         return place.run("export", "--libvirtconfig", tmp_path / "d.xml", *options, "x", "h.example/x/v:1", env=away | more).stderr.count("\n")
 
-    # Two steps, and a detail: whether a VM writes to the disk cannot be found out.
-    assert [lines(*options) for options in ((), ("-q",), ("-v",), ("--quiet",), ("--verbose",))] == [2, 0, 3, 0, 3]
-    assert lines(SARDE_VERBOSITY="2") == 3
+    # Two steps, and two details: which files were read, and that whether a VM writes to the disk cannot be found out.
+    assert [lines(*options) for options in ((), ("-q",), ("-v",), ("--quiet",), ("--verbose",))] == [2, 0, 4, 0, 4]
+    assert lines(SARDE_VERBOSITY="2") == 4
     assert "Usage: " in place.run("--help-all").stdout
 
 

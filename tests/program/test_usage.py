@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from conftest import TOP
+
 from test_images import define, undefined  # noqa: F401: a fixture
 from test_registries import serve, with_password  # noqa: F401: a fixture
 
@@ -110,3 +112,23 @@ def test_the_restrictions_of_the_document_are_gone(place, tmp_path):
     (tmp_path / "d.xml").write_text(f"<domain type='qemu'><name>x</name><memory>131072</memory><os><type arch='x86_64'>hvm</type></os><devices><disk type='file' device='disk'>"
                                     f"<driver name='qemu' type='qcow2'/><source file='{disk}'/><target dev='vda' bus='virtio'/></disk></devices></domain>")
     place.run("export", "--libvirtconfig", tmp_path / "d.xml", "x", "h.example/vms/x:1", env=place.store(tmp_path))
+
+
+def test_the_images_recipe_can_be_copied_and_says_first_what_is_missing(tmp_path):
+    recipe = shutil.copytree(TOP / "examples/images/debian12", tmp_path / "mine")
+    (tmp_path / "bin").mkdir()
+    for tool in ("bash", "dirname", "id", "sed", "tr"):
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool))
+    told = subprocess.run([recipe / "build", tmp_path / "out"], env={"PATH": str(tmp_path / "bin")}, capture_output=True, text=True)
+    assert told.returncode == 1 and "these Debian packages are missing: mmdebstrap fakeroot" in told.stderr and "apt install mmdebstrap" in told.stderr, told.stderr
+    assert subprocess.run([recipe / "build"], capture_output=True, text=True).stderr.startswith("build: ")
+    # It builds with stand-ins for the two tools that take minutes, from the copy alone.
+    (tmp_path / "tools").mkdir()
+    for tool in ("mmdebstrap", "fakeroot"):
+        (tmp_path / "tools" / tool).write_text(f'#!/bin/sh\nprintf "%s\\n" "{tool} $*" >>{tmp_path}/calls\n')
+        (tmp_path / "tools" / tool).chmod(0o755)
+    done = subprocess.run([recipe / "build", tmp_path / "out"], env=os.environ | {"PATH": f"{tmp_path}/tools:{os.environ['PATH']}", "PACKAGES": "cmake ninja-build"}, capture_output=True, text=True)
+    calls = (tmp_path / "calls").read_text()
+    assert done.returncode == 0, done.stderr
+    assert "openssh-server,sudo,qemu-guest-agent," in calls and ",cmake,ninja-build " in calls and f"{recipe}/bootable-disk" in calls, calls
+    assert (tmp_path / "out/domain.xml").exists()

@@ -110,6 +110,12 @@ std::string ImageReference::asked_registry() const {
   return host.empty() ? "docker.io" : host;
 }
 
+std::string ImageReference::text_with_registry() const {
+  if (!registry().empty()) return quote(text());
+  return quote(text()) + " at docker.io (another registry is named like registry.example.org/" +
+         repository_ + ")";
+}
+
 std::vector<std::string> ImageReference::names() const {
   std::vector<std::string> repositories{repository_};
   const bool is_single = repository_.find('/') == std::string::npos;

@@ -32,6 +32,10 @@ class ImageReference {
   /// The registry that is asked: registry(), or docker.io where the name has no host.
   [[nodiscard]] std::string asked_registry() const;
 
+  /// The quoted name for messages about a registry; where the name has none, with the one that is asked and how
+  /// to name another.
+  [[nodiscard]] std::string text_with_registry() const;
+
   /// The names that settings and credentials may have for it, the most exact first: with the tag (`latest` if
   /// none is given), or with the digest, which makes a tag beside it mean nothing; and without either. A name
   /// without a host also stands for one at Docker Hub.

@@ -57,6 +57,7 @@ std::string SkopeoProgram::run(const SkopeoCall& call) const {
 ProgramResult SkopeoProgram::run_once(const SkopeoCall& call, TimePoint deadline) const {
   Program skopeo{.argv = {"skopeo"}, .environment = environment_.list(), .input = call.input};
   skopeo.argv.insert(skopeo.argv.end(), call.arguments.begin(), call.arguments.end());
+  const auto start = clock_.now();
   auto result = within(call.doing, [&] {
     return run_program(skopeo, {.clock = clock_,
                                 .cancellation = cancellation_,
@@ -64,6 +65,9 @@ ProgramResult SkopeoProgram::run_once(const SkopeoCall& call, TimePoint deadline
                                 .heartbeat = call.heartbeat,
                                 .heartbeat_every = heartbeat_every});
   });
+  if (settings_.detail)
+    settings_.detail("  skopeo " + join(call.arguments, " ") + " (" +
+                     duration_text(milliseconds_between(start, clock_.now())) + ")");
   if (result.signal != 0)
     throw Error(call.doing + ": skopeo was killed by signal " + std::to_string(result.signal));
   return result;

@@ -113,7 +113,7 @@ class SkopeoRegistry final : public Registry {
     const auto layers = parse_manifest(from.read_blob(manifest), "the manifest").layers;
     for (const auto& blob : layers) total += blob.size;
     write_single_index(folder.path(), {.manifest = manifest, .tag = "image"});
-    copy({.doing = "push to " + quote(to.text()),
+    copy({.doing = "push to " + to.text_with_registry(),
           .options = joined({"--src-shared-blob-dir", (from.folder() / "blobs").string()},
                             skopeo_.tls("--dest-tls-verify", to.asked_registry())),
           .from = "oci:" + folder.path().string() + ":image",
@@ -177,9 +177,9 @@ class SkopeoRegistry final : public Registry {
     auto arguments = joined({"inspect", "--raw"}, skopeo_.tls("--tls-verify", from.asked_registry()));
     add_authfile(arguments, access);
     arguments.push_back("docker://" + from.transport_text());
-    auto text = skopeo_.run({.doing = "fetch " + quote(from.text()), .arguments = arguments});
+    auto text = skopeo_.run({.doing = "fetch " + from.text_with_registry(), .arguments = arguments});
     if (from.digest() && Digest::of(text) != *from.digest())
-      throw Error("fetch " + quote(from.text()) + ": the registry answers with another manifest, " +
+      throw Error("fetch " + from.text_with_registry() + ": the registry answers with another manifest, " +
                   Digest::of(text).text());
     return text;
   }
@@ -189,7 +189,7 @@ class SkopeoRegistry final : public Registry {
                    const RegistryAccess& access) {
     into.create();
     const auto from = named.with_digest(announced.digest);
-    const auto doing = "fetch " + quote(named.text());
+    const auto doing = "fetch " + named.text_with_registry();
     const auto folder = temporary_folder("fetch");
     const Arrivals arrivals(into, folder.path(), announced.manifest);
     // Signatures have been looked at by then; a layout cannot keep them.

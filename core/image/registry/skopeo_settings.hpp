@@ -18,7 +18,9 @@ struct SkopeoSettings {
   std::filesystem::path signature_policy;  ///< empty: skopeo's own
   std::string platform;                 ///< os/architecture, as Go calls them; empty: Linux on this processor
   std::chrono::milliseconds timeout{};  ///< for one transfer, all tries together
-  std::function<void(const std::string& line)> announce = {};  ///< told of each try; may be another thread
+  /// Told of each try that is repeated, and (detail) of each start of skopeo; maybe in another thread.
+  std::function<void(const std::string& line)> announce = {};
+  std::function<void(const std::string& line)> detail = {};
 };
 
 }  // namespace sarde
