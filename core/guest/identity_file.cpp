@@ -27,7 +27,9 @@ int note_question(const char* /*prompt*/, char* /*answer*/, std::size_t /*size*/
 SshKey read_identity_file(const std::filesystem::path& file) {
   const UniqueFd opened(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!opened) refuse(file, errno_text(errno));
+
   struct stat status {};
+
   if (::fstat(opened.get(), &status) != 0 || !S_ISREG(status.st_mode)) refuse(file, "it is no regular file");
   ssh_key raw = nullptr;
   bool asked = false;

@@ -25,7 +25,7 @@ namespace {
 constexpr milliseconds keepalive_every(3'000);
 constexpr milliseconds watch_every(1'000);
 constexpr milliseconds longest_silence(13'000);  ///< of a guest that was asked for a sign of life four times
-constexpr milliseconds last_words(1'000);  ///< of a script whose processes have been ended
+constexpr milliseconds last_words(1'000);        ///< of a script whose processes have been ended
 
 /// How long nothing has come.
 class Silence {

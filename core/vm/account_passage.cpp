@@ -43,8 +43,8 @@ std::string name_of(uid_t uid) {
   return entry == nullptr ? "" : entry->pw_name;
 }
 
-/// The number of the first folder that the account cannot enter, or their count. Runs in a child process: only
-/// system calls.
+/// The number of the first folder that the account cannot enter, or their count. Runs in a child process:
+/// only system calls.
 int tried_as(const QemuAccount& account, const std::vector<gid_t>& groups,
              const std::vector<std::string>& folders) {
   const auto pid = ::fork();
@@ -98,8 +98,8 @@ void require_passage(const fs::path& folder, const char* setting, const QemuAcco
   auto name = name_of(account.uid);
   if (name.empty()) name = std::to_string(account.uid);
   throw Error(std::string(setting) + " is " + folder.string() + ", but QEMU's account, " + name +
-              ", cannot enter " + barring->string() + ": choose another folder, or type 'setfacl -m u:" + name +
-              ":x " + barring->string() + "'");
+              ", cannot enter " + barring->string() +
+              ": choose another folder, or type 'setfacl -m u:" + name + ":x " + barring->string() + "'");
 }
 
 }  // namespace sarde

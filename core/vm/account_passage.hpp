@@ -8,8 +8,8 @@
 namespace sarde {
 
 /// The first folder on the way down to `folder` (not that folder itself) that this account cannot enter;
-/// nothing if it can enter all. As root, a child process becomes the account and tries; otherwise the folders'
-/// modes decide. Throws Error.
+/// nothing if it can enter all. As root, a child process becomes the account and tries; otherwise the
+/// folders' modes decide. Throws Error.
 std::optional<std::filesystem::path> barring_folder(const std::filesystem::path& folder,
                                                     const QemuAccount& account);
 

@@ -22,10 +22,10 @@ std::unique_ptr<Hypervisor> connect_hypervisor(const std::string& uri,
     if (symbol == nullptr) throw Error("load " + path.string() + ": it is not this program's libvirt module");
     return std::unique_ptr<Hypervisor>(reinterpret_cast<ConnectFunction>(symbol)(uri));
   }
-  throw Error("load the libvirt module, which has to be beside the program or in ../lib/sarde-executor: " +
-              tried +
-              "; if only the program was copied, copy sarde-libvirt.so too (or use 'cmake --install'); if it is "
-              "there, type 'apt-get install libvirt0'");
+  throw Error(
+      "load the libvirt module, which has to be beside the program or in ../lib/sarde-executor: " + tried +
+      "; if only the program was copied, copy sarde-libvirt.so too (or use 'cmake --install'); if it is "
+      "there, type 'apt-get install libvirt0'");
 }
 
 bool is_session(const std::string& uri) {

@@ -175,7 +175,8 @@ class Exporter {
   Exporter(const CommandTools& tools, const ExportRequest& request, OciLayout layout)
       : tools_(tools), request_(request), layout_(std::move(layout)) {}
 
-  /// Returns the image's id, the digest of its config. Holds the layout's lock to the end, because `prune` treats blobs that are not tagged yet as unused.
+  /// Returns the image's id, the digest of its config. Holds the layout's lock to the end, because `prune`
+  /// treats blobs that are not tagged yet as unused.
   Digest run(const VmToExport& source, const std::string& tag) {
     const auto files = image_files(tops_of(source));
     refuse_files_in_use(tools_, files);
@@ -284,7 +285,8 @@ ExportedImage export_image(const CommandTools& tools, const ExportRequest& reque
     if (container.empty())
       throw Error(Blame::job, "export --raw: no folder given; name the folder for the layout");
     const OciLayout layout(container);
-    return {.name = container, .id = Exporter(tools, request, layout).run(source_of(tools, request), "latest")};
+    return {.name = container,
+            .id = Exporter(tools, request, layout).run(source_of(tools, request), "latest")};
   }
   const auto& named = container.empty() ? tag : container;
   const auto reference = ImageReference::parse(named.empty() ? lowered(vm) : named);

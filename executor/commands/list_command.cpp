@@ -26,9 +26,10 @@ struct AskedStates {
 
 AskedStates ask_for_states(const CommandTools& tools, const std::vector<std::filesystem::path>& jobsdirs) {
   try {
-    return {.states = tools.hypervisor().domains(),
-            .users = ImageUsers(tools.hypervisor(), unpacked_folders(tools.images.unpacked.folder()), jobsdirs),
-            .failure = {}};
+    return {
+        .states = tools.hypervisor().domains(),
+        .users = ImageUsers(tools.hypervisor(), unpacked_folders(tools.images.unpacked.folder()), jobsdirs),
+        .failure = {}};
   } catch (const Error& error) {
     return {.states = {}, .users = {}, .failure = error.what()};
   }

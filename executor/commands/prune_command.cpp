@@ -114,8 +114,8 @@ class Pruning {
     }
     if (request_.budget) return;
     for (const auto& image : candidates_)
-      tools_.reporter.say("Left " + name_of(image) + ": it was last used " +
-                          duration_text(image.unused) + " ago");
+      tools_.reporter.say("Left " + name_of(image) + ": it was last used " + duration_text(image.unused) +
+                          " ago");
   }
 
   void fit_into(std::uint64_t budget) {

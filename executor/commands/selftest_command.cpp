@@ -109,11 +109,9 @@ class Tester {
     const QemuAccess access(account);
     access.enter(request_.jobsdir);
     access.enter(probe.path());
-    start_passt({.folder = probe.path() / "network",
-                 .guest_port = 22,
-                 .qemu = *account,
-                 .group = access.group()},
-                request_.environment, tools_.clock, tools_.cancellation);
+    start_passt(
+        {.folder = probe.path() / "network", .guest_port = 22, .qemu = *account, .group = access.group()},
+        request_.environment, tools_.clock, tools_.cancellation);
     stop_passt(probe.path() / "network");
   }
 

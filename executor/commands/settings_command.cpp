@@ -79,13 +79,14 @@ std::string convert_settings(const std::filesystem::path& ini, bool is_executors
                              const std::set<std::string>& known_commands) {
   const auto kind = is_executors ? IniKind::executor : kind_of_ini(ini, known_commands);
   const auto read = read_ini_settings(ini, kind, known_commands);
-  std::string text = "# converted from " + ini.string() + ", which " +
-                     (kind == IniKind::sarde ? "was read as a file of sardinecake's own commands (--executor: of its "
-                                               "GitLab executor)"
-                      : is_executors         ? "was read as a file of sardinecake's GitLab executor"
-                                             : "was read as a file of sardinecake's GitLab executor, because it "
-                                               "has sections for images") +
-                     "\n";
+  std::string text =
+      "# converted from " + ini.string() + ", which " +
+      (kind == IniKind::sarde ? "was read as a file of sardinecake's own commands (--executor: of its "
+                                "GitLab executor)"
+       : is_executors         ? "was read as a file of sardinecake's GitLab executor"
+                              : "was read as a file of sardinecake's GitLab executor, because it "
+                                "has sections for images") +
+      "\n";
   for (const auto& note : read.notes) text += "# " + quote(note, 1000) + "\n";
   return trimmed(text + to_toml(read.file));
 }

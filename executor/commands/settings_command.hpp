@@ -14,8 +14,8 @@ std::string show_settings(const OptionValues& values, const std::map<std::string
                           bool as_json);
 
 /// `settings convert FILE.ini`: converts one of sardinecake's files to TOML. Keys that have no meaning here
-/// become comments. Which of its two kinds of file it is follows from the sections, unless `is_executors` says
-/// it; the first line of the answer names it.
+/// become comments. Which of its two kinds of file it is follows from the sections, unless `is_executors`
+/// says it; the first line of the answer names it.
 std::string convert_settings(const std::filesystem::path& ini, bool is_executors,
                              const std::set<std::string>& known_commands);
 

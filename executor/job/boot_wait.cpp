@@ -32,8 +32,8 @@ void BootWait::repeat(const std::string& what, milliseconds timeout,
     const auto now = parts_.clock.now();
     if (now >= look) {
       if (parts_.hypervisor.state(vm_name_) != DomainState::running) {
-        throw Error("wait for " + what + " of VM '" + vm_name_ + "': the VM is gone: it has stopped, or was destroyed (last: " + last +
-                    ")");
+        throw Error("wait for " + what + " of VM '" + vm_name_ +
+                    "': the VM is gone: it has stopped, or was destroyed (last: " + last + ")");
       }
       if (parts_.watch) parts_.watch();
       look = now + look_at_vm_every;
@@ -66,9 +66,10 @@ void BootWait::refuse(const ConnectProblem& problem, const std::string& login) c
   using Kind = ConnectProblem::Kind;
   if (problem.kind == Kind::host_key_changed) throw Error("connect to VM '" + vm_name_ + "': " + problem.why);
   if (problem.kind == Kind::no_algorithm)
-    throw Error(Blame::job, "connect to VM '" + vm_name_ + "': its SSH server is too old or too strict, " +
-                                quote(problem.why, 600) +
-                                "; ssh-algorithms = \"legacy\" in the section for this image admits old ones");
+    throw Error(Blame::job,
+                "connect to VM '" + vm_name_ + "': its SSH server is too old or too strict, " +
+                    quote(problem.why, 600) +
+                    "; ssh-algorithms = \"legacy\" in the section for this image admits old ones");
   throw Error(Blame::job,
               "log into VM '" + vm_name_ + "': " + problem.why + (login.empty() ? "" : "; " + login) +
                   "; correct the login in the image's vm config, or in the section for this image in the "

@@ -32,16 +32,16 @@ void check(const GuestLogin& login) {
 }  // namespace
 
 GuestLogin login_for(const VmConfig& image, const LoginRules& rules, Reporter& reporter) {
-  GuestLogin login{.username = rules.of_image.username.value_or(
-                       image.username.value_or(rules.otherwise.username.value_or(""))),
-                   .password = rules.of_image.password.value_or(
-                       image.password.value_or(rules.otherwise.password.value_or(Secret()))),
-                   .identity_file = rules.identity_file,
-                   .port = rules.ssh_port.value_or(image.ssh_port.value_or(22)),
-                   .algorithms = rules.algorithms,
-                   .origin = "the user name comes from " +
-                             origin_of(rules.of_image.username, image.username) + ", the password from " +
-                             origin_of(rules.of_image.password, image.password)};
+  GuestLogin login{
+      .username =
+          rules.of_image.username.value_or(image.username.value_or(rules.otherwise.username.value_or(""))),
+      .password = rules.of_image.password.value_or(
+          image.password.value_or(rules.otherwise.password.value_or(Secret()))),
+      .identity_file = rules.identity_file,
+      .port = rules.ssh_port.value_or(image.ssh_port.value_or(22)),
+      .algorithms = rules.algorithms,
+      .origin = "the user name comes from " + origin_of(rules.of_image.username, image.username) +
+                ", the password from " + origin_of(rules.of_image.password, image.password)};
   check(login);
   // A password that equals the user's name is common and not secret. Masking it would mask the name
   // everywhere.

@@ -77,7 +77,8 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
     phase.done((was_known ? "Up to date: " : "Fetched ") + name + facts);
     parts_.reporter.detail("The image's disks are already unpacked in " + obtained.unpacked.folder.string());
   } else {
-    phase.done((was_known ? "Unpacked " : "Fetched and unpacked ") + name + facts + shared_note(obtained.unpacked));
+    phase.done((was_known ? "Unpacked " : "Fetched and unpacked ") + name + facts +
+               shared_note(obtained.unpacked));
   }
   parts_.images.catalogue.mark_used(image);
   return obtained;

@@ -60,7 +60,8 @@ ShapeRules shape_rules(const Values& values) {
 
 PrepareStage::Rules prepare_rules(Wiring& wiring) {
   const auto& values = wiring.values();
-  if (const auto key = values.get<"identity-file">(); !key.empty()) static_cast<void>(read_identity_file(key));
+  if (const auto key = values.get<"identity-file">(); !key.empty())
+    static_cast<void>(read_identity_file(key));
   return {.image = {.default_image = values.get<"image">(),
                     .pull_policy = values.get<"pull-policy">(),
                     .allowed_policies = values.get<"allowed-pull-policies">()},

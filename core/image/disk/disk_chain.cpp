@@ -99,7 +99,8 @@ class Names {
 
 namespace {
 
-/// The file named by QEMU's JSON, written with objects or with dots in its keys; empty if it is no plain file.
+/// The file named by QEMU's JSON, written with objects or with dots in its keys; empty if it is no plain
+/// file.
 std::string file_in_json(std::string_view text, const fs::path& file) {
   return read_json(text, "the backing file's name in " + file.string(), Blame::job,
                    [](const nlohmann::json& value) -> std::string {
@@ -111,7 +112,7 @@ std::string file_in_json(std::string_view text, const fs::path& file) {
                        const auto word = one.is_string() ? one.get<std::string>() : one.dump();
                        if (path == "file.filename" || path == "filename") {
                          name = word;
-                       } else if (path == "driver" ? word != "qcow2" && word != "raw" && word != "file"
+                       } else if (path == "driver"        ? word != "qcow2" && word != "raw" && word != "file"
                                   : path == "file.driver" ? word != "file"
                                                           : path != "read-only" && path != "node-name") {
                          return "";

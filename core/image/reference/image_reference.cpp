@@ -112,8 +112,8 @@ std::string ImageReference::asked_registry() const {
 
 std::string ImageReference::text_with_registry() const {
   if (!registry().empty()) return quote(text());
-  return quote(text()) + " at docker.io (another registry is named like registry.example.org/" +
-         repository_ + ")";
+  return quote(text()) + " at docker.io (another registry is named like registry.example.org/" + repository_ +
+         ")";
 }
 
 std::vector<std::string> ImageReference::names() const {

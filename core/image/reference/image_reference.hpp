@@ -32,8 +32,8 @@ class ImageReference {
   /// The registry that is asked: registry(), or docker.io where the name has no host.
   [[nodiscard]] std::string asked_registry() const;
 
-  /// The quoted name for messages about a registry; where the name has none, with the one that is asked and how
-  /// to name another.
+  /// The quoted name for messages about a registry; where the name has none, with the one that is asked and
+  /// how to name another.
   [[nodiscard]] std::string text_with_registry() const;
 
   /// The names that settings and credentials may have for it, the most exact first: with the tag (`latest` if

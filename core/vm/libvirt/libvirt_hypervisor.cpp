@@ -215,8 +215,8 @@ class LibvirtHypervisor final : public Hypervisor {
                   " net-list --all' lists them); correct the setting 'network'");
     if (!network) fail_libvirt("look for libvirt's network " + quote(name));
     if (virNetworkIsActive(network.get()) == 0)
-      throw Error("libvirt's network " + quote(name) + " is not active: type " + virsh + " net-start " + name +
-                  "', and " + virsh + " net-autostart " + name + "' for every boot");
+      throw Error("libvirt's network " + quote(name) + " is not active: type " + virsh + " net-start " +
+                  name + "', and " + virsh + " net-autostart " + name + "' for every boot");
   }
 
   TrafficFilter filter_without_address(const std::string& network) override {

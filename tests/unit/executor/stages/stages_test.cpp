@@ -51,7 +51,8 @@ TEST_CASE("boot wait: a VM that stops ends the wait at once") {
   const auto start = bench.clock.now();
   bench.hypervisor.running.clear();
   check_error(Blame::host, "the VM is gone: it has stopped, or was destroyed (last: refused)", [&] {
-    bench.wait.for_shell([] { return problem(ConnectProblem::Kind::unreachable, "refused"); }, {.timeout = 300s});
+    bench.wait.for_shell([] { return problem(ConnectProblem::Kind::unreachable, "refused"); },
+                         {.timeout = 300s});
   });
   CHECK(bench.clock.now() - start < 2s);
 }
