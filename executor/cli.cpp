@@ -41,6 +41,7 @@ class CommandLine {
                           "print the program's version");
     app_.set_help_flag("-h,--help", "print this help");
     app_.set_help_all_flag("--help-all", "print the help of all commands");
+    app_.require_subcommand(0, 1);  // a later word may be an image that is called like a command
     app_.get_formatter()->label("SUBCOMMAND", "COMMAND");
     app_.footer("'" + program_ + " help COMMAND' describes a command, 'man " + program_ + "' everything.\n");
     add_verbosity(app_);

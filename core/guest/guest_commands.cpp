@@ -26,11 +26,18 @@ constexpr std::string_view name_the_profile =
     R"sh({ echo "these lines of login profiles may be the cause:"; grep -nE "(^|[ ;&])(exec|tmux|screen|cat|read) " /etc/profile /etc/bash.bashrc /etc/zsh/zshenv ~/.bashrc ~/.bash_profile ~/.profile ~/.zshenv ~/.cshrc ~/.tcshrc ~/.config/fish/config.fish 2>/dev/null; exit 1; })sh";
 
 /// L, T, n: the first process, its start, the mark. `scan` sets f (the script's processes) and o (others that
-/// started since); an entry of t is pid:parent:group:session:start. Processes of its own session are left
-/// out: the command itself, and what serves its connection. One line in the end, for csh takes no other in
-/// quotes.
+/// started since); an entry of t is pid:parent:group:session:start. Processes of its own session M are left
+/// out: the command itself, and what serves its connection. By time alone only what this user started between
+/// the script's begin and the command's own, B, counts, and no service of systemd's: the next stage may have
+/// begun before this command ends. `up` sets u, the guest's seconds. One line in the end, for csh takes no
+/// other in quotes.
 constexpr std::string_view end_program = R"sh(
-read -r s </proc/$$/stat; s=${s##*) }; set -- $s; M=$4;
+if ! [ -r /proc/$$/stat ]; then kill -TERM -$L 2>/dev/null; sleep 5; kill -KILL -$L 2>/dev/null; echo done; exit 0; fi;
+read -r s </proc/$$/stat; s=${s##*) }; set -- $s; M=$4; B=${20};
+owner() { while read -r k v r; do [ "$k" = Uid: ] && break; done </proc/$1/status; echo $v; };
+place() { read -r g </proc/$1/cgroup; echo "$g"; };
+U=$(owner $$); G=$(place $$ 2>/dev/null);
+up() { read -r u v </proc/uptime; u=${u%%.*}; };
 scan() {
 t=; for d in /proc/[0-9]*; do { read -r s <$d/stat; } 2>/dev/null || continue; s=${s##*) }; set -- $s;
 [ "$1" = Z ] || [ "$4" = $M ] || t="$t ${d#/proc/}:$2:$3:$4:${20}"; done;
@@ -40,15 +47,18 @@ IFS=:; set -- $x; unset IFS; m=0;
 case $f in *" $1 "*) continue;; *" $2 "*) m=1;; esac;
 case $E in *" $1 "*) m=1;; esac;
 [ $3 = $L ] || [ $4 = $L ] || [ $2 = $L ] && m=1;
-if [ $m = 0 ] && [ $2 != 2 ] && [ $T != 0 ] && [ $5 -ge $T ]; then
+if [ $m = 0 ] && [ $2 != 2 ] && [ $T != 0 ] && [ $5 -ge $T ] && [ $5 -le $B ]; then
 { read -r c </proc/$1/comm; } 2>/dev/null || continue;
-case $c in sshd*|dropbear|systemd*|"(sd-"*|login|agetty) ;; *) if [ -O /proc/$1 ]; then m=1; else o="$o $1"; fi;; esac; fi;
+case $c in sshd*|dropbear|systemd*|"(sd-"*|login|agetty) ;; *) g=$(place $1 2>/dev/null);
+case $g in "$G") ;; *:/system.slice/*.service*) o="$o $1"; continue;; esac;
+if [ "$(owner $1 2>/dev/null)" = "$U" ]; then m=1; else o="$o $1"; fi;; esac; fi;
 [ $m = 0 ] || { f="$f$1 "; again=1; }; done; done; };
 send() { kill -$1 $f 2>/dev/null || sudo -n kill -$1 $f 2>/dev/null || :; };
-until_gone() { i=0; while scan; [ "$f" != " " ] && [ $i -lt $1 ]; do i=$((i+1)); sleep 0.2 2>/dev/null || sleep 1; done; };
-scan; send TERM; until_gone 25; [ "$f" = " " ] || { send KILL; until_gone 8; };
+until_gone() { while scan; [ "$f" != " " ]; do up; [ $u -lt $1 ] || break; [ "$2" != KILL ] || send KILL;
+sleep 0.2 2>/dev/null || sleep 1; done; };
+up; W=$((u+5)); scan; send TERM; until_gone $W TERM; [ "$f" = " " ] || { send KILL; until_gone $((W+2)) KILL; };
 for p in $f; do echo "left $p $(cat /proc/$p/comm 2>/dev/null)"; done;
-for p in $o; do echo "other $p $(cat /proc/$p/comm 2>/dev/null)"; done)sh";
+for p in $o; do echo "other $p $(cat /proc/$p/comm 2>/dev/null)"; done; echo done)sh";
 
 GuestCommands posix_commands(const std::string& shell, const std::string& nonce, std::uint64_t size) {
   const auto folder = "/tmp/sarde-" + nonce;
@@ -94,7 +104,8 @@ GuestCommands windows_commands(const std::string& nonce, std::uint64_t size) {
 }  // namespace
 
 std::string end_command(const std::string& shell, const std::string& nonce, const FirstProcess& first) {
-  if (shell == "powershell") return encoded_powershell("taskkill /T /F /PID " + std::to_string(first.pid));
+  if (shell == "powershell")
+    return encoded_powershell("taskkill /T /F /PID " + std::to_string(first.pid) + "; Write-Output done");
   auto program = fmt::format("L={}; T={}; n={};", first.pid, first.started, nonce) + std::string(end_program);
   std::ranges::replace(program, '\n', ' ');
   return through_sh(program);

@@ -29,8 +29,8 @@ struct FirstProcess {
 
 /// Ends all processes of the script: with TERM, after 5 s with KILL. It finds them by their group, their
 /// session, their parents, the mark in their environment, and, of the same user, by when they started. It
-/// prints a line for each that stays, `left PID NAME`, and for each process of others that has started
-/// meanwhile, `other PID NAME`. It takes 8 s at most.
+/// prints a line for each that stays, `left PID NAME`, for each process of others that has started
+/// meanwhile, `other PID NAME`, and at the end `done`. It takes 8 s at most, by the guest's clock.
 std::string end_command(const std::string& shell, const std::string& nonce, const FirstProcess& first);
 
 GuestCommands guest_commands(const std::string& shell, const std::string& nonce, std::uint64_t script_size);

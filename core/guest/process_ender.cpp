@@ -32,7 +32,7 @@ std::vector<std::string> named_in(const std::string& output, const std::string& 
 }  // namespace
 
 ProcessEnder::ProcessEnder(ssh_session session, const SshTarget& target, std::string command, Clock& clock)
-    : clock_(clock), deadline_(clock.now() + patience) {
+    : clock_(clock), deadline_(clock.now() + patience) {  // NOLINT(*-pass-by-value): used twice
   try {
     start(session, command);
     return;
@@ -54,6 +54,7 @@ void ProcessEnder::start(ssh_session session, const std::string& command) {
   Cancellation never;
   channel_ = open_channel(session, clock_, never);
   start_command(session, channel_, command, clock_, never);
+  deadline_ = clock_.now() + patience;
 }
 
 bool ProcessEnder::has_ended() {
@@ -71,7 +72,13 @@ bool ProcessEnder::has_ended() {
 }
 
 RemainingProcesses ProcessEnder::result() const {
-  return {.of_script = named_in(output_, "left"), .others = named_in(output_, "other"), .problem = problem_};
+  // Without its last word the command did not get to its end: nothing is known then.
+  const auto lines = split(trimmed(output_), '\n');
+  const bool is_complete = trimmed(lines.back()) == "done";
+  return {
+      .of_script = named_in(output_, "left"),
+      .others = named_in(output_, "other"),
+      .problem = problem_.empty() && !is_complete ? "the command for it did not get to its end" : problem_};
 }
 
 }  // namespace sarde

@@ -146,7 +146,8 @@ bool ScriptChannel::has_ended() const {
   if (lost_ || closed_) return true;
   if (!exited_) return false;
   const auto now = steady_clock::now();
-  return end_of_output_ || now - last_data_ > silence_after_exit || now - *exited_ > longest_after_exit;
+  return end_of_output_ || now - std::max(last_data_, *exited_) > silence_after_exit ||
+         now - *exited_ > longest_after_exit;
 }
 
 ScriptOutcome ScriptChannel::outcome() const {

@@ -102,12 +102,15 @@ ScriptOutcome SshGuestShell::run_script(const GuestScript& script, Cancellation&
   const auto nonce = to_hex(random.data(), random.size());
   const auto commands = guest_commands(script.shell, nonce, script.content.size());
   auto* session = session_.get();
-  // It listens before the command starts: how that ends can be said in the same breath as that it has begun.
-  ScriptChannel channel(session, open_channel(session, clock_, cancellation),
-                        {.marker = nonce, .output = script.output, .errors = script.errors});
-  start_command(session, channel.channel(), commands.run, clock_, cancellation);
-  channel.send(commands.input_prefix + script.content);
-  auto outcome = watch({.script = script, .nonce = nonce, .channel = channel}, cancellation);
+  const auto outcome = [&] {
+    // It listens before the command starts: how that ends can be said in the same breath as that it has
+    // begun.
+    ScriptChannel channel(session, open_channel(session, clock_, cancellation),
+                          {.marker = nonce, .output = script.output, .errors = script.errors});
+    start_command(session, channel.channel(), commands.run, clock_, cancellation);
+    channel.send(commands.input_prefix + script.content);
+    return watch({.script = script, .nonce = nonce, .channel = channel}, cancellation);
+  }();  // its channel is closed before the next is opened: some servers allow only one
   run_quietly(commands.remove);
   return outcome;
 }
@@ -123,6 +126,8 @@ ScriptOutcome SshGuestShell::watch(const Running& running, Cancellation& cancell
       throw Error("the connection to the VM was lost while the script ran: the guest has not answered for " +
                   duration_text(longest_silence));
     if (now >= next_keepalive) {
+      // On a session that does not block, a call collects the answer to the last question or asks the next.
+      ssh_send_keepalive(session_.get());
       ssh_send_keepalive(session_.get());
       next_keepalive = now + keepalive_every;
     }
@@ -144,12 +149,15 @@ ScriptOutcome SshGuestShell::watch(const Running& running, Cancellation& cancell
 RemainingProcesses SshGuestShell::end_processes(const Running& running) {
   const auto& [script, nonce, channel] = running;
   constexpr milliseconds slice(50);
-  if (!channel.first_process()) return {.problem = "the script had not begun"};
-  ProcessEnder ender(session_.get(), target_, end_command(script.shell, nonce, *channel.first_process()),
-                     clock_);
   auto exchange_until = [&](const auto& done) {
     while (!done() && !channel.is_lost()) channel.exchange(slice, -1);
   };
+  // It may be about to begin.
+  const auto begun_by = clock_.now() + milliseconds(2'000);
+  exchange_until([&] { return channel.first_process() || channel.has_ended() || clock_.now() >= begun_by; });
+  if (!channel.first_process()) return {.problem = "the script had not begun"};
+  ProcessEnder ender(session_.get(), target_, end_command(script.shell, nonce, *channel.first_process()),
+                     clock_);
   exchange_until([&] { return ender.has_ended(); });
   const auto deadline = clock_.now() + last_words;
   exchange_until([&] { return channel.has_ended() || clock_.now() >= deadline; });

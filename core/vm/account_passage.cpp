@@ -7,6 +7,7 @@
 #include <string>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <vector>
 
@@ -72,6 +73,8 @@ bool may_enter(const std::string& folder, const QemuAccount& account, const std:
   struct stat status {};
 
   if (account.uid == 0 || ::stat(folder.c_str(), &status) != 0) return true;
+  // An access list may allow what the mode does not; only as root could one try.
+  if (::getxattr(folder.c_str(), "system.posix_acl_access", nullptr, 0) > 0) return true;
   if (status.st_uid == account.uid) return (status.st_mode & S_IXUSR) != 0;
   if (std::ranges::find(groups, status.st_gid) != groups.end()) return (status.st_mode & S_IXGRP) != 0;
   return (status.st_mode & S_IXOTH) != 0;

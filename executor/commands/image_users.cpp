@@ -31,6 +31,13 @@ void follow(const fs::path& file, std::set<fs::path>& files) {
   }
 }
 
+/// As far as it can be found out.
+fs::path real_path(const fs::path& path) {
+  std::error_code error;
+  auto real = fs::weakly_canonical(path, error);
+  return error ? path : real;
+}
+
 bool is_inside(const fs::path& file, const fs::path& folder) {
   return std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first == folder.end();
 }
@@ -44,7 +51,7 @@ ImageUsers::ImageUsers(Inventory& inventory, const std::vector<UnpackedFolder>& 
     for (const auto& file : domain.files) follow(file, files);
     if (Digest::parse(domain.name)) note_base_vm(domain, folders);
     for (const auto& folder : folders) {
-      const auto real = fs::weakly_canonical(folder.path);
+      const auto real = real_path(folder.path);
       const bool uses =
           std::ranges::any_of(files, [&](const fs::path& file) { return is_inside(file, real); });
       if (uses) users_.emplace(folder.config_digest, domain.name);
@@ -60,9 +67,9 @@ ImageUsers::ImageUsers(Inventory& inventory, const std::vector<UnpackedFolder>& 
 void ImageUsers::note_base_vm(const DomainFiles& domain, const std::vector<UnpackedFolder>& folders) {
   users_.emplace(domain.name, domain.name);
   for (const auto& file : domain.files) {
-    const auto real = fs::weakly_canonical(file);
+    const auto real = real_path(file);
     const bool is_known = std::ranges::any_of(folders, [&](const UnpackedFolder& folder) {
-      return folder.config_digest == domain.name && is_inside(real, fs::weakly_canonical(folder.path));
+      return folder.config_digest == domain.name && is_inside(real, real_path(folder.path));
     });
     if (!is_known) elsewhere_.emplace(domain.name, real);
   }

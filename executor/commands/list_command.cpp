@@ -25,14 +25,19 @@ struct AskedStates {
 };
 
 AskedStates ask_for_states(const CommandTools& tools, const std::vector<std::filesystem::path>& jobsdirs) {
+  AskedStates asked;
   try {
-    return {
-        .states = tools.hypervisor().domains(),
-        .users = ImageUsers(tools.hypervisor(), unpacked_folders(tools.images.unpacked.folder()), jobsdirs),
-        .failure = {}};
+    asked.states = tools.hypervisor().domains();
   } catch (const Error& error) {
-    return {.states = {}, .users = {}, .failure = error.what()};
+    asked.failure = error.what();
+    return asked;
   }
+  try {
+    asked.users.emplace(tools.hypervisor(), unpacked_folders(tools.images.unpacked.folder()), jobsdirs);
+  } catch (const Error& error) {
+    tools.reporter.detail(std::string("Who uses which image is not known: ") + error.what());
+  }
+  return asked;
 }
 
 /// The VMs and jobs that use the image, beside the VM that has its name.

@@ -191,5 +191,23 @@ TEST_CASE("registry: what skopeo's words mean") {
   expect("received unexpected HTTP status: 507 Insufficient Storage", Blame::host, useless, "disk is full");
   expect("registry x is blocked in /etc/containers/registries.conf or ..", Blame::host, useless, "blocks");
   expect("write /x: no space left on device", Blame::host, useless, "disk is full");
+  // Names say nothing about what happened.
+  expect(
+      "initializing source docker://reg.example/quota-service:1: reading manifest 1 in "
+      "reg.example/quota-service: unauthorized: authentication required",
+      Blame::job, useless, "wants other credentials");
+  CHECK(said("reading manifest 1 in reg.example/quota-service: unauthorized").is_about_access);
+  expect(
+      "reading manifest immutable in localhost/denied-x509:1: received unexpected HTTP status: 502 Bad "
+      "Gateway",
+      Blame::host, patient, "behind its proxy");
+  expect("Get \\\"https://read-only.example/v2/goaway/\\\": x509: certificate signed by unknown authority",
+         Blame::host, useless, "TLS certificate");
+  expect("dial tcp: lookup quota.example.org: no such host", Blame::host, useless, "name is not known");
+  expect("reading manifest quota in localhost/x: manifest unknown", Blame::job, useless,
+         "no such image or tag");
+  expect("open /root/.config/containers/auth.json: permission denied", Blame::host, useless, "may not read");
+  CHECK_FALSE(said("open /root/auth.json: permission denied").is_about_access);
+  expect("mkdir /var/tmp/x: read-only file system", Blame::host, useless, "of this host is read-only");
   expect("something new", Blame::host, useless, "skopeo says 'something new'");
 }

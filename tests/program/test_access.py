@@ -166,3 +166,19 @@ def test_what_a_job_may_set_is_what_the_administrator_lists(private, tmp_path):
         assert result.verdict == "build_failure" and why in result.text, result.text
     result, _ = job('job-settable = ["memory", "allow-devices"]\n', {})
     assert result.verdict == "build_failure" and "'allow-devices' is not an option that can be left to jobs" in result.text
+
+
+@pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "index.docker.io", "docker.io/me", "registry-1.docker.io"])
+def test_docker_hub_by_its_several_names(place, tmp_path, key):
+    """The job's credentials reach skopeo for a name without a host, as docker.io's."""
+    (tmp_path / "bin").mkdir()
+    skopeo = tmp_path / "bin/skopeo"
+    skopeo.write_text(f'#!/bin/sh\nwhile [ $# -gt 1 ]; do [ "$1" = --authfile ] && cp "$2" {tmp_path}/seen; shift; done\necho "$1" >{tmp_path}/asked\nexit 1\n')
+    skopeo.chmod(0o755)
+    auth = base64.b64encode(b"user:pass").decode()
+    runner = place.runner(PATH=f"{tmp_path}/bin:{os.environ['PATH']}")
+    with runner.job(job_id=next(ids), image="me/tiny:1", variables={"DOCKER_AUTH_CONFIG": json.dumps({"auths": {key: {"auth": auth}}})}, cleanup_may_fail=True) as job:
+        job.config()
+        assert job.call("prepare").code != 0
+    assert json.loads((tmp_path / "seen").read_text())["auths"] == {"docker.io": {"auth": auth}}
+    assert (tmp_path / "asked").read_text() == "docker://me/tiny:1\n"

@@ -120,6 +120,11 @@ def test_a_mistyped_word_is_asked_about(place, arguments, meant):
     assert f"did you mean '{meant}'?" in place.run(*arguments, check=False).stderr
 
 
+def test_a_later_word_may_be_called_like_a_command(place, tmp_path):
+    refused = place.run("rm", "h.example/none:1", "prune", env=place.store(tmp_path), check=False)
+    assert refused.returncode == 1 and "'prune'" in refused.stderr and "h.example/none" in refused.stderr, refused.stderr
+
+
 def test_a_mistyped_option_in_a_file_or_variable_is_asked_about(place, tmp_path):
     (tmp_path / "s.toml").write_text("boot-timout = 3\n")
     refused = place.run("list", env={"SARDE_CONF_FILES": str(tmp_path / "s.toml")}, check=False)

@@ -154,6 +154,7 @@ def test_a_vm_config_with_doubtful_content_is_warned_of_at_export(place, tmp_pat
     (lambda top: qemu_img("rebase", "-u", "-b", top, "-F", "qcow2", top.parent.parent / "base/disk.qcow2"), "loops"),
     (lambda top: qemu_img("rebase", "-u", "-b", "nbd://localhost/x", "-F", "raw", top), "which is no file"),
     (lambda top: qemu_img("rebase", "-u", "-b", 'json:{"driver": "qcow2", "file": {"driver": "nbd", "host": "localhost"}}', "-F", "qcow2", top), "which is no plain file"),
+    (lambda top: qemu_img("rebase", "-u", "-b", "json:{}", "-F", "qcow2", top), "which is no plain file"),
     (lambda top: qemu_img("rebase", "-u", "-b", "json:{nonsense", "-F", "qcow2", top), "is not valid JSON"),
     (lambda top: with_bytes(top, 72, b"\x80"), "features that are not known here"),
     (lambda top: with_bytes(top, 32, b"\0\0\0\2"), "it is encrypted"),

@@ -46,11 +46,17 @@ def test_a_process_left_behind_that_goes_on_writing_does_not_keep_the_stage(run)
     assert flood.code == 1 and b"done\n" in flood.stdout and flood.seconds < 14, flood.seconds
 
 
+def test_the_last_words_after_a_long_silence_are_delivered(run):
+    result = run("sleep 5; head -c 300000 /dev/zero | tr '\\0' x; echo; echo the end")
+    assert result.code == 0 and len(result.stdout) == 300009 and result.stdout.endswith(b"the end\n"), len(result.stdout)
+
+
 STOPPED = {
     "ignores TERM": "(trap '' TERM; exec sleep 3001) &\nsleep 3002",
     "removes all of /tmp": "rm -rf /tmp/*\nsleep 3001",
     "a session of its own": "setsid sleep 3001 &\nnohup sleep 3002 >/dev/null 2>&1 &\nsleep 3003",
     "no environment, no parent": "(env -i setsid sleep 3001 >/dev/null 2>&1 </dev/null &) ; sleep 3002",
+    "goes on forking": "trap '' TERM; while :; do sleep 3001 & sleep 0.1; done",
     "as root": "sudo sleep 3001 &\nsudo setsid sleep 3002 &\n(trap '' TERM; exec sleep 3003) &\nsleep 3004",
 }
 

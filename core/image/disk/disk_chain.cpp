@@ -28,6 +28,19 @@ fs::path existing(const fs::path& file, const std::string& role) {
   return canonical;
 }
 
+/// Throws Error for a format that no image can hold, and for one that is not the file's own.
+void check_format(const fs::path& path, const std::string& format, const std::optional<Qcow2Header>& header) {
+  if (format.empty())
+    refuse(path, "is a disk whose format the VM's definition does not say (<driver type='qcow2'/> does)");
+  if (format != "qcow2" && format != "raw")
+    refuse(path,
+           "has the format " + quote(format) + "; images hold qcow2 and raw (qemu-img convert makes one)");
+  if (format == "qcow2" && !header) refuse(path, "is said to be qcow2, but is not");
+  if (format == "raw" && header)
+    refuse(path,
+           "is said to be raw, but is a qcow2 file; correct its <driver type='…'/> in the VM's definition");
+}
+
 /// One disk's files, base first; names are still to be given.
 std::vector<ChainFile> chain_of(const ChainTop& top) {
   std::vector<ChainFile> chain;
@@ -39,15 +52,7 @@ std::vector<ChainFile> chain_of(const ChainTop& top) {
     if (!seen.insert(path).second)
       refuse(top.path, "has a backing chain that loops: it comes back to " + path.string());
     const auto header = read_qcow2_header(path);
-    if (format.empty())
-      refuse(path, "is a disk whose format the VM's definition does not say (<driver type='qcow2'/> does)");
-    if (format != "qcow2" && format != "raw")
-      refuse(path,
-             "has the format " + quote(format) + "; images hold qcow2 and raw (qemu-img convert makes one)");
-    if (format == "qcow2" && !header) refuse(path, "is said to be qcow2, but is not");
-    if (format == "raw" && header)
-      refuse(path,
-             "is said to be raw, but is a qcow2 file; correct its <driver type='…'/> in the VM's definition");
+    check_format(path, format, header);
     constexpr std::size_t deepest = 32;  // what an import accepts
     if (chain.size() == deepest)
       refuse(top.path, "has a backing chain of more than " + std::to_string(deepest) +
@@ -104,6 +109,7 @@ namespace {
 std::string file_in_json(std::string_view text, const fs::path& file) {
   return read_json(text, "the backing file's name in " + file.string(), Blame::job,
                    [](const nlohmann::json& value) -> std::string {
+                     if (!value.is_object() || value.empty()) return "";
                      const auto all = value.flatten();
                      std::string name;
                      for (const auto& [key, one] : all.items()) {

@@ -36,10 +36,12 @@ std::optional<Secret> stored_credentials(const std::string& registry, const Envi
                        {.clock = clock, .cancellation = cancellation, .deadline = clock.now() + enough});
   });
   if (!answer.succeeded()) return std::nullopt;
-  return read_json(answer.output, "the answer of " + helper, Blame::host, [](const nlohmann::json& value) {
-    return Secret(
-        to_base64(value.at("Username").get<std::string>() + ":" + value.at("Secret").get<std::string>()));
-  });
+  // What is wrong with an answer is not quoted: it may be the secret.
+  const auto value = nlohmann::json::parse(answer.output, nullptr, false);
+  const bool fits = value.is_object() && value.value("Username", nlohmann::json()).is_string() &&
+                    value.value("Secret", nlohmann::json()).is_string();
+  if (!fits) throw Error(doing + ": its answer has not the form of a credential helper's");
+  return Secret(to_base64(value["Username"].get<std::string>() + ":" + value["Secret"].get<std::string>()));
 }
 
 }  // namespace sarde

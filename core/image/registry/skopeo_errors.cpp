@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "core/foundation/text.hpp"
 #include "core/image/registry/registry.hpp"
@@ -31,6 +33,10 @@ constexpr std::string_view broken = "the connection to the registry broke";
 // skopeo 1.9, of the registries' error codes (OCI distribution specification, "Error Codes"), and of what
 // Harbor, GitLab, Quay and ECR add to them.
 constexpr std::array meanings{
+    Meaning{"permission denied", Blame::host, "this account may not read or write a file that it needs"},
+    Meaning{"read-only file system", Blame::host, "a file system of this host is read-only"},
+    Meaning{"disk quota exceeded", Blame::host, "this account's disk quota is used up"},
+    Meaning{"no space left on device", Blame::host, "the disk is full"},
     Meaning{"blocked in", Blame::host, "registries.conf on this machine blocks this registry"},
     Meaning{"manifest unknown", Blame::job, "the registry has no such image or tag; check the name"},
     Meaning{
@@ -73,7 +79,6 @@ constexpr std::array meanings{
     Meaning{"digest did not match", Blame::job, other_content},
     Meaning{"size mismatch when copying", Blame::job, other_content},
     Meaning{"blob unknown", Blame::job, "the registry lacks a part of the image; push it again"},
-    Meaning{"no space left on device", Blame::host, "the disk is full"},
     Meaning{"connection refused", Blame::host, "nothing answers there: is the registry running?", brief},
     Meaning{"no route to host", Blame::host, "nothing answers there: is the network up?", brief},
     Meaning{"network is unreachable", Blame::host, "nothing answers there: is the network up?", brief},
@@ -141,8 +146,29 @@ std::string cause_in(std::string_view errors) {
   return text;
 }
 
+/// In lower case, without names of images, tags, hosts and files, which may contain any of the words that are
+/// looked for.
+std::string without_names(std::string_view cause) {
+  std::vector<std::string> kept;
+  std::string before;
+  for (const auto& word : split(lowered(cause), ' ')) {
+    const bool is_tag = before == "manifest" && word.find(':') == std::string::npos && word != "unknown";
+    const auto dot = word.find('.');
+    const bool is_name = word.find('/') != std::string::npos || word.find('"') != std::string::npos ||
+                         (dot != std::string::npos && dot + 1 < word.size());
+    before = word;
+    if (is_tag) continue;
+    if (!is_name) {
+      kept.push_back(word);
+    } else if (word.ends_with(':') && !kept.empty()) {
+      kept.back() += ':';  // what follows is still an answer
+    }
+  }
+  return join(kept, " ");
+}
+
 SkopeoFailure meaning_of(const std::string& cause) {
-  const auto text = lowered(cause);
+  const auto text = without_names(cause);
   const auto status = status_in(text);
   const auto* const meaning = std::ranges::find_if(
       meanings, [&](const Meaning& one) { return text.find(one.fragment) != text.npos; });

@@ -146,13 +146,23 @@ class SkopeoRegistry final : public Registry {
       return work(chosen);
     } catch (const AccessDenied&) {
       if (stored_) throw;
-      const auto auth = stored_credentials(reference.asked_registry(), environment_, clock_, cancellation_);
+      const auto auth = ask_store(reference.asked_registry());
       if (!auth) throw;
       stored_ = temporary_folder("auth");
       chosen.authfile = stored_->path() / "auth.json";
       write_registry_auth(*chosen.authfile, reference.asked_registry(), *auth);
     }
     return work(chosen);
+  }
+
+  /// A store that does not work must not hide what the registry has said.
+  std::optional<Secret> ask_store(const std::string& registry) {
+    try {
+      return stored_credentials(registry, environment_, clock_, cancellation_);
+    } catch (const Error& error) {
+      if (settings_.announce) settings_.announce(error.what());
+      return std::nullopt;
+    }
   }
 
   [[nodiscard]] TempFolder temporary_folder(const std::string& what) const {
