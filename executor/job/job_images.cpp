@@ -7,7 +7,8 @@
 
 namespace sarde {
 
-ObtainedImage JobImages::obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder) {
+ObtainedImage JobImages::obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder,
+                                const std::function<void()>& before_fetch) {
   const auto& [reference, policy] = choice;
   if (policy == "never" || (policy == "if-not-present" && parts_.images.catalogue.has(reference))) {
     parts_.reporter.say("Using image " + quote(reference.text()) + " from the cache (pull policy '" + policy +
@@ -20,6 +21,7 @@ ObtainedImage JobImages::obtain(const ImageChoice& choice, const Job& job, const
       parts_.reporter.say("The image has just been removed from the cache");
     }
   }
+  before_fetch();
   return from_registry(
       reference, choose_access(reference, job, folder.authfile(), parts_.registry, parts_.reporter), folder);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,10 @@ class JobImages {
   explicit JobImages(Parts parts) : parts_(std::move(parts)) {}
 
   /// Gets the image from the cache or from the registry, depending on the choice. Records the image in the
-  /// job's folder before its disks are used. Blocks until done. Throws Error, Cancelled.
-  ObtainedImage obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder);
+  /// job's folder before its disks are used. `before_fetch` is called before a registry is asked for anything,
+  /// and may throw. Blocks until done. Throws Error, Cancelled.
+  ObtainedImage obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder,
+                       const std::function<void()>& before_fetch);
 
  private:
   ObtainedImage from_cache(const ImageChoice& choice, const Job& job, const JobFolder& folder);

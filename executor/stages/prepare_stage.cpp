@@ -36,8 +36,8 @@ void PrepareStage::run(const Job& job) {
   const auto lock =
       within("prepare " + resources.name().text(), [&] { return resources.folder().create(rules.owner); });
   const auto choice = choose_image(job, rules.image);
-  starter.check_host(rules.vmdir, rules.jobsdir);  // before gigabytes are fetched
-  const auto image = images.obtain(choice, job, resources.folder());
+  const auto image =
+      images.obtain(choice, job, resources.folder(), [&] { starter.check_host(rules.vmdir, rules.jobsdir); });
   const auto login = login_for(image.image.vm_config, rules.login, reporter);
   const auto bounds = disk_bounds(resources.folder().path(), rules.max_job_disk);
   DiskWatch disks(resources, bounds, machines, clock);

@@ -59,8 +59,8 @@ TEST_CASE("libvirt: what goes wrong is said in its own words") {
   check_error(Blame::host, "connect to libvirt at nonsense:///x: ", [] {
     connect_hypervisor("nonsense:///x", {SARDE_BUILD_DIR});
   });
-  check_error(Blame::host,
-              "load the libvirt module: ", [] { connect_hypervisor("test:///default", {"/nonexistent"}); });
+  check_error(Blame::host, "copy sarde-libvirt.so too",
+              [] { connect_hypervisor("test:///default", {"/nonexistent"}); });
 }
 
 TEST_CASE("libvirt: what is on this machine is told from what is on another") {

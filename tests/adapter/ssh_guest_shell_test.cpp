@@ -238,7 +238,7 @@ TEST_CASE("ssh: a login that is refused is told from a server that does not answ
   CHECK(std::get<ConnectProblem>(silent).why == "Connection refused");
   target.identity_file = "/nonexistent";
   target.port = bench.sshd.target().port;
-  check_error(Blame::host, "identity file /nonexistent", [&] { bench.try_to_connect(target); });
+  check_error(Blame::job, "identity file /nonexistent", [&] { bench.try_to_connect(target); });
 }
 
 TEST_CASE("ssh: an IPv6 address will do") {
