@@ -182,28 +182,38 @@ ENTITIES = '<!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&
 JSON_NAME = r'json:{"driver":"raw","file":{"driver":"file","filename":"\u002fetc\u002fshadow"}}'
 RESERVED = "reaches for files, sockets or devices"
 
+# What is accepted, because a job's VM gets nothing of it: it is written anew.
+DROPPED = {
+    "a socket to the hypervisor": with_device("<vsock model='virtio'><cid auto='yes'/></vsock>"),
+    "firmware from an arbitrary file": with_os("<loader readonly='yes' type='pflash'>/etc/shadow</loader>"),
+    "firmware outside the firmware folder": with_os("<loader readonly='yes' type='pflash'>/usr/share/OVMF/../../../etc/shadow</loader>"),
+    "firmware variables from an arbitrary file": with_os("<nvram template='/etc/shadow'/>"),
+    "an arbitrary program as the emulator": with_device("<emulator>/tmp/evil</emulator>"),
+    "an emulator reached through the path of a normal one": with_device("<emulator>/usr/bin/qemu-system-x/../../../tmp/evil</emulator>"),
+    "a network card of the host": with_device("<interface type='direct'><source dev='eth0'/></interface>"),
+    "USB from a viewer": with_device("<redirdev bus='usb' type='spicevmc'/>"),
+    "a viewer's smart card": with_device("<smartcard mode='passthrough' type='spicevmc'/>"),
+    "an agent at a session's socket": with_device("<channel type='unix'><source mode='bind' path='/run/user/1000/x'/><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"),
+    "an empty kernel": with_os("<kernel></kernel><initrd/>"),
+}
+
 # What it tries: (the image, a piece of the sentence that refuses it).
 ATTACKS = {
     # The host's devices, files, sockets and programs, through the domain.
     "a PCI device of the host": (with_device("<hostdev mode='subsystem' type='pci'><source><address bus='0'/></source></hostdev>"), "<devices/hostdev>"),
+    "an address of the host's sockets": (with_device("<vsock model='virtio'><cid auto='no' address='3'/></vsock>"), "<devices/vsock>"),
     "a USB device of the host": (with_device("<redirdev bus='usb' type='tcp'><source host='1.2.3.4' service='1'/></redirdev>"), "<devices/redirdev>"),
     "a folder of the host": (with_device("<filesystem type='mount'><source dir='/'/><target dir='x'/></filesystem>"), "<devices/filesystem>"),
     "memory shared with other VMs": (with_device("<shmem name='x'/>"), "<devices/shmem>"),
     "the host's smart card": (with_device("<smartcard mode='host'/>"), "<devices/smartcard>"),
     "a lease on a lock of the host": (with_device("<lease><key>k</key><target path='/etc/passwd'/></lease>"), "<devices/lease>"),
-    "a socket to the hypervisor": (with_device("<vsock model='virtio'><cid auto='yes'/></vsock>"), "<devices/vsock>"),
     "the host's TPM": (with_device("<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>"), "<devices/tpm>"),
     "a kernel of the host": (with_os("<kernel>/etc/shadow</kernel>"), "<os/kernel>"),
     "an initial RAM disk of the host": (with_os("<initrd>/etc/shadow</initrd>"), "<os/initrd>"),
     "a device tree of the host": (with_os("<dtb>/etc/shadow</dtb>"), "<os/dtb>"),
     "an ACPI table of the host": (with_os("<acpi><table type='slic'>/etc/shadow</table></acpi>"), "<os/acpi>"),
-    "firmware from an arbitrary file": (with_os("<loader readonly='yes' type='pflash'>/etc/shadow</loader>"), "<os/loader>"),
-    "firmware outside the firmware folder": (with_os("<loader readonly='yes' type='pflash'>/usr/share/OVMF/../../../etc/shadow</loader>"), "<os/loader>"),
-    "firmware variables from an arbitrary file": (with_os("<nvram template='/etc/shadow'/>"), "<os/nvram>"),
     "firmware variables from a server": (with_os("<nvram type='network'><source protocol='nbd' name='x'/></nvram>"), "<os/nvram/source>"),
     "a boot loader that runs on the host": (Image(domain=xml(head="<bootloader>/bin/sh</bootloader>").encode()), "<bootloader>"),
-    "an arbitrary program as the emulator": (with_device("<emulator>/tmp/evil</emulator>"), "<devices/emulator>"),
-    "an emulator reached through the path of a normal one": (with_device("<emulator>/usr/bin/qemu-system-x/../../../tmp/evil</emulator>"), "<devices/emulator>"),
     "QEMU's command line": (Image(domain=xml(tail="<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:arg value='-evil'/></qemu:commandline>").encode()), "<qemu:commandline>"),
     "QEMU's properties": (Image(domain=xml(tail="<qemu:override xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'/>").encode()), "<qemu:override>"),
     "another hypervisor's commands": (Image(domain=xml(tail="<bhyve:commandline xmlns:bhyve='http://x'/>").encode()), "<bhyve:commandline>"),
@@ -229,7 +239,6 @@ ATTACKS = {
     "sound written to a file": (with_device("<audio id='1' type='file' path='/etc/x'/>"), "<devices/audio>"),
     "a screen on a socket": (with_device("<graphics type='vnc' socket='/run/x'/>"), "<devices/graphics>"),
     "a screen on the host's GPU": (with_device("<graphics type='spice'><gl enable='yes' rendernode='/dev/dri/renderD128'/></graphics>"), "<devices/graphics>"),
-    "a network card of the host": (with_device("<interface type='direct'><source dev='eth0'/></interface>"), "<devices/interface>"),
     "a tap device": (with_device("<interface type='ethernet'/>"), "<devices/interface>"),
     "a virtual function of a network card": (with_device("<interface type='hostdev'><source><address type='pci'/></source></interface>"), "<devices/interface>"),
     "a network over a socket": (with_device("<interface type='vhostuser'><source type='unix' path='/run/x' mode='client'/></interface>"), "<devices/interface>"),

@@ -11,7 +11,7 @@ import pytest
 from conftest import TOP
 
 sys.path.insert(0, str(TOP / "tests/hostile"))
-from images import ATTACKS, HOSTS_FAULT, Image, with_device  # noqa: E402
+from images import ATTACKS, DROPPED, HOSTS_FAULT, Image, with_device, xml  # noqa: E402
 
 
 def prepare(place, tmp_path, image):
@@ -45,6 +45,21 @@ def test_an_attack_is_refused(place, tmp_path, request, attack):
     assert not [name for name in unpacked if name.startswith(".")], unpacked
     outside = {path.name for path in tmp_path.iterdir()} - {"oci", "vms", "jobs"}
     assert outside == set()
+
+
+@pytest.mark.parametrize("what", DROPPED)
+def test_what_a_job_does_not_get_is_no_reason_to_refuse(place, tmp_path, what):
+    """Judged, and on the way to libvirt. That nothing of it gets into the VM is the unit tests' to show (domain xml)."""
+    passed = prepare(place, tmp_path, DROPPED[what])
+    assert passed.returncode == 2 and b"connect to libvirt" in passed.stderr, passed.stderr
+
+
+def test_allow_devices_is_named_only_where_it_helps(place, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    assert b"allow-devices" in prepare(place, tmp_path / "one", with_device("<hostdev mode='subsystem' type='pci'/>")).stderr
+    command_line = "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:arg value='-x'/></qemu:commandline>"
+    assert b"allow-devices" not in prepare(place, tmp_path / "two", Image(domain=xml(tail=command_line).encode())).stderr
 
 
 def test_a_forbidden_device_is_refused_before_a_disk_is_unpacked(place, tmp_path):

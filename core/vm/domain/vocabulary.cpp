@@ -164,20 +164,21 @@ std::string disk_target(const std::string& bus, std::size_t index) {
 std::optional<std::uint64_t> memory_in_kib(const std::string& amount, const std::string& unit) {
   constexpr std::array<std::pair<std::string_view, double>, 14> units{{{"b", 1.0 / 1024},
                                                                        {"bytes", 1.0 / 1024},
-                                                                       {"KB", 1000.0 / 1024},
+                                                                       {"kb", 1000.0 / 1024},
                                                                        {"k", 1},
-                                                                       {"KiB", 1},
-                                                                       {"MB", 1e6 / 1024},
-                                                                       {"M", 1024},
-                                                                       {"MiB", 1024},
-                                                                       {"GB", 1e9 / 1024},
-                                                                       {"G", 1048576},
-                                                                       {"GiB", 1048576},
-                                                                       {"TB", 1e12 / 1024},
-                                                                       {"T", 1073741824},
-                                                                       {"TiB", 1073741824}}};
+                                                                       {"kib", 1},
+                                                                       {"mb", 1e6 / 1024},
+                                                                       {"m", 1024},
+                                                                       {"mib", 1024},
+                                                                       {"gb", 1e9 / 1024},
+                                                                       {"g", 1048576},
+                                                                       {"gib", 1048576},
+                                                                       {"tb", 1e12 / 1024},
+                                                                       {"t", 1073741824},
+                                                                       {"tib", 1073741824}}};
   const auto number = parse_number(trimmed(amount));
-  const auto* const found = std::ranges::find(units, unit, &std::pair<std::string_view, double>::first);
+  const auto* const found =
+      std::ranges::find(units, lowered(unit), &std::pair<std::string_view, double>::first);
   if (!number || found == units.end()) return std::nullopt;
   const auto kib = static_cast<double>(*number) * found->second;
   constexpr double least = 1024;

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "core/vm/domain/definition.hpp"
+#include "core/vm/domain/domain_policy.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 #include "core/vm/domain/job_domain.hpp"
 #include "core/vm/domain/libvirt_answers.hpp"
@@ -84,6 +85,31 @@ TEST_CASE("domain xml: a job's VM is built anew, and nothing of the host gets in
   CHECK(has(built.xml, "id=\"7\" expires=\"99\" boot=\"b\" expires-uptime=\"9\" folder=\"/jobs/sarde-7\""));
   CHECK(has(built.xml, "<boot dev=\"hd\""));
   CHECK(built.left_out == std::vector<std::string>{"hostdev", "filesystem", "watchdog"});
+}
+
+TEST_CASE("domain xml: nothing is left of what is accepted although a job does not get it") {
+  const std::string from = R"(<domain type='kvm'><name>x</name><memory unit='gib'>1</memory><vcpu>1</vcpu>
+    <os><type arch='x86_64' machine='q35'>hvm</type><kernel></kernel>
+      <loader readonly='yes' type='pflash'>/etc/shadow</loader><nvram template='/etc/shadow'>/etc/passwd</nvram></os>
+    <devices><emulator>/tmp/evil</emulator>
+      <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='disk.qcow2'/><target dev='vda' bus='virtio'/></disk>
+      <interface type='direct'><source dev='eth7' mode='bridge'/></interface>
+      <redirdev bus='usb' type='spicevmc'/><smartcard mode='passthrough' type='spicevmc'/>
+      <vsock model='virtio'><cid auto='yes' address='9'/></vsock>
+      <graphics type='spice' autoport='yes'><gl enable='no'/></graphics>
+      <channel type='unix'><source mode='bind' path='/run/user/7/agent'/><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+    </devices></domain>)";
+  CHECK(elements_to_refuse(from, {}).empty());
+  for (const auto network : {NetworkMode::user, NetworkMode::named}) {
+    const auto built = built_from(from, plan_with(network)).xml;
+    for (const auto* trace : {"/etc/", "/tmp/evil", "eth7", "redirdev", "smartcard", "vsock", "/run/user",
+                              "spice", "kernel", "emulator"}) {
+      CAPTURE(trace);
+      CHECK_FALSE(has(built, trace));
+    }
+    CHECK(has(built, "firmware=\"efi\""));
+  }
+  check_error(Blame::job, "'direct'", [&] { built_from(from, plan_with(NetworkMode::image)); });
 }
 
 TEST_CASE("domain xml: foreign text in the title is escaped, and one line") {
