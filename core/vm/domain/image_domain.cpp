@@ -32,7 +32,40 @@ void read_size(const xml_node& domain, ImageDomainValues& values) {
   values.vcpus = static_cast<unsigned>(*parse_number(trimmed(vcpus)));
 }
 
+/// Only if it is that of the VM's processors; libvirt takes no other.
+void read_topology(const xml_node& domain, ImageDomainValues& values) {
+  const auto topology = domain.child("cpu").child("topology");
+  const auto number = [&](const char* name, Check bounds) {
+    const auto text = attribute(topology, name, "1");
+    return passes(text, bounds) ? static_cast<unsigned>(*parse_number(text)) : 0U;
+  };
+  const CpuTopology read{.sockets = number("sockets", "#1-512"),
+                         .cores = number("cores", "#1-512"),
+                         .threads = number("threads", "#1-8")};
+  if (topology && read.sockets * read.cores * read.threads == values.vcpus) values.topology = read;
+}
+
+/// Another hypervisor's guests would not boot here.
+void check_hypervisor(const xml_node& domain) {
+  const auto type = attribute(domain, "type", "kvm");
+  const auto kind = trimmed(domain.child("os").child("type").text().as_string("hvm"));
+  if (!passes(type, "kvm|qemu|hvf"))
+    refuse("is for the hypervisor " + quote(type) + ", not for QEMU; convert the VM first (virt-v2v does)");
+  if (kind != "hvm")
+    refuse("is of the kind " + quote(kind) + "; only whole machines ('hvm') can be jobs' VMs");
+}
+
+/// QEMU's own name for UEFI in one file, as a ROM, is the file's.
+bool is_uefi(const xml_node& os) {
+  const auto loader = os.child("loader");
+  const auto file = lowered(trimmed(loader.text().as_string()));
+  const bool names_it = file.find("ovmf") != file.npos || file.find("edk2") != file.npos ||
+                        file.find("aavmf") != file.npos || file.find("qemu_efi") != file.npos;
+  return attribute(os, "firmware") == "efi" || attribute(loader, "type") == "pflash" || names_it;
+}
+
 void read_machine(const xml_node& domain, ImageDomainValues& values) {
+  check_hypervisor(domain);
   const auto os = domain.child("os");
   const auto type = os.child("type");
   const auto architecture = attribute(type, "arch", "x86_64");
@@ -45,9 +78,11 @@ void read_machine(const xml_node& domain, ImageDomainValues& values) {
     if (!family) refuse("has the machine type " + quote(machine) + ", which jobs' VMs cannot have");
     values.machine = *family;
   }
-  values.uefi = attribute(os, "firmware") == "efi" || attribute(os.child("loader"), "type") == "pflash";
+  values.uefi = is_uefi(os);
+  const bool needs_acpi = values.uefi && is_one_of<2>(values.architecture, {"x86_64", "aarch64"});
   for (const auto* feature : {"acpi", "apic", "pae"}) {
-    if (domain.child("features").child(feature)) values.features.emplace_back(feature);
+    const bool is_needed = needs_acpi && std::string_view(feature) == "acpi";
+    if (domain.child("features").child(feature) || is_needed) values.features.emplace_back(feature);
   }
 }
 
@@ -72,6 +107,7 @@ ImageDomainValues read_image_domain(std::string_view xml) {
   const auto domain = document.document_element();
   ImageDomainValues values;
   read_size(domain, values);
+  read_topology(domain, values);
   read_machine(domain, values);
   const auto cpu = domain.child("cpu");
   const auto model = trimmed(cpu.child("model").text().as_string());

@@ -26,12 +26,20 @@ struct ImageInterface {
   std::string model = "virtio";
 };
 
+/// How a VM's processors are arranged. Some guests count sockets: Windows, for its licences.
+struct CpuTopology {
+  unsigned sockets = 1;
+  unsigned cores = 1;
+  unsigned threads = 1;
+};
+
 /// What a job's VM takes over from its image's domain, and nothing else: every value is a word of a list, a
 /// number within bounds, or counted here.
 struct ImageDomainValues {
   std::uint64_t memory_kib = 0;
   unsigned vcpus = 1;
-  std::string cpu_model;  ///< that the image was made for; empty: any
+  std::optional<CpuTopology> topology = {};  ///< of exactly these processors
+  std::string cpu_model;                     ///< that the image was made for; empty: any
   std::string architecture;
   std::string machine;  ///< q35, pc, virt, …; empty: the architecture's own
   bool uefi = false;

@@ -77,19 +77,28 @@ class JobDomainBuilder {
       throw Error(Blame::job, "the VM would have " + std::to_string(vcpus) +
                                   " processors, more than max-vcpus, " + std::to_string(*vm_.max_vcpus));
     add(domain_, "vcpu", {}, std::to_string(vcpus));
-    processor();
+    // One socket unless the image has its processors in several: what libvirt would do by itself, a socket
+    // for each, is more than Windows' licences allow.
+    const auto topology = image_.topology && vcpus == image_.vcpus
+                              ? *image_.topology
+                              : CpuTopology{.sockets = 1, .cores = vcpus, .threads = 1};
+    const auto cpu = processor();
+    if (vcpus > 1)
+      add(cpu, "topology",
+          {{"sockets", std::to_string(topology.sockets)},
+           {"cores", std::to_string(topology.cores)},
+           {"threads", std::to_string(topology.threads)}});
     add(domain_, "clock", {{"offset", image_.clock_offset}});
   }
 
   /// A job's VM never moves to another host, so it may have all of this one's processor; unless its image was
   /// made for one model, which the nearest that this host has stands for. Emulation has what it has.
-  void processor() {
-    if (vm_.virt_type != VirtType::kvm || image_.cpu_model.empty()) {
-      add(domain_, "cpu", {{"mode", vm_.virt_type == VirtType::kvm ? "host-passthrough" : "maximum"}});
-      return;
-    }
+  xml_node processor() {
+    if (vm_.virt_type != VirtType::kvm || image_.cpu_model.empty())
+      return add(domain_, "cpu", {{"mode", vm_.virt_type == VirtType::kvm ? "host-passthrough" : "maximum"}});
     auto cpu = add(domain_, "cpu", {{"mode", "custom"}, {"match", "exact"}, {"check", "none"}});
     add(cpu, "model", {{"fallback", "allow"}}, image_.cpu_model);
+    return cpu;
   }
 
   void firmware_and_machine() {

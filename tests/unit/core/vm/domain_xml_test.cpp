@@ -5,6 +5,7 @@
 #include "core/vm/domain/definition.hpp"
 #include "core/vm/domain/domain_policy.hpp"
 #include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/domain/image_domain.hpp"
 #include "core/vm/domain/job_domain.hpp"
 #include "core/vm/domain/libvirt_answers.hpp"
 #include "tests/support/check_error.hpp"
@@ -85,6 +86,52 @@ TEST_CASE("domain xml: a job's VM is built anew, and nothing of the host gets in
   CHECK(has(built.xml, "id=\"7\" expires=\"99\" boot=\"b\" expires-uptime=\"9\" folder=\"/jobs/sarde-7\""));
   CHECK(has(built.xml, "<boot dev=\"hd\""));
   CHECK(built.left_out == std::vector<std::string>{"hostdev", "filesystem", "watchdog"});
+}
+
+TEST_CASE("domain xml: processors are in one socket, unless the image has them otherwise") {
+  auto plan = plan_with(NetworkMode::user);
+  const auto with = [](const std::string& cpu) {
+    auto xml = bare_xml;
+    xml.replace(xml.find("<cpu mode='host-model'/>"), 24, cpu);
+    return xml;
+  };
+  CHECK(has(built_from(bare_xml, plan).xml, "<topology sockets=\"1\" cores=\"2\" threads=\"1\""));
+  const auto two = with("<cpu><topology sockets='2' cores='1' threads='1'/></cpu>");
+  CHECK(has(built_from(two, plan).xml, "<topology sockets=\"2\" cores=\"1\" threads=\"1\""));
+  const auto wrong = with("<cpu><topology sockets='2' cores='4000000000' threads='9'/></cpu>");
+  CHECK(has(built_from(wrong, plan).xml, "<topology sockets=\"1\" cores=\"2\" threads=\"1\""));
+  plan.vcpus = 6;
+  CHECK(has(built_from(two, plan).xml, "<topology sockets=\"1\" cores=\"6\" threads=\"1\""));
+  plan.vcpus = 1;
+  CHECK_FALSE(has(built_from(bare_xml, plan).xml, "<topology"));
+}
+
+TEST_CASE("domain xml: UEFI is recognised however it is said, and gets the ACPI that it needs") {
+  const auto with = [](const std::string& os) {
+    return "<domain type='kvm'><name>x</name><memory unit='MiB'>64</memory><vcpu>1</vcpu><os " + os +
+           "</os><devices/></domain>";
+  };
+  const std::string type = "><type arch='x86_64' machine='q35'>hvm</type>";
+  for (const auto& os :
+       {"firmware='efi'" + type, type + "<loader type='rom'>/usr/share/ovmf/OVMF.fd</loader>",
+        type + "<loader readonly='yes' type='pflash'>/nix/store/x/FW.fd</loader>"}) {
+    CAPTURE(os);
+    const auto values = read_image_domain(with(os));
+    CHECK(values.uefi);
+    CHECK(values.features == std::vector<std::string>{"acpi"});
+  }
+  CHECK_FALSE(read_image_domain(with(type)).uefi);
+}
+
+TEST_CASE("domain xml: another hypervisor's guests are refused in words") {
+  const auto refused = [](const std::string& type, const std::string& kind, const std::string& sentence) {
+    check_error(Blame::job, sentence, [&] {
+      static_cast<void>(read_image_domain("<domain type='" + type + "'><memory>65536</memory><os><type>" +
+                                          kind + "</type></os><devices/></domain>"));
+    });
+  };
+  for (const auto* type : {"xen", "lxc", "vmware", "bhyve", "parallels"}) refused(type, "hvm", "not for QEMU");
+  refused("kvm", "exe", "only whole machines");
 }
 
 TEST_CASE("domain xml: nothing is left of what is accepted although a job does not get it") {
