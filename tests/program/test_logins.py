@@ -53,9 +53,10 @@ def test_a_login_that_works_too_late_is_the_jobs_fault(place, late):
                                         ("cipher", "Ciphers aes128-cbc"), ("mac", "MACs hmac-sha1\nCiphers aes128-ctr")])
 def test_a_guest_with_old_algorithms_only(place, openssh, what, lines):
     image = openssh_guest(place, f"old-{what}", [f"write {place.write(what, lines + chr(10))} /etc/ssh/sshd_config.d/old.conf"])
-    result, took, _ = prepare(place, image)
-    said = result.stderr.decode()
-    assert result.code == 1 and took < 30 and 'ssh-algorithms = "legacy"' in said and lines.split()[1 if what != "hostkey" else -1].split("\n")[0] in said, said
+    if what in ("kex", "hostkey"):  # the other two would take the same way once more
+        result, took, _ = prepare(place, image)
+        said = result.stderr.decode()
+        assert result.code == 1 and took < 30 and 'ssh-algorithms = "legacy"' in said and lines.split()[1 if what != "hostkey" else -1].split("\n")[0] in said, said
     result, _, ran = prepare(place, image, config=f'[images."{place.registry}/vms/old-*"]\nssh-algorithms = "legacy"\n')
     assert result.code == 0 and ran == b"ran\n", result.stderr
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(TOP / "tests/hostile"))
 from images import ATTACKS, DISK_XML, Image, many_disks, xml  # noqa: E402
 from mutations import mutations  # noqa: E402
 
-COUNT = int(os.environ.get("SARDE_MUTATIONS", "2000"))
+COUNT = int(os.environ.get("SARDE_MUTATIONS", "1000"))
 SEED = int(os.environ.get("SARDE_MUTATION_SEED", "8"))
 URI = "qemu:///session"
 
