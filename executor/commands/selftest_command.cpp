@@ -39,7 +39,9 @@ class Tester {
       return request_.connect + " answers, " + std::to_string(tools_.hypervisor().domains().size()) +
              " VM(s)";
     });
+    libvirt_answers_ = findings_.back().is_well;
     look_at("virtualisation", [&] {
+      require_libvirt();
       const auto type = virt_type_of_host("x86_64", tools_.hypervisor());
       return std::string(
           type == VirtType::kvm ? "KVM" : "not available in hardware; VMs are emulated, which is slow");
@@ -84,6 +86,7 @@ class Tester {
     auto network = request_.network;
     if (network.empty()) network = is_session(request_.connect) ? "user" : "default";
     if (network == "slirp" || network == "image") return network;
+    require_libvirt();
     if (network != "user" && network != "passt") {
       tools_.hypervisor().require_network(network);
       return "libvirt's network " + quote(network) + ", active";
@@ -97,6 +100,11 @@ class Tester {
                  "slirp, which lets guests reach this host's 127.0.0.1, because passt is not available: ") +
              error.what();
     }
+  }
+
+  /// Its own failure is reported once.
+  void require_libvirt() const {
+    if (!libvirt_answers_) throw Error("not tried, because libvirt does not answer");
   }
 
   /// As for a job, with a socket that nobody connects to.
@@ -159,6 +167,7 @@ class Tester {
   /// A folder that QEMU has to get into: tried as QEMU's account.
   std::string qemu_folder_facts(const char* setting, const std::filesystem::path& folder) {
     auto facts = folder_facts(folder);
+    if (!libvirt_answers_) return facts + "; whether QEMU can get there was not tried";
     if (const auto account = tools_.hypervisor().qemu_account()) require_passage(folder, setting, *account);
     return facts;
   }
@@ -178,6 +187,7 @@ class Tester {
   const CommandTools& tools_;
   const SelftestRequest& request_;
   std::vector<Finding> findings_;
+  bool libvirt_answers_ = false;
 };
 
 }  // namespace
