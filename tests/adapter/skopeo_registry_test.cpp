@@ -209,5 +209,8 @@ TEST_CASE("registry: what skopeo's words mean") {
   expect("open /root/.config/containers/auth.json: permission denied", Blame::host, useless, "may not read");
   CHECK_FALSE(said("open /root/auth.json: permission denied").is_about_access);
   expect("mkdir /var/tmp/x: read-only file system", Blame::host, useless, "of this host is read-only");
+  expect("logging into \\\"localhost:1\\\": invalid username/password", Blame::job, useless,
+         "refused the credentials");
+  expect("Get \\\"https://x/v2/\\\": dial tcp 10.0.0.1:443: i/o timeout", Blame::host, patient, "in time");
   expect("something new", Blame::host, useless, "skopeo says 'something new'");
 }

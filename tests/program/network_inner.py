@@ -67,7 +67,7 @@ def main(program, guest, filter_name):
         virsh("net-start", "jobs")
         config = pathlib.Path(folder, "sarde.toml")
         config.write_text('network = "jobs"\nconnect = "qemu:///system"\npull-policy = "never"\naddress-timeout = 90\n')
-        environment = dict(os.environ) | {"SARDE_CONF_FILES": str(config), "SARDE_OCIDIR": f"{folder}/oci", "SARDE_VMDIR": f"{folder}/vms", "SARDE_JOBSDIR": f"{folder}/jobs"}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SARDE_")} | {"SARDE_CONF_FILES": str(config), "SARDE_OCIDIR": f"{folder}/oci", "SARDE_VMDIR": f"{folder}/vms", "SARDE_JOBSDIR": f"{folder}/jobs"}
         subprocess.run([program, "export", "--compression", "fast", "--libvirtconfig", f"{guest}/domain.xml", "--vmconfig", f"{guest}/vmconfig.json", "small",
                         "h.example/vms/small:latest"], env=environment, check=True)
         runner = FakeRunner(program, environment)

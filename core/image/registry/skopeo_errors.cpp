@@ -154,7 +154,9 @@ std::string without_names(std::string_view cause) {
   for (const auto& word : split(lowered(cause), ' ')) {
     const bool is_tag = before == "manifest" && word.find(':') == std::string::npos && word != "unknown";
     const auto dot = word.find('.');
-    const bool is_name = word.find('/') != std::string::npos || word.find('"') != std::string::npos ||
+    const bool is_word = word == "i/o" || word.starts_with("username/password");
+    const bool is_name = (word.find('/') != std::string::npos && !is_word) ||
+                         word.find('"') != std::string::npos ||
                          (dot != std::string::npos && dot + 1 < word.size());
     before = word;
     if (is_tag) continue;
