@@ -47,9 +47,7 @@ struct ScriptStopped {
 };
 
 /// The deadline passed first. The script's processes were ended.
-struct ScriptTimedOut {
-  RemainingProcesses remaining = {};
-};
+struct ScriptTimedOut {};
 
 using ScriptOutcome = std::variant<ScriptExited, ScriptKilled, ScriptStopped, ScriptTimedOut>;
 

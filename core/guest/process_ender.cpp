@@ -31,8 +31,9 @@ std::vector<std::string> named_in(const std::string& output, const std::string& 
 
 }  // namespace
 
-ProcessEnder::ProcessEnder(ssh_session session, const SshTarget& target, std::string command, Clock& clock)
-    : clock_(clock), deadline_(clock.now() + patience) {  // NOLINT(*-pass-by-value): used twice
+ProcessEnder::ProcessEnder(ssh_session session, const SshTarget& target, const std::string& command,
+                           Clock& clock)
+    : clock_(clock), deadline_(clock.now() + patience) {
   try {
     start(session, command);
     return;

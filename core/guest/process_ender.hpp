@@ -1,7 +1,5 @@
 #pragma once
 
-#include <chrono>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +16,7 @@ namespace sarde {
 class ProcessEnder {
  public:
   /// `session` and `clock` must outlive it.
-  ProcessEnder(ssh_session session, const SshTarget& target, std::string command, Clock& clock);
+  ProcessEnder(ssh_session session, const SshTarget& target, const std::string& command, Clock& clock);
 
   /// Reads what has come of the command's output. Returns whether it has ended, or was given up. Never
   /// throws.

@@ -135,7 +135,10 @@ ScriptOutcome SshGuestShell::watch(const Running& running, Cancellation& cancell
       script.watch();
       next_watch = now + watch_every;
     }
-    if (script.deadline && now >= *script.deadline) return ScriptTimedOut{end_processes(running)};
+    if (script.deadline && now >= *script.deadline) {
+      static_cast<void>(end_processes(running));
+      return ScriptTimedOut{};
+    }
     if (cancellation.requested() != 0) return ScriptStopped{end_processes(running)};
     auto until = std::min(next_keepalive, silence.deadline() + milliseconds(1));
     if (script.watch) until = std::min(until, next_watch);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <grp.h>
+#include <optional>
 #include <pwd.h>
 #include <string>
 #include <sys/stat.h>
@@ -80,8 +81,7 @@ bool may_enter(const std::string& folder, const QemuAccount& account, const std:
   return (status.st_mode & S_IXOTH) != 0;
 }
 
-}  // namespace
-
+/// The first folder above this one that the account cannot enter; nothing if it can enter all.
 std::optional<fs::path> barring_folder(const fs::path& folder, const QemuAccount& account) {
   if (account.uid == ::geteuid()) return std::nullopt;
   const auto above = folders_above(folder);
@@ -94,6 +94,8 @@ std::optional<fs::path> barring_folder(const fs::path& folder, const QemuAccount
       std::ranges::find_if(above, [&](const auto& one) { return !may_enter(one, account, groups); });
   return barring == above.end() ? std::nullopt : std::optional<fs::path>(*barring);
 }
+
+}  // namespace
 
 void require_passage(const fs::path& folder, const char* setting, const QemuAccount& account) {
   const auto barring = barring_folder(folder, account);

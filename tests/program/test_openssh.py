@@ -1,15 +1,12 @@
 """Guests with OpenSSH's server, whose manners differ from Dropbear's: what is left of a script, how a stop reaches all of it, login shells and
 their profiles, and guests that are busy, reboot, or lose their network."""
-import os
-import pathlib
-import subprocess
-import threading
 import time
 
 import pytest
 
 from conftest import need
 from fake_runner import bash_script
+from test_job import run  # noqa: F401: a fixture, here on this module's job
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +23,6 @@ def job(place, openssh):
         assert job.prepare(), job.result.text
         yield job
     place.assert_nothing_left()
-
-
-@pytest.fixture
-def run(job):
-    def call(body, stage="build_script", raw=None, **options):
-        job.result.verdict, job.result.exit_code = "success", None
-        return job.run_script(raw if raw is not None else bash_script(body), stage, **options)
-    return call
 
 
 def test_a_process_left_behind_that_goes_on_writing_does_not_keep_the_stage(run):

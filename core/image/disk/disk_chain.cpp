@@ -53,9 +53,8 @@ std::vector<ChainFile> chain_of(const ChainTop& top) {
       refuse(top.path, "has a backing chain that loops: it comes back to " + path.string());
     const auto header = read_qcow2_header(path);
     check_format(path, format, header);
-    constexpr std::size_t deepest = 32;  // what an import accepts
-    if (chain.size() == deepest)
-      refuse(top.path, "has a backing chain of more than " + std::to_string(deepest) +
+    if (chain.size() == deepest_chain)
+      refuse(top.path, "has a backing chain of more than " + std::to_string(deepest_chain) +
                            " files (qemu-img rebase or virsh blockcommit shorten it)");
     if (format == "qcow2" && header->external_data)
       refuse(path, "keeps its data in an external file, which an image cannot hold");

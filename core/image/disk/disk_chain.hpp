@@ -6,6 +6,9 @@
 
 namespace sarde {
 
+/// Files that a backing chain may have: more than people have, and far less than libvirt's own bound.
+inline constexpr std::size_t deepest_chain = 32;
+
 /// A disk file as it goes into an image.
 struct ChainFile {
   std::filesystem::path path;          ///< canonical

@@ -6,6 +6,7 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/image/disk/disk_chain.hpp"
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/image/store/unpacked_marker.hpp"
 
@@ -26,14 +27,13 @@ std::uint64_t size_of(const fs::path& file) {
 /// returns the disk's size for the guest. Throws Error (the job's fault) at the first that leads elsewhere.
 std::uint64_t check_chain(const fs::path& folder, const std::string& disk,
                           const std::vector<std::string>& disks, std::set<std::string>& below) {
-  constexpr std::size_t deepest = 32;  // more than people have, and far less than libvirt's own bound
   std::string name = disk;
   std::optional<std::uint64_t> virtual_size;
   for (std::size_t depth = 0;; ++depth) {
     if (depth > disks.size()) throw Error(Blame::job, "the backing chain of disk " + quote(disk) + " loops");
-    if (depth > deepest)
+    if (depth > deepest_chain)
       throw Error(Blame::job, "the backing chain of disk " + quote(disk) + " has more than " +
-                                  std::to_string(deepest) + " files");
+                                  std::to_string(deepest_chain) + " files");
     const auto header = read_qcow2_header(folder / name);
     const auto size = header ? header->virtual_size : size_of(folder / name);
     if (!virtual_size) virtual_size = size;

@@ -194,10 +194,12 @@ class LibvirtHypervisor final : public Hypervisor {
 
   std::optional<QemuAccount> qemu_account() override {
     if (!is_local()) return std::nullopt;
+    if (account_) return account_;
     const auto capabilities =
         taken(virConnectGetCapabilities(connection_.get()), "ask libvirt for its capabilities");
-    return account_in_capabilities(capabilities)
-        .value_or(QemuAccount{.uid = ::geteuid(), .gid = ::getegid()});
+    account_ =
+        account_in_capabilities(capabilities).value_or(QemuAccount{.uid = ::geteuid(), .gid = ::getegid()});
+    return account_;
   }
 
   bool has_stream_network() override {
@@ -289,6 +291,7 @@ class LibvirtHypervisor final : public Hypervisor {
 
   std::string uri_;
   Connection connection_;
+  std::optional<QemuAccount> account_;  ///< asked for once: several steps of prepare need it
 };
 
 }  // namespace
