@@ -137,8 +137,10 @@ def test_a_refused_domain_leaves_nothing_of_its_image(liar):
     manifest["config"] |= {"digest": liar.add(text), "size": len(text)}
     liar.tags["1"] = [liar.add(json.dumps(manifest).encode())]
     job = {"CI_JOB_ID": "1", "CI_JOB_IMAGE": f"{liar.address}/vms/a:1", "SARDE_CONNECT": "qemu:///session"}
+    liar.faults["manifests"], liar.faults["blobs"] = [(503, {})], [(502, {})]  # a job tries again, as commands do
     refused = liar.run("prepare", check=False, **job)
     assert refused.returncode == 1 and "<devices/hostdev>" in refused.stderr, refused.stderr
+    assert refused.stderr.count("trying again in 1.0 s") == 2, refused.stderr
     assert not blobs_there(liar) and "vms/a" not in liar.run("list").stdout
     assert not [path for path in (liar.folder / "vms").iterdir() if path.is_dir()] and not list((liar.folder / "jobs").iterdir())
 
