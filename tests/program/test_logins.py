@@ -89,3 +89,13 @@ def test_an_identity_file_that_is_none_is_a_wrong_setting(place, openssh, tmp_pa
     result, took, _ = prepare(place, openssh, config=f'identity-file = "{key}"\n')
     text = result.stderr.decode()
     assert result.code == 1 and said in text and "identity file" in text and "Fetch" not in text and took < 3, text
+
+
+def test_a_guest_that_is_still_booting_refuses_nobody_for_good(place, openssh):
+    """What pam_nologin(8) says before a refusal: not login-grace is the limit then, but boot-timeout."""
+    banner = place.write("booting", "System is booting up. Unprivileged users are not permitted to log in yet.\n")
+    config = place.write("booting.conf", "Banner /etc/booting\n")
+    image = openssh_guest(place, "booting", [f"write {banner} /etc/booting", f"write {config} /etc/ssh/sshd_config.d/booting.conf"])
+    result, _, _ = prepare(place, image, config=f'login-grace = 1\nboot-timeout = 20\n[images."{place.registry}/vms/booting"]\npassword = "wrong"\n')
+    said = result.stderr.decode()
+    assert result.code == 2 and "no logins yet: 'System is booting up" in said and "not available within 20.0 s" in said, said
