@@ -111,8 +111,8 @@ std::string clone_vm(const CommandTools& tools, const CloneRequest& request) {
   for (auto& [disk, file] : copies.files) {
     if (file.path.parent_path() == incoming.path()) file.path = folder / file.path.filename();
   }
-  const auto xml = copies.image ? definition_of_image(tools, copies.xml, target, copies.files)
-                                : domain_of_copy(copies.xml, target, copies.files);
+  const NewVm vm{.name = target, .files = copies.files};
+  const auto xml = copies.image ? definition_of_image(tools, copies.xml, vm) : domain_of_copy(copies.xml, vm);
   incoming.rename_to(folder);
   try {
     let_qemu_use(tools, folder, copies.image ? &*copies.image : nullptr);

@@ -1,14 +1,16 @@
 #include "executor/commands/definitions.hpp"
 
 #include "core/foundation/text.hpp"
-#include "core/vm/domain/definition.hpp"
+#include "core/vm/domain/domain_reading.hpp"
 #include "executor/job/thin_copies.hpp"
+#include "executor/job/vm_shape.hpp"
 
 namespace sarde {
 
-std::string definition_of_image(const CommandTools& tools, const std::string& image_xml,
-                                const std::string& name, const DiskFiles& files) {
-  auto built = domain_to_define(image_xml, name, files);
+std::string definition_of_image(const CommandTools& tools, const std::string& image_xml, NewVm vm) {
+  const auto architecture = parse_domain(image_xml, "the image's domain").architecture;
+  vm.virt_type = virt_type_of_host(architecture, tools.hypervisor());
+  auto built = domain_to_define(image_xml, vm);
   if (!built.left_out.empty())
     tools.reporter.detail("Left out of the image's domain: " + join(built.left_out, ", "));
   return std::move(built.xml);

@@ -3,14 +3,14 @@
 #include <string>
 
 #include "core/image/store/image_store.hpp"
-#include "core/vm/disk_file.hpp"
+#include "core/vm/domain/definition.hpp"
 #include "executor/commands/command_tools.hpp"
 
 namespace sarde {
 
-/// The definition of a VM on an image (domain_to_define()). Reports what is left out of the image's domain.
-std::string definition_of_image(const CommandTools& tools, const std::string& image_xml,
-                                const std::string& name, const DiskFiles& files);
+/// The definition of a VM on an image (domain_to_define()), for KVM if the host has it. Reports what is left
+/// out of the image's domain.
+std::string definition_of_image(const CommandTools& tools, const std::string& image_xml, NewVm vm);
 
 /// Gives QEMU access to the disks in a VM's folder, and to the disks of the image that they are based on, if
 /// there is one.

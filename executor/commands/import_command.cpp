@@ -5,7 +5,6 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/vm/domain/definition.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 #include "executor/commands/definitions.hpp"
 #include "executor/commands/transfer_commands.hpp"
@@ -72,7 +71,7 @@ std::string define(const CommandTools& tools, const StoredImage& image, const Un
       DiskFiles files;
       for (const auto& disk : parse_domain(image.domain_xml, "the image's domain").disks)
         files[disk.file] = file_of_image(unpacked, disk);
-      auto xml = definition_of_image(tools, image.domain_xml, name, files);
+      auto xml = definition_of_image(tools, image.domain_xml, {.name = name, .files = files});
       let_qemu_read_backing_files(tools, unpacked, files);
       return hypervisor.define(xml);
     });

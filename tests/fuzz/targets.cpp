@@ -105,8 +105,8 @@ void read_domain(Input bytes) {
     }
     tolerate([&] { check_job_domain(build_job_domain(plan).xml, parsed.disks.size()); });
     tolerate([&] { static_cast<void>(domain_for_export(xml, names)); });
-    tolerate([&] { check_definition(domain_to_define(xml, "x", plan.disk_files).xml, parsed.disks.size()); });
-    tolerate([&] { static_cast<void>(domain_of_copy(xml, "x", plan.disk_files)); });
+    tolerate([&] { check_definition(domain_to_define(xml, {.name = "x", .files = plan.disk_files}).xml, parsed.disks.size()); });
+    tolerate([&] { static_cast<void>(domain_of_copy(xml, {.name = "x", .files = plan.disk_files})); });
   });
 }
 

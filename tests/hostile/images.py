@@ -147,7 +147,7 @@ def chain(length):
 
 def with_ide_disks(count):
     disks = "".join(DISK_XML.replace("disk.qcow2", f"d{i}.qcow2").replace("vda", f"hd{'abcdefgh'[i]}").replace("virtio", "ide") for i in range(count))
-    return Image(domain=xml(disk=disks).encode(), disks=[(f"d{i}.qcow2", qcow2()) for i in range(count)])
+    return Image(domain=xml(disk=disks).replace("machine='q35'", "machine='pc'").encode(), disks=[(f"d{i}.qcow2", qcow2()) for i in range(count)])
 
 
 def machine(text):

@@ -21,20 +21,22 @@ namespace {
 
 class DefinitionBuilder {
  public:
-  DefinitionBuilder(const xml_node& image, const ImageDomainValues& values, const DiskFiles& files)
-      : image_(image), values_(values), files_(files) {}
+  DefinitionBuilder(const ImageDomain& image, const NewVm& vm)
+      : image_(image.node), values_(image.values), vm_(vm) {}
 
-  BuiltDomain build(const std::string& name) {
-    const std::string type = attribute(image_, "type") == "kvm" ? "kvm" : "qemu";
-    domain_ = add(document_, "domain", {{"type", type}});
-    add(domain_, "name", {}, name);
+  BuiltDomain build() {
+    domain_ = add(document_, "domain", {{"type", vm_.virt_type == VirtType::kvm ? "kvm" : "qemu"}});
+    add(domain_, "name", {}, vm_.name);
     add(domain_, "memory", {{"unit", "KiB"}}, std::to_string(values_.memory_kib));
-    add(domain_, "vcpu", {}, std::to_string(values_.vcpus));
+    auto processors = add(domain_, "vcpu", {}, std::to_string(values_.vcpus));
+    if (values_.vcpus_at_start)
+      processors.append_attribute("current").set_value(std::to_string(*values_.vcpus_at_start).c_str());
     machine();
     auto devices = add(domain_, "devices");
-    write_disks(devices, values_, files_);
+    write_disks(devices, {.node = image_, .values = values_}, vm_.files);
     add_empty_drives(devices);
-    auto left_out = copy_carried(image_, domain_);
+    auto left_out = copy_carried(image_, domain_, {.takes = Takes::definition});
+    complete_features(domain_, values_, vm_.virt_type);
     processor_model(left_out);
     for (const auto* seen : {"name", "memory", "vcpu", "os", "uuid", "currentMemory", "devices/emulator"})
       left_out.erase(seen);
@@ -44,7 +46,7 @@ class DefinitionBuilder {
 
  private:
   void machine() {
-    auto os = write_os(domain_, values_);
+    auto os = write_os(domain_, values_, vm_.nvram);
     if (disks_have_boot_order(values_)) return;
     std::set<std::string> devices;
     for (const auto& boot : image_.child("os").children("boot")) {
@@ -62,8 +64,10 @@ class DefinitionBuilder {
     std::size_t drives = 0;
     for (const auto& disk : image_.child("devices").children("disk")) {
       if (!is_empty_drive(disk) || ++drives > most) continue;
+      const auto target = disk.child("target");
       const auto bus =
-          disk_bus(attribute(disk.child("target"), "bus"), attribute(disk.child("target"), "dev"));
+          disk_bus({.bus = attribute(target, "bus"), .target = attribute(target, "dev"), .is_cdrom = true},
+                   {.architecture = find_architecture(values_.architecture), .family = values_.machine});
       std::size_t index = 0;
       constexpr std::size_t letters = 26;
       while (index < letters && !taken.insert(disk_target(bus, index)).second) ++index;
@@ -104,7 +108,7 @@ class DefinitionBuilder {
 
   xml_node image_;
   const ImageDomainValues& values_;
-  const DiskFiles& files_;
+  const NewVm& vm_;
   xml_document document_;
   xml_node domain_;
 };
@@ -132,6 +136,12 @@ void remove_our_metadata(xml_node domain) {
 void remove_identity(xml_node domain) {
   domain.remove_child("uuid");
   remove_our_metadata(domain);
+  // The file is one VM's; the template says what kind of variables they are.
+  auto os = domain.child("os");
+  if (auto nvram = os.child("nvram"); nvram && !nvram.child("source")) {
+    while (nvram.first_child()) nvram.remove_child(nvram.first_child());
+    if (!nvram.attribute("template")) os.remove_child(nvram);
+  }
   auto devices = domain.child("devices");
   for (auto interface : devices.children("interface")) interface.remove_child("mac");
   for (auto disk : devices.children("disk")) {
@@ -145,23 +155,27 @@ void remove_identity(xml_node domain) {
 
 }  // namespace
 
-BuiltDomain domain_to_define(std::string_view image_xml, const std::string& name, const DiskFiles& files) {
+BuiltDomain domain_to_define(std::string_view image_xml, const NewVm& vm) {
   const auto values = read_image_domain(image_xml);
   xml_document document;
   parse_domain_text(document, image_xml, "the image's domain");
-  return DefinitionBuilder(document.document_element(), values, files).build(name);
+  return DefinitionBuilder({.node = document.document_element(), .values = values}, vm).build();
 }
 
-std::string domain_of_copy(std::string_view xml, const std::string& name, const DiskFiles& files) {
+std::string domain_of_copy(std::string_view xml, const NewVm& vm) {
   xml_document document;
   parse_domain_text(document, xml, "the VM's definition", XmlOrigin::own);
   auto domain = document.document_element();
   remove_identity(domain);
-  domain.child("os").remove_child("nvram");
+  if (!vm.nvram.empty()) {
+    auto os = domain.child("os");
+    auto nvram = os.child("nvram") ? os.child("nvram") : add(os, "nvram");
+    nvram.text().set(vm.nvram.c_str());
+  }
   if (!domain.child("name")) domain.prepend_child("name");
-  domain.child("name").text().set(name.c_str());
+  domain.child("name").text().set(vm.name.c_str());
   for (auto disk : file_disks(domain)) {
-    const auto& file = file_for(attribute(disk.child("source"), "file"), files);
+    const auto& file = file_for(attribute(disk.child("source"), "file"), vm.files);
     disk.remove_child("source");
     write_disk_source(disk, file);
     auto driver = disk.child("driver") ? disk.child("driver") : disk.prepend_child("driver");

@@ -37,14 +37,21 @@ std::uint64_t boot_order_of(const xml_node& disk) {
 
 class DiskReader {
  public:
-  void read(const xml_node& node) {
+  explicit DiskReader(const MachineKind& machine) : machine_(machine) {}
+
+  void read(const xml_node& node, std::size_t element) {
     const auto target = attribute(node.child("target"), "dev");
-    ImageDisk disk{.file = attribute(node.child("source"), "file"),
+    const auto said = attribute(node.child("target"), "bus");
+    const bool is_cdrom = attribute(node, "device", "disk") == "cdrom";
+    ImageDisk disk{.element = element,
+                   .file = attribute(node.child("source"), "file"),
                    .format = attribute(node.child("driver"), "type"),
-                   .is_cdrom = attribute(node, "device", "disk") == "cdrom",
-                   .bus = disk_bus(attribute(node.child("target"), "bus"), target),
+                   .is_cdrom = is_cdrom,
+                   .bus = disk_bus({.bus = said, .target = target, .is_cdrom = is_cdrom}, machine_),
+                   .iothread = iothread_of(node),
                    .target = {},
                    .read_only = !node.child("readonly").empty()};
+    disk.is_bus_of_image = said.empty() || said == disk.bus;
     if (!files_.insert(disk.file).second) refuse("two disks in one file, " + quote(disk.file));
     if (!target.empty() && !targets_.insert(target).second)
       refuse("two disks at one target, " + quote(target));
@@ -65,6 +72,13 @@ class DiskReader {
   }
 
  private:
+  /// libvirt refuses a number that the domain does not have; which thread it is makes no difference.
+  static unsigned iothread_of(const xml_node& disk) {
+    const auto text = attribute(disk.child("driver"), "iothread");
+    return passes(text, "#1-64") ? static_cast<unsigned>(*parse_number(text)) : 0;
+  }
+
+  MachineKind machine_;
   std::vector<ImageDisk> disks_;
   std::set<std::string> files_;
   std::set<std::string> targets_;
@@ -84,9 +98,18 @@ std::vector<xml_node> file_disks(const xml_node& domain) {
   return disks;
 }
 
-std::vector<ImageDisk> read_image_disks(const xml_node& domain) {
-  DiskReader reader;
-  for (const auto& node : file_disks(domain)) reader.read(node);
+std::vector<ImageDisk> read_image_disks(const xml_node& domain, const MachineKind& machine) {
+  DiskReader reader(machine);
+  const auto in_files = file_disks(domain);
+  std::size_t element = 0;
+  auto next = in_files.begin();
+  for (const auto& disk : domain.child("devices").children("disk")) {
+    if (next != in_files.end() && disk == *next) {
+      reader.read(disk, element);
+      ++next;
+    }
+    ++element;
+  }
   return reader.take();
 }
 
@@ -97,7 +120,10 @@ std::vector<std::string> read_scsi_controllers(const xml_node& domain) {
     if (models.size() == most_scsi_controllers)
       refuse("more than " + std::to_string(most_scsi_controllers) + " SCSI controllers");
     const auto model = attribute(controller, "model");
-    models.push_back(passes(model, "virtio-scsi|lsilogic|lsisas1068") ? model : "virtio-scsi");
+    constexpr Check known =
+        "virtio-scsi|virtio-transitional|virtio-non-transitional|lsilogic|lsisas1068|lsisas1078|vmpvscsi|"
+        "am53c974|dc390|ibmvscsi|ncr53c90";
+    models.push_back(passes(model, known) ? model : "virtio-scsi");
   }
   return models;
 }

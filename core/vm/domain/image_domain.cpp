@@ -16,10 +16,6 @@ namespace {
   throw Error(Blame::job, "the image's domain " + why);
 }
 
-std::string word_or(const std::string& word, Check words, const std::string& otherwise) {
-  return passes(word, words) ? word : otherwise;
-}
-
 void read_size(const xml_node& domain, ImageDomainValues& values) {
   const auto memory = domain.child("memory");
   const std::string amount = memory.text().as_string();
@@ -30,6 +26,11 @@ void read_size(const xml_node& domain, ImageDomainValues& values) {
   const std::string vcpus = domain.child("vcpu").text().as_string("1");
   if (!passes(trimmed(vcpus), "#1-512")) refuse("asks for " + quote(vcpus) + " processors");
   values.vcpus = static_cast<unsigned>(*parse_number(trimmed(vcpus)));
+  const auto at_start = attribute(domain.child("vcpu"), "current");
+  if (at_start.empty()) return;
+  if (!passes(at_start, "#1-" + std::to_string(values.vcpus)))
+    refuse("asks for " + quote(at_start) + " of " + vcpus + " processors");
+  values.vcpus_at_start = static_cast<unsigned>(*parse_number(at_start));
 }
 
 /// Only if it is that of the VM's processors; libvirt takes no other.
@@ -55,6 +56,19 @@ void check_hypervisor(const xml_node& domain) {
     refuse("is of the kind " + quote(kind) + "; only whole machines ('hvm') can be jobs' VMs");
 }
 
+/// The name of a firmware's file, in lower case.
+std::string firmware_file(const std::string& path) {
+  const auto text = lowered(trimmed(path));
+  return text.substr(text.rfind('/') + 1);
+}
+
+/// Distributions name the firmware that checks signatures `secboot`, and variables with keys in them `ms`
+/// (Debian: OVMF_VARS_4M.ms.fd), `secboot` (Fedora: OVMF_VARS.secboot.fd) or `enrolled`.
+bool names_keys(const std::string& file) {
+  return file.find(".ms") != file.npos || file.find("secboot") != file.npos ||
+         file.find("enrolled") != file.npos;
+}
+
 /// QEMU's own name for UEFI in one file, as a ROM, is the file's.
 bool is_uefi(const xml_node& os) {
   const auto loader = os.child("loader");
@@ -64,34 +78,54 @@ bool is_uefi(const xml_node& os) {
   return attribute(os, "firmware") == "efi" || attribute(loader, "type") == "pflash" || names_it;
 }
 
-void read_machine(const xml_node& domain, ImageDomainValues& values) {
+/// What the image asked libvirt for, or what libvirt or somebody chose for it.
+Firmware read_firmware(const xml_node& os) {
+  Firmware firmware{.is_uefi = is_uefi(os)};
+  const auto loader = os.child("loader");
+  firmware.secure_boot = attribute(loader, "secure") == "yes";
+  if (!attribute(os.child("nvram"), "template").empty())
+    firmware.enrolled_keys = names_keys(firmware_file(attribute(os.child("nvram"), "template")));
+  for (const auto& feature : os.child("firmware").children("feature")) {
+    const bool is_wanted = attribute(feature, "enabled") == "yes";
+    if (attribute(feature, "name") == "secure-boot") firmware.secure_boot = is_wanted;
+    if (attribute(feature, "name") == "enrolled-keys") firmware.enrolled_keys = is_wanted;
+  }
+  // Keys without a check of signatures are no firmware that anybody ships.
+  if (!firmware.secure_boot) firmware.enrolled_keys = false;
+  return firmware;
+}
+
+const Architecture& read_machine(const xml_node& domain, ImageDomainValues& values) {
   check_hypervisor(domain);
   const auto os = domain.child("os");
   const auto type = os.child("type");
-  const auto architecture = attribute(type, "arch", "x86_64");
-  const auto known = known_architecture(architecture);
-  if (!known) refuse("is for the architecture " + quote(architecture) + ", which QEMU does not have");
-  values.architecture = *known;
+  const auto name = attribute(type, "arch", "x86_64");
+  const auto* architecture = find_architecture(name);
+  if (architecture == nullptr)
+    refuse("is for the architecture " + quote(name) + ", which QEMU does not have");
+  values.architecture = name;
   if (type.attribute("machine")) {
     const auto machine = attribute(type, "machine");
-    const auto family = machine_family(machine);
+    const auto family = machine_family(machine, *architecture);
     if (!family) refuse("has the machine type " + quote(machine) + ", which jobs' VMs cannot have");
     values.machine = *family;
   }
-  values.uefi = is_uefi(os);
-  const bool needs_acpi = values.uefi && is_one_of<2>(values.architecture, {"x86_64", "aarch64"});
-  for (const auto* feature : {"acpi", "apic", "pae"}) {
-    const bool is_needed = needs_acpi && std::string_view(feature) == "acpi";
-    if (domain.child("features").child(feature) || is_needed) values.features.emplace_back(feature);
-  }
+  values.firmware = read_firmware(os);
+  return *architecture;
+}
+
+/// libosinfo.org: http://microsoft.com/win/11
+bool is_windows(const xml_node& domain) {
+  for (const auto& info : domain.child("metadata").children())
+    for (const auto& os : info.children())
+      if (attribute(os, "id").starts_with("http://microsoft.com/")) return true;
+  return false;
 }
 
 void read_interface(const xml_node& domain, ImageDomainValues& values) {
   const auto from = domain.child("devices").child("interface");
   values.interface.type = attribute(from, "type", "user");
   values.interface.source = attribute(from.child("source"), values.interface.type.c_str());
-  values.interface.model = word_or(attribute(from.child("model"), "type"),
-                                   "virtio|e1000|e1000e|rtl8139|virtio-transitional", "virtio");
 }
 
 }  // namespace
@@ -108,16 +142,17 @@ ImageDomainValues read_image_domain(std::string_view xml) {
   ImageDomainValues values;
   read_size(domain, values);
   read_topology(domain, values);
-  read_machine(domain, values);
+  const auto& architecture = read_machine(domain, values);
   const auto cpu = domain.child("cpu");
   const auto model = trimmed(cpu.child("model").text().as_string());
   if (attribute(cpu, "mode") == "custom" && is_known_cpu_model(model)) values.cpu_model = model;
-  values.clock_offset = word_or(attribute(domain.child("clock"), "offset"), "utc|localtime", "utc");
-  values.disks = read_image_disks(domain);
+  values.is_windows = is_windows(domain);
+  values.disks = read_image_disks(domain, {.architecture = &architecture, .family = values.machine});
+  const auto threads = parse_number(trimmed(domain.child("iothreads").text().as_string())).value_or(0);
+  for (auto& disk : values.disks)
+    if (disk.iothread > threads) disk.iothread = 0;
   values.scsi_controllers = read_scsi_controllers(domain);
   read_interface(domain, values);
-  const auto video = attribute(domain.child("devices").child("video").child("model"), "type");
-  if (!video.empty() && video != "none") values.video = word_or(video, "vga|virtio|cirrus|bochs|qxl", "vga");
   return values;
 }
 

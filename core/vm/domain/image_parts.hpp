@@ -7,6 +7,7 @@
 #include "core/vm/disk_file.hpp"
 #include "core/vm/domain/image_domain.hpp"
 #include "core/vm/domain/xml_text.hpp"
+#include "core/vm/job_vm.hpp"
 
 namespace sarde {
 
@@ -20,13 +21,25 @@ void write_disk_source(pugi::xml_node disk, const DiskFile& file);
 /// The file for a domain's disk. Throws Error (the job's fault) if there is none.
 const DiskFile& file_for(const std::string& disk, const DiskFiles& files);
 
+/// An image's domain, and what was read from it.
+struct ImageDomain {
+  pugi::xml_node node;
+  const ImageDomainValues& values;
+};
+
 /// Writes the disks of an image's domain and their SCSI controllers into <devices> of a new one. `driver`:
 /// more attributes for each disk's driver. Throws Error (the job's fault) for a disk without a file.
-void write_disks(pugi::xml_node devices, const ImageDomainValues& image, const DiskFiles& files,
+void write_disks(pugi::xml_node devices, const ImageDomain& image, const DiskFiles& files,
                  const std::vector<std::pair<const char*, std::string>>& driver = {});
 
-/// Writes <os>: firmware, architecture and machine, as the image has them.
-pugi::xml_node write_os(pugi::xml_node domain, const ImageDomainValues& image);
+/// Writes <os>: firmware, architecture and machine, as the image has them. `nvram`: the file of the UEFI
+/// variables; empty: libvirt's choice.
+pugi::xml_node write_os(pugi::xml_node domain, const ImageDomainValues& image,
+                        const std::filesystem::path& nvram);
+
+/// Adds what the copied features lack: ACPI, without which UEFI boots nothing, and, under KVM, what Windows
+/// expects of a hypervisor.
+void complete_features(pugi::xml_node domain, const ImageDomainValues& image, VirtType virt_type);
 
 /// Has one of the disks a place of its own in the boot order? libvirt takes no <boot> in <os> beside it.
 bool disks_have_boot_order(const ImageDomainValues& image);

@@ -1,10 +1,12 @@
 #include "core/vm/domain/job_domain.hpp"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/vm/domain/carried.hpp"
 #include "core/vm/domain/image_domain.hpp"
 #include "core/vm/domain/image_parts.hpp"
 #include "core/vm/domain/vocabulary.hpp"
@@ -19,17 +21,54 @@ namespace {
 
 constexpr std::size_t longest_title = 200;
 
+/// Is it made anew, whatever the image has?
+bool is_built(std::string_view name) {
+  static const std::set<std::string_view> built{"disk",  "interface",  "serial",  "console", "rng",
+                                                "video", "controller", "channel", "emulator"};
+  return built.contains(name);
+}
+
+/// What every image has and no job needs, or what the job's VM has of its own.
+constexpr std::array<std::string_view, 28> not_worth_a_word{"name",
+                                                            "title",
+                                                            "description",
+                                                            "metadata",
+                                                            "uuid",
+                                                            "memory",
+                                                            "currentMemory",
+                                                            "vcpu",
+                                                            "os",
+                                                            "cpu",
+                                                            "on_poweroff",
+                                                            "on_reboot",
+                                                            "on_crash",
+                                                            "on_lockfailure",
+                                                            "pm",
+                                                            "resource",
+                                                            "seclabel",
+                                                            "memoryBacking",
+                                                            "devices/emulator",
+                                                            "devices/disk",
+                                                            "devices/rng",
+                                                            "devices/serial",
+                                                            "devices/console",
+                                                            "devices/interface",
+                                                            "devices/controller",
+                                                            "devices/video",
+                                                            "devices/channel",
+                                                            "features/gic"};
+
 class JobDomainBuilder {
  public:
-  JobDomainBuilder(const ImageDomainValues& image, const JobVm& vm) : image_(image), vm_(vm) {}
+  JobDomainBuilder(const ImageDomain& image, const JobVm& vm)
+      : image_(image.values), node_(image.node), vm_(vm) {}
 
   std::string build_interface() {
     add_interface(document_);
     return xml_text(document_);
   }
 
-  /// `allowed`: devices to take as the image has them.
-  std::string build(const std::vector<xml_node>& allowed) {
+  BuiltDomain build() {
     domain_ = add(document_, "domain", {{"type", vm_.virt_type == VirtType::kvm ? "kvm" : "qemu"}});
     add(domain_, "name", {}, vm_.name.text());
     add(domain_, "title", {}, printable_line(printable_tail(vm_.title, 1), longest_title));
@@ -44,9 +83,12 @@ class JobDomainBuilder {
     firmware_and_machine();
     for (const auto* event : {"on_poweroff", "on_crash"}) add(domain_, event, {}, "destroy");
     devices_ = add(domain_, "devices");
-    devices(allowed);
+    auto left_out = copy_carried(node_, domain_, {.takes = Takes::job, .pci_bridges = has_pci_place()});
+    complete_features(domain_, image_, vm_.virt_type);
+    devices(left_out);
     if (user_network_from_socket_) connect_to_socket();
-    return xml_text(document_);
+    for (const auto& known : not_worth_a_word) left_out.erase(std::string(known));
+    return {.xml = xml_text(document_), .left_out = {left_out.begin(), left_out.end()}};
   }
 
  private:
@@ -76,56 +118,90 @@ class JobDomainBuilder {
     if (vm_.max_vcpus && vcpus > *vm_.max_vcpus)
       throw Error(Blame::job, "the VM would have " + std::to_string(vcpus) +
                                   " processors, more than max-vcpus, " + std::to_string(*vm_.max_vcpus));
-    add(domain_, "vcpu", {}, std::to_string(vcpus));
+    auto processors = add(domain_, "vcpu", {}, std::to_string(vcpus));
+    if (image_.vcpus_at_start && vcpus == image_.vcpus)
+      processors.append_attribute("current").set_value(std::to_string(*image_.vcpus_at_start).c_str());
+    processor(vcpus);
+  }
+
+  /// A job's VM never moves to another host, so it may have all of this one's processor; unless its image was
+  /// made for one model, which the nearest that this host has stands for. Emulation has what it has.
+  void processor(unsigned vcpus) {
+    const auto& architecture = *find_architecture(image_.architecture);
+    const bool is_kvm = vm_.virt_type == VirtType::kvm;
+    const bool has_topology = vcpus > 1 && (image_.topology || architecture.is_x86());
+    const bool has_mode = is_kvm || architecture.has_maximum_cpu;
+    if (!has_mode && !has_topology) return;
+    auto cpu = add(domain_, "cpu");
+    if (is_kvm && !image_.cpu_model.empty()) {
+      for (const auto& [name, value] : {std::pair{"mode", "custom"}, {"match", "exact"}, {"check", "none"}})
+        cpu.append_attribute(name).set_value(value);
+      add(cpu, "model", {{"fallback", "allow"}}, image_.cpu_model);
+    } else if (has_mode) {
+      cpu.append_attribute("mode").set_value(is_kvm ? "host-passthrough" : "maximum");
+    }
+    if (!has_topology) return;
     // One socket unless the image has its processors in several: what libvirt would do by itself, a socket
     // for each, is more than Windows' licences allow.
     const auto topology = image_.topology && vcpus == image_.vcpus
                               ? *image_.topology
                               : CpuTopology{.sockets = 1, .cores = vcpus, .threads = 1};
-    const auto cpu = processor();
-    if (vcpus > 1)
-      add(cpu, "topology",
-          {{"sockets", std::to_string(topology.sockets)},
-           {"cores", std::to_string(topology.cores)},
-           {"threads", std::to_string(topology.threads)}});
-    add(domain_, "clock", {{"offset", image_.clock_offset}});
-  }
-
-  /// A job's VM never moves to another host, so it may have all of this one's processor; unless its image was
-  /// made for one model, which the nearest that this host has stands for. Emulation has what it has.
-  xml_node processor() {
-    if (vm_.virt_type != VirtType::kvm || image_.cpu_model.empty())
-      return add(domain_, "cpu", {{"mode", vm_.virt_type == VirtType::kvm ? "host-passthrough" : "maximum"}});
-    auto cpu = add(domain_, "cpu", {{"mode", "custom"}, {"match", "exact"}, {"check", "none"}});
-    add(cpu, "model", {{"fallback", "allow"}}, image_.cpu_model);
-    return cpu;
+    add(cpu, "topology",
+        {{"sockets", std::to_string(topology.sockets)},
+         {"cores", std::to_string(topology.cores)},
+         {"threads", std::to_string(topology.threads)}});
   }
 
   void firmware_and_machine() {
-    auto os = write_os(domain_, image_);
-    if (image_.uefi) add(os, "nvram", {}, vm_.nvram.string());
+    auto os = write_os(domain_, image_, vm_.nvram);
     if (!disks_have_boot_order(image_)) add(os, "boot", {{"dev", "hd"}});
-    auto features = add(domain_, "features");
-    for (const auto& feature : image_.features) add(features, feature.c_str());
   }
 
-  void devices(const std::vector<xml_node>& allowed) {
+  /// The card's name in the guest (enp1s0) comes from its place, and that from the bridges before it.
+  [[nodiscard]] bool has_pci_place() const {
+    return attribute(interface().child("address"), "type") == "pci";
+  }
+
+  [[nodiscard]] xml_node interface() const { return node_.child("devices").child("interface"); }
+
+  void devices(std::set<std::string>& left_out) {
     // `unsafe`: what a job's VM wrote is thrown away anyhow, so its flushes need not reach the disk.
-    write_disks(devices_, image_, vm_.disk_files, {{"cache", "unsafe"}, {"discard", "unmap"}});
-    for (const auto& device : allowed) {
-      auto own = devices_.append_copy(device);
-      // Where it is in the guest is for libvirt to say, which places the others anew.
-      for (const auto* name : {"address", "alias"}) own.remove_child(name);
-    }
+    write_disks(devices_, {.node = node_, .values = image_}, vm_.disk_files,
+                {{"cache", "unsafe"}, {"discard", "unmap"}});
+    add_allowed(left_out);
     add_interface(devices_);
     auto serial = add(devices_, "serial", {{"type", "pty"}});
     add(serial, "log", {{"file", vm_.console_log.string()}, {"append", "off"}});
     auto console = add(devices_, "console", {{"type", "pty"}});
     add(console, "target", {{"type", "serial"}, {"port", "0"}});
-    auto rng = add(devices_, "rng", {{"model", "virtio"}});
-    add(rng, "backend", {{"model", "random"}}, "/dev/urandom");
+    const auto& architecture = *find_architecture(image_.architecture);
+    if (architecture.has_pci) {
+      auto rng = add(devices_, "rng", {{"model", "virtio"}});
+      add(rng, "backend", {{"model", "random"}}, "/dev/urandom");
+    } else {
+      // libvirt would add what such a board has no bus for.
+      if (!devices_.child("memballoon")) add(devices_, "memballoon", {{"model", "none"}});
+      if (!devices_.find_child_by_attribute("controller", "type", "usb"))
+        add(devices_, "controller", {{"type", "usb"}, {"model", "none"}});
+    }
     // Some systems' boot loaders want a screen; nobody can look at it.
-    if (!image_.video.empty()) add(add(devices_, "video"), "model", {{"type", image_.video}});
+    if (left_out.contains("devices/video") && !devices_.child("video"))
+      add(add(devices_, "video"), "model", {{"type", architecture.is_x86() ? "vga" : "virtio"}});
+  }
+
+  /// Devices that the administrator lets pass as the image has them.
+  void add_allowed(std::set<std::string>& left_out) {
+    for (const auto& device : node_.child("devices").children()) {
+      const std::string name = device.name();
+      if (!left_out.contains("devices/" + name) || is_built(name) ||
+          std::ranges::find(vm_.allowed_devices, name) == vm_.allowed_devices.end())
+        continue;
+      auto own = devices_.append_copy(device);
+      // Where it is in the guest is for libvirt to say, which places the others anew.
+      for (const auto* place : {"address", "alias"}) own.remove_child(place);
+    }
+    for (const auto& name : vm_.allowed_devices)
+      if (!is_built(name)) left_out.erase("devices/" + name);
   }
 
   void add_interface(xml_node parent) {
@@ -145,8 +221,15 @@ class JobDomainBuilder {
     }
     if (type != "user") restrict_to_own_traffic(node);
     if (type != "user" && parent == devices_) add_agent_channel();
-    add(node, "model", {{"type", image_.interface.model}});
-    add(node, "rom", {{"enabled", "no"}});  // no second spent on a network boot
+    copy_carried_child(interface(), node, "devices/interface", "model");
+    const auto& architecture = *find_architecture(image_.architecture);
+    if (!node.child("model").attribute("type") && architecture.has_pci) {
+      node.remove_child("model");
+      add(node, "model", {{"type", "virtio"}});
+    }
+    if (has_pci_place() || attribute(interface().child("address"), "type") == "ccw")
+      copy_carried_address(interface(), node);
+    if (architecture.has_roms) add(node, "rom", {{"enabled", "no"}});  // no second spent on a network boot
   }
 
   /// Ports that are isolated reach the bridge's own machine and the world, but not each other: one job's VM
@@ -177,6 +260,7 @@ class JobDomainBuilder {
   }
 
   const ImageDomainValues& image_;
+  xml_node node_;
   const JobVm& vm_;
   xml_document document_;
   xml_node domain_;
@@ -184,38 +268,24 @@ class JobDomainBuilder {
   bool user_network_from_socket_ = false;
 };
 
-/// Is it made anew, whatever the image has?
-bool is_built(std::string_view name) {
-  static const std::set<std::string_view> built{"disk",  "interface",  "serial",  "console", "rng",
-                                                "video", "controller", "channel", "emulator"};
-  return built.contains(name);
+/// Reads the image's domain and hands it to a builder of the job's.
+template <class Work>
+auto with_builder(const JobVm& vm, const Work& work) {
+  const auto values = read_image_domain(vm.image_xml);
+  xml_document document;
+  parse_domain_text(document, vm.image_xml, "the image's domain");
+  JobDomainBuilder builder({.node = document.document_element(), .values = values}, vm);
+  return work(builder);
 }
 
 }  // namespace
 
 BuiltDomain build_job_domain(const JobVm& vm) {
-  const auto values = read_image_domain(vm.image_xml);
-  xml_document document;
-  parse_domain_text(document, vm.image_xml, "the image's domain");
-  const std::set<std::string> allowed_names(vm.allowed_devices.begin(), vm.allowed_devices.end());
-  std::vector<xml_node> allowed;
-  std::vector<std::string> left_out;
-  std::set<std::string> seen;
-  for (const auto& device : document.document_element().child("devices").children()) {
-    const std::string name = device.name();
-    if (device.type() != pugi::node_element || is_built(name)) continue;
-    if (allowed_names.contains(name)) {
-      allowed.push_back(device);
-    } else if (seen.insert(name).second) {
-      left_out.push_back(name);
-    }
-  }
-  return {.xml = JobDomainBuilder(values, vm).build(allowed), .left_out = std::move(left_out)};
+  return with_builder(vm, [](JobDomainBuilder& builder) { return builder.build(); });
 }
 
 std::string job_interface(const JobVm& vm) {
-  const auto values = read_image_domain(vm.image_xml);
-  return JobDomainBuilder(values, vm).build_interface();
+  return with_builder(vm, [](JobDomainBuilder& builder) { return builder.build_interface(); });
 }
 
 }  // namespace sarde

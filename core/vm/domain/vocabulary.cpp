@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 
 #include "core/foundation/text.hpp"
 
@@ -18,50 +19,111 @@ bool is_word_of(std::string_view value, std::string_view words) {
   return false;
 }
 
-bool is_number_in(const std::string& value, std::string_view range) {
-  const auto dash = range.find('-');
-  const auto least = parse_number(range.substr(0, dash));
-  const auto most = parse_number(range.substr(dash + 1));
+std::optional<std::int64_t> signed_number(std::string_view text) {
+  const bool is_negative = text.starts_with('-');
   // libvirt writes addresses in hexadecimal.
   const auto number =
-      value.starts_with("0x") ? parse_hex(std::string_view(value).substr(2)) : parse_number(value);
-  return number && *number >= *least && *number <= *most;
+      text.starts_with("0x") ? parse_hex(text.substr(2)) : parse_number(is_negative ? text.substr(1) : text);
+  constexpr std::uint64_t most = 1ULL << 62U;
+  if (!number || *number > most || (is_negative && *number == 0)) return std::nullopt;
+  return is_negative ? -static_cast<std::int64_t>(*number) : static_cast<std::int64_t>(*number);
 }
 
+bool is_number_in(std::string_view value, std::string_view range) {
+  const auto dash = range.find('-', 1);  // the least may be negative
+  const auto number = signed_number(value);
+  return number && *number >= signed_number(range.substr(0, dash)) &&
+         *number <= signed_number(range.substr(dash + 1));
+}
+
+constexpr std::size_t longest_name = 64;
+
 bool is_name(std::string_view value) {
-  constexpr std::size_t longest = 64;
-  return !value.empty() && value.size() <= longest && std::ranges::all_of(value, [](unsigned char c) {
+  return !value.empty() && value.size() <= longest_name && std::ranges::all_of(value, [](unsigned char c) {
     return is_letter_or_digit(c) || c == '-' || c == '_' || c == '.' || c == ':';
   });
+}
+
+/// libvirt hands it to QEMU as TZ, which may name a file, too.
+bool is_time_zone(std::string_view value) {
+  const auto parts = split(value, '/');
+  return value.size() <= longest_name && std::ranges::all_of(parts, [](const std::string& part) {
+           return !part.empty() && is_letter_or_digit(static_cast<unsigned char>(part.front())) &&
+                  std::ranges::all_of(part, [](unsigned char c) {
+                    return is_letter_or_digit(c) || c == '-' || c == '_' || c == '+';
+                  });
+         });
+}
+
+bool is_wwn(std::string_view value) {
+  constexpr std::size_t digits = 16;
+  return value.size() == digits && parse_hex(value).has_value();
 }
 
 }  // namespace
 
 bool passes(const std::string& value, Check check) {
-  if (check == "@") return is_name(value);
+  if (check == any_text) return true;
+  if (check == a_name) return is_name(value);
+  if (check == time_zone) return is_time_zone(value);
+  if (check == hex16) return is_wwn(value);
   if (check.starts_with('#')) return is_number_in(value, check.substr(1));
   return is_word_of(value, check);
 }
 
-std::optional<std::string> known_architecture(const std::string& text) {
-  // Those of Debian's qemu-system packages, in libvirt's words.
-  constexpr std::array<std::string_view, 27> known{
-      "aarch64", "alpha",      "armv6l",  "armv7l",  "cris",     "i686",    "loongarch64",
-      "m68k",    "microblaze", "mips",    "mips64",  "mips64el", "mipsel",  "microblazeel",
-      "ppc",     "ppc64",      "ppc64le", "riscv32", "riscv64",  "s390x",   "sh4",
-      "sh4eb",   "sparc",      "sparc64", "x86_64",  "xtensa",   "xtensaeb"};
-  if (!is_one_of(text, known)) return std::nullopt;
-  return text;
+const Architecture* find_architecture(const std::string& text) {
+  // Those of Debian's qemu-system packages, in libvirt's words; QEMU 7.2 for what they have.
+  static constexpr Architecture board{.name = {}, .has_pci = false, .has_roms = false};
+  const auto without_pci = [](std::string_view name) {
+    auto one = board;
+    one.name = name;
+    return one;
+  };
+  static const std::array<Architecture, 27> known{{
+      {.name = "x86_64", .has_maximum_cpu = true},
+      {.name = "i686", .has_maximum_cpu = true},
+      {.name = "aarch64", .has_maximum_cpu = true},
+      {.name = "armv6l", .has_maximum_cpu = true},
+      {.name = "armv7l", .has_maximum_cpu = true},
+      {.name = "s390x", .has_maximum_cpu = true, .has_roms = false},
+      {.name = "alpha"},
+      {.name = "loongarch64"},
+      {.name = "mips"},
+      {.name = "mips64"},
+      {.name = "mips64el"},
+      {.name = "mipsel"},
+      {.name = "ppc"},
+      {.name = "ppc64"},
+      {.name = "ppc64le"},
+      {.name = "riscv32"},
+      {.name = "riscv64"},
+      {.name = "sh4"},
+      {.name = "sh4eb"},
+      {.name = "sparc64"},
+      without_pci("cris"),
+      without_pci("m68k"),
+      without_pci("microblaze"),
+      without_pci("microblazeel"),
+      without_pci("sparc"),
+      without_pci("xtensa"),
+      without_pci("xtensaeb"),
+  }};
+  const auto* const found = std::ranges::find(known, text, &Architecture::name);
+  return found == known.end() ? nullptr : found;
 }
 
-std::optional<std::string> machine_family(const std::string& text) {
+std::optional<std::string> machine_family(const std::string& text, const Architecture& architecture) {
   const auto is_of = [&](std::string_view family) {
     return text == family || text.starts_with(std::string(family) + "-");
   };
+  if (!architecture.is_x86()) {
+    for (const auto* family : {"virt", "s390-ccw-virtio", "pseries"})
+      if (is_of(family)) return family;
+    if (passes(text, a_name) && text != "none") return text;
+    return std::nullopt;
+  }
   if (is_of("pc-q35") || text == "q35") return "q35";
   if (is_of("pc") || text.starts_with("rhel6")) return "pc";
-  for (const auto* family : {"virt", "s390-ccw-virtio", "pseries"})
-    if (is_of(family)) return family;
   return std::nullopt;
 }
 
@@ -147,13 +209,24 @@ bool is_known_cpu_model(const std::string& text) {
   return is_one_of(text, known);
 }
 
-std::string disk_bus(const std::string& said, const std::string& target) {
-  constexpr Check buses = "virtio|scsi|sata|ide|usb";
-  if (passes(said, buses)) return said;
-  if (!said.empty()) return "virtio";
+namespace {
+
+/// As libvirt has it.
+std::string bus_of_target(const std::string& target) {
   if (target.starts_with("hd")) return "ide";
   if (target.starts_with("sd")) return "scsi";
   return "virtio";
+}
+
+}  // namespace
+
+std::string disk_bus(const DiskPlace& place, const MachineKind& machine) {
+  const bool is_pc = machine.architecture != nullptr && machine.architecture->is_x86();
+  const std::string otherwise = is_pc ? "sata" : place.is_cdrom ? "scsi" : "virtio";
+  const auto bus = place.bus.empty() ? bus_of_target(place.target) : place.bus;
+  if (bus == "ide" && machine.family == "q35") return "sata";
+  if (bus == "virtio" && place.is_cdrom) return otherwise;
+  return passes(bus, "virtio|scsi|sata|ide|usb") ? bus : otherwise;
 }
 
 std::string disk_target(const std::string& bus, std::size_t index) {

@@ -85,7 +85,7 @@ TEST_CASE("domain xml: a job's VM is built anew, and nothing of the host gets in
   CHECK(has(built.xml, "<model type=\"e1000\""));
   CHECK(has(built.xml, "id=\"7\" expires=\"99\" boot=\"b\" expires-uptime=\"9\" folder=\"/jobs/sarde-7\""));
   CHECK(has(built.xml, "<boot dev=\"hd\""));
-  CHECK(built.left_out == std::vector<std::string>{"hostdev", "filesystem", "watchdog"});
+  CHECK(built.left_out == std::vector<std::string>{"devices/filesystem", "devices/hostdev", "devices/watchdog", "qemu:commandline"});
 }
 
 TEST_CASE("domain xml: processors are in one socket, unless the image has them otherwise") {
@@ -117,10 +117,11 @@ TEST_CASE("domain xml: UEFI is recognised however it is said, and gets the ACPI 
         type + "<loader readonly='yes' type='pflash'>/nix/store/x/FW.fd</loader>"}) {
     CAPTURE(os);
     const auto values = read_image_domain(with(os));
-    CHECK(values.uefi);
-    CHECK(values.features == std::vector<std::string>{"acpi"});
+    CHECK(values.firmware.is_uefi);
+    CHECK_FALSE(values.firmware.secure_boot);
+    CHECK(has(built_from(with(os), plan_with(NetworkMode::user)).xml, "<acpi />"));
   }
-  CHECK_FALSE(read_image_domain(with(type)).uefi);
+  CHECK_FALSE(read_image_domain(with(type)).firmware.is_uefi);
 }
 
 TEST_CASE("domain xml: another hypervisor's guests are refused in words") {
@@ -227,14 +228,14 @@ TEST_CASE("domain xml: an exported definition names nothing of its host") {
 }
 
 TEST_CASE("domain xml: one to be defined has its name and its files, and nobody's identity") {
-  const auto xml =
-      domain_to_define(image_xml, "vm1", {{disk_of_image, {.path = "/vms/vm1/d", .format = "raw"}}}).xml;
+  const DiskFiles files{{disk_of_image, {.path = "/vms/vm1/d", .format = "raw"}}};
+  const auto xml = domain_to_define(image_xml, {.name = "vm1", .files = files}).xml;
   CHECK(has(xml, "<name>vm1</name>"));
   CHECK(has(xml, "<source file=\"/vms/vm1/d\""));
   CHECK(has(xml, "type=\"raw\""));
   CHECK_FALSE(has(xml, "uuid"));
   CHECK_FALSE(has(xml, "52:54:00"));
-  check_error(Blame::job, "does not hold", [&] { domain_to_define(image_xml, "vm1", {}); });
+  check_error(Blame::job, "does not hold", [&] { domain_to_define(image_xml, {.name = "vm1", .files = {}}); });
 }
 
 TEST_CASE("domain xml: what the administrator allows is taken as it is, but placed anew") {
@@ -243,7 +244,7 @@ TEST_CASE("domain xml: what the administrator allows is taken as it is, but plac
   const auto built = built_from(bare_xml, plan);
   INFO(built.xml);
   CHECK(has(built.xml, "<hostdev"));
-  CHECK(std::ranges::find(built.left_out, "hostdev") == built.left_out.end());
+  CHECK(std::ranges::find(built.left_out, "devices/hostdev") == built.left_out.end());
   CHECK_FALSE(has(built.xml, "filesystem"));
   CHECK_FALSE(has(built.xml, "evil"));  // its serial port is ours
 }

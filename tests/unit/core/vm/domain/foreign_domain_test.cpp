@@ -48,7 +48,8 @@ std::string job(const std::string& xml) {
 }
 
 BuiltDomain defined(const std::string& xml) {
-  return domain_to_define(xml, "vm", plan_for(xml).disk_files);
+  const auto files = plan_for(xml).disk_files;
+  return domain_to_define(xml, {.name = "vm", .files = files});
 }
 
 bool has(const std::string& text, const std::string& part) {
@@ -71,7 +72,7 @@ TEST_CASE("foreign domain: targets, boot order and controllers are counted anew,
                           "type='scsi' index='-5' model='evil'/>");
   for (const auto& built : {job(xml), defined(xml).xml}) {
     INFO(built);
-    CHECK(disk_targets(built) == std::vector<std::string>{"sda", "vda", "sdb", "hda"});
+    CHECK(disk_targets(built) == std::vector<std::string>{"sda", "vda", "sdb", "sdc"});
     CHECK(has(built, "<boot order=\"2\""));
     CHECK(has(built, "<boot order=\"1\""));
     CHECK_FALSE(has(built, "700"));
@@ -85,8 +86,9 @@ TEST_CASE("foreign domain: targets, boot order and controllers are counted anew,
 TEST_CASE(
     "foreign domain: what several VMs share is said not to be relabelled, down to the end of the chain") {
   const auto xml = domain(disk("a", "vda"));
+  const auto files = plan_for(xml).disk_files;
   for (const auto& built :
-       {job(xml), defined(xml).xml, domain_of_copy(xml, "vm", plan_for(xml).disk_files)}) {
+       {job(xml), defined(xml).xml, domain_of_copy(xml, {.name = "vm", .files = files})}) {
     INFO(built);
     const auto own = built.find("<source file=\"/jobs/a\"");
     const auto base = built.find("<source file=\"/vms/a\">");
@@ -174,7 +176,8 @@ TEST_CASE(
                                "<job xmlns='urn:sarde-executor:job:1' expires='1'/>",
                                "<y:z xmlns:y='urn:sarde-executor:job:1'/><keep xmlns='urn:other'/>"}) {
     const auto xml = domain(disk("a", "vda"), std::string("<metadata>") + metadata + "</metadata>");
-    const auto copy = domain_of_copy(xml, "vm", plan_for(xml).disk_files);
+    const auto files = plan_for(xml).disk_files;
+    const auto copy = domain_of_copy(xml, {.name = "vm", .files = files});
     CAPTURE(copy);
     CHECK_FALSE(has(copy, "sarde-executor"));
     CHECK(has(copy, "urn:other") == has(metadata, "urn:other"));
@@ -194,14 +197,33 @@ TEST_CASE("foreign domain: words") {
   CHECK_FALSE(passes("1 ", "#0-31"));
   CHECK_FALSE(passes("a/b", "@"));
   CHECK_FALSE(passes(std::string(65, 'a'), "@"));
-  CHECK(machine_family("pc-i440fx-2.1") == "pc");
-  CHECK(machine_family("pc-1.0") == "pc");
-  CHECK(machine_family("rhel6.6.0") == "pc");
-  CHECK(machine_family("pc-q35-rhel9.2.0") == "q35");
-  CHECK(machine_family("virt-7.2") == "virt");
-  for (const auto* odd : {"", "pcx", "q35,x", "xq35", "none", "microvm"}) CHECK_FALSE(machine_family(odd));
-  CHECK(disk_bus("", "hda") == "ide");
-  CHECK(disk_bus("evil", "hda") == "virtio");
+  const auto family = [](const std::string& text) { return machine_family(text, *find_architecture("x86_64")); };
+  CHECK(family("pc-i440fx-2.1") == "pc");
+  CHECK(family("pc-1.0") == "pc");
+  CHECK(family("rhel6.6.0") == "pc");
+  CHECK(family("pc-q35-rhel9.2.0") == "q35");
+  CHECK(machine_family("virt-7.2", *find_architecture("aarch64")) == "virt");
+  CHECK(machine_family("SS-5", *find_architecture("sparc")) == "SS-5");
+  CHECK_FALSE(machine_family("a,b=c", *find_architecture("sparc")));
+  CHECK_FALSE(family("virt"));
+  CHECK(passes("-3600", "#-86400-86400"));
+  CHECK_FALSE(passes("-86401", "#-86400-86400"));
+  CHECK(passes("Europe/Berlin", time_zone));
+  for (const auto* zone : {"", "/etc/passwd", "Europe/../x", "a//b", ":x", "a b"})
+    CHECK_FALSE(passes(zone, time_zone));
+  CHECK(passes("5000c50015ea71ad", hex16));
+  CHECK_FALSE(passes("5000c50015ea71a", hex16));
+  for (const auto* odd : {"", "pcx", "q35,x", "xq35", "none", "microvm"}) CHECK_FALSE(family(odd));
+  const MachineKind pc{.architecture = find_architecture("x86_64"), .family = "pc"};
+  const MachineKind q35{.architecture = find_architecture("x86_64"), .family = "q35"};
+  const MachineKind arm{.architecture = find_architecture("aarch64"), .family = "virt"};
+  CHECK(disk_bus({.bus = "", .target = "hda"}, pc) == "ide");
+  CHECK(disk_bus({.bus = "ide", .target = "hda"}, q35) == "sata");
+  CHECK(disk_bus({.bus = "evil", .target = "hda"}, pc) == "sata");
+  CHECK(disk_bus({.bus = "nvme", .target = "nvme0n1"}, q35) == "sata");
+  CHECK(disk_bus({.bus = "nvme", .target = "nvme0n1"}, arm) == "virtio");
+  CHECK(disk_bus({.bus = "usb", .target = "sda", .is_cdrom = true}, q35) == "usb");
+  CHECK(disk_bus({.bus = "nvme", .target = "x", .is_cdrom = true}, arm) == "scsi");
   CHECK(memory_in_kib("1", "GiB") == 1048576);
   for (const auto* amount : {"", "-1", "0", "1e9", "99999999999999999999", "0x10"})
     CHECK_FALSE(memory_in_kib(amount, "MiB"));
@@ -245,6 +267,7 @@ TEST_CASE("foreign domain: time and memory grow no faster than the text") {
                          }() +
                          "/>"},
       {"text", domain("", "<title>" + std::string(1'000'000, 't') + "</title>")}};
+  const DiskFiles no_files;
   for (const auto& [name, xml] : cases) {
     CAPTURE(name);
     const auto tolerate = [](const std::function<void()>& work) {
@@ -260,7 +283,7 @@ TEST_CASE("foreign domain: time and memory grow no faster than the text") {
       tolerate([&] { static_cast<void>(parse_domain(xml, "it")); });
       tolerate([&] { static_cast<void>(job(xml)); });
       tolerate([&] { static_cast<void>(defined(xml)); });
-      tolerate([&] { static_cast<void>(domain_of_copy(xml, "x", {})); });
+      tolerate([&] { static_cast<void>(domain_of_copy(xml, {.name = "x", .files = no_files})); });
       tolerate([&] { static_cast<void>(files_of_domain(xml)); });
     });
     CHECK(spent.seconds < 1);
