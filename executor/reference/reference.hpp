@@ -11,6 +11,9 @@ namespace sarde {
 /// docs/options.md.
 std::string options_page();
 
+/// docs/guests.md.
+std::string guests_page();
+
 /// examples/sarde.toml: every setting, commented out.
 std::string example_settings();
 

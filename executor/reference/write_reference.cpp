@@ -1,5 +1,5 @@
-// write-reference FOLDER: writes the man pages, completions, docs/options.md and examples/sarde.toml to
-// FOLDER. It is used by the build and not installed.
+// write-reference FOLDER: writes the man pages, completions, docs/options.md, docs/guests.md and
+// examples/sarde.toml to FOLDER. It is used by the build and not installed.
 #include <iostream>
 
 #include "core/system/files.hpp"
@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
     constexpr mode_t for_all = 0644;
     make_folders(folder, 0755, 0755);
     write_file(folder / "options.md", options_page(), for_all);
+    write_file(folder / "guests.md", guests_page(), for_all);
     write_file(folder / "sarde.toml", example_settings(), for_all);
     write_file(folder / "sarde-executor.1", program_man_page(), for_all);
     write_file(folder / "sarde.toml.5", settings_man_page(), for_all);

@@ -23,7 +23,7 @@ def reference(place, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("written, committed", [("options.md", "docs/options.md"), ("sarde.toml", "examples/sarde.toml")])
+@pytest.mark.parametrize("written, committed", [("options.md", "docs/options.md"), ("guests.md", "docs/guests.md"), ("sarde.toml", "examples/sarde.toml")])
 def test_what_is_committed_is_what_the_tables_say(reference, written, committed):
     fresh = (reference / written).read_text()
     assert (TOP / committed).read_text() == fresh, f"{committed} is not what the tables say: copy build/release/reference/{written} there"

@@ -166,7 +166,7 @@ std::span<const Carried> carried_table() {
        Takes::definition},
       {"devices/console", {{"type", "pty|null"}}, {}, Takes::definition},
       {"devices/console/target", {{"type", "serial|virtio|sclp"}, {"port", "#0-3"}}, {}, Takes::definition},
-      {"devices/channel", {{"type", "unix|spicevmc|spiceport|pty|null|qemu-vdagent"}}, {}, Takes::definition},
+      {"devices/channel", {{"type", "unix|spicevmc|pty|null|qemu-vdagent"}}, {}, Takes::definition},
       {"devices/channel/target", {{"type", "virtio"}, {"name", a_name}}, {}, Takes::definition},
       {"devices/graphics", {{"type", "vnc|spice"}, {"autoport", "yes"}}, {}, Takes::definition},
       {"devices/sound",

@@ -38,6 +38,8 @@ class DefinitionBuilder {
     auto left_out = copy_carried(image_, domain_, {.takes = Takes::definition});
     complete_features(domain_, values_, vm_.virt_type);
     processor_model(left_out);
+    for (auto rng : devices.children("rng"))
+      if (!rng.child("backend")) add(rng, "backend", {{"model", "random"}}, "/dev/urandom");
     for (const auto* seen : {"name", "memory", "vcpu", "os", "uuid", "currentMemory", "devices/emulator"})
       left_out.erase(seen);
     if (!has_other_disks()) left_out.erase("devices/disk");

@@ -7,6 +7,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/image_domain.hpp"
+#include "core/vm/domain/image_parts.hpp"
 #include "core/vm/domain/refused_table.hpp"
 #include "core/vm/domain/vocabulary.hpp"
 #include "core/vm/domain/xml_text.hpp"
@@ -132,7 +133,10 @@ std::vector<DomainElement> elements_to_refuse(std::string_view image_xml,
 }
 
 void refuse_what_no_job_may_have(std::string_view image_xml, const std::vector<std::string>& allowed) {
-  const auto refused = elements_to_refuse(image_xml, allowed);
+  pugi::xml_document document;
+  parse_domain_text(document, image_xml, "the image's domain");
+  refuse_other_hypervisors(document.document_element());
+  const auto refused = Judge(allowed).judge(document);
   if (refused.empty()) {
     static_cast<void>(read_image_domain(image_xml));
     return;

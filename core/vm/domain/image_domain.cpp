@@ -3,6 +3,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/disk_reading.hpp"
+#include "core/vm/domain/image_parts.hpp"
 #include "core/vm/domain/vocabulary.hpp"
 #include "core/vm/domain/xml_text.hpp"
 
@@ -46,16 +47,6 @@ void read_topology(const xml_node& domain, ImageDomainValues& values) {
   if (topology && read.sockets * read.cores * read.threads == values.vcpus) values.topology = read;
 }
 
-/// Another hypervisor's guests would not boot here.
-void check_hypervisor(const xml_node& domain) {
-  const auto type = attribute(domain, "type", "kvm");
-  const auto kind = trimmed(domain.child("os").child("type").text().as_string("hvm"));
-  if (!passes(type, "kvm|qemu|hvf"))
-    refuse("is for the hypervisor " + quote(type) + ", not for QEMU; convert the VM first (virt-v2v does)");
-  if (kind != "hvm")
-    refuse("is of the kind " + quote(kind) + "; only whole machines ('hvm') can be jobs' VMs");
-}
-
 /// The name of a firmware's file, in lower case.
 std::string firmware_file(const std::string& path) {
   const auto text = lowered(trimmed(path));
@@ -96,7 +87,7 @@ Firmware read_firmware(const xml_node& os) {
 }
 
 const Architecture& read_machine(const xml_node& domain, ImageDomainValues& values) {
-  check_hypervisor(domain);
+  refuse_other_hypervisors(domain);
   const auto os = domain.child("os");
   const auto type = os.child("type");
   const auto name = attribute(type, "arch", "x86_64");

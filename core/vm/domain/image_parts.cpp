@@ -119,6 +119,17 @@ void complete_features(xml_node domain, const ImageDomainValues& image, VirtType
   add_hypervclock(domain.child("clock"));
 }
 
+void refuse_other_hypervisors(const xml_node& domain) {
+  const auto type = attribute(domain, "type", "kvm");
+  const auto kind = trimmed(domain.child("os").child("type").text().as_string("hvm"));
+  if (!passes(type, "kvm|qemu|hvf"))
+    throw Error(Blame::job, "the image's domain is for the hypervisor " + quote(type) +
+                                ", not for QEMU; convert the VM first (virt-v2v does)");
+  if (kind != "hvm")
+    throw Error(Blame::job, "the image's domain is of the kind " + quote(kind) +
+                                "; only whole machines ('hvm') can be jobs' VMs");
+}
+
 bool disks_have_boot_order(const ImageDomainValues& image) {
   return std::ranges::any_of(image.disks, [](const ImageDisk& disk) { return disk.boot_order != 0; });
 }

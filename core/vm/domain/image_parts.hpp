@@ -41,6 +41,9 @@ pugi::xml_node write_os(pugi::xml_node domain, const ImageDomainValues& image,
 /// expects of a hypervisor.
 void complete_features(pugi::xml_node domain, const ImageDomainValues& image, VirtType virt_type);
 
+/// Throws Error (the job's fault) if it is another hypervisor's domain, which would not boot here.
+void refuse_other_hypervisors(const pugi::xml_node& domain);
+
 /// Has one of the disks a place of its own in the boot order? libvirt takes no <boot> in <os> beside it.
 bool disks_have_boot_order(const ImageDomainValues& image);
 

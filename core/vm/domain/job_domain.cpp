@@ -29,7 +29,7 @@ bool is_built(std::string_view name) {
 }
 
 /// What every image has and no job needs, or what the job's VM has of its own.
-constexpr std::array<std::string_view, 28> not_worth_a_word{"name",
+constexpr std::array<std::string_view, 29> not_worth_a_word{"name",
                                                             "title",
                                                             "description",
                                                             "metadata",
@@ -55,6 +55,7 @@ constexpr std::array<std::string_view, 28> not_worth_a_word{"name",
                                                             "devices/interface",
                                                             "devices/controller",
                                                             "devices/video",
+                                                            "devices/video/model",
                                                             "devices/channel",
                                                             "features/gic"};
 
@@ -185,8 +186,9 @@ class JobDomainBuilder {
         add(devices_, "controller", {{"type", "usb"}, {"model", "none"}});
     }
     // Some systems' boot loaders want a screen; nobody can look at it.
-    if (left_out.contains("devices/video") && !devices_.child("video"))
-      add(add(devices_, "video"), "model", {{"type", architecture.is_x86() ? "vga" : "virtio"}});
+    for (auto video : devices_.children("video"))
+      if (!video.child("model"))
+        add(video, "model", {{"type", architecture.is_x86() ? "vga" : "virtio"}, {"primary", "yes"}});
   }
 
   /// Devices that the administrator lets pass as the image has them.
@@ -229,7 +231,10 @@ class JobDomainBuilder {
     }
     if (has_pci_place() || attribute(interface().child("address"), "type") == "ccw")
       copy_carried_address(interface(), node);
-    if (architecture.has_roms) add(node, "rom", {{"enabled", "no"}});  // no second spent on a network boot
+    const auto model = attribute(node.child("model"), "type");
+    constexpr Check cards_on_other_buses = "spapr-vlan|lance|smc91c111|usb-net";
+    if (architecture.has_roms && !passes(model, cards_on_other_buses))
+      add(node, "rom", {{"enabled", "no"}});  // no second spent on a network boot
   }
 
   /// Ports that are isolated reach the bridge's own machine and the world, but not each other: one job's VM
