@@ -10,6 +10,7 @@
 #include "executor/commands/definitions.hpp"
 #include "executor/commands/transfer_commands.hpp"
 #include "executor/job/thin_copies.hpp"
+#include "executor/job/uefi_copy.hpp"
 
 namespace sarde {
 
@@ -19,7 +20,8 @@ namespace {
 
 struct Copies {
   std::string xml;
-  DiskFiles files;                          ///< by the disk's file in the XML
+  DiskFiles files;  ///< by the disk's file in the XML
+  bool has_uefi_variables = false;
   std::optional<UnpackedImage> image = {};  ///< whose disks these are copies of
 };
 
@@ -40,7 +42,10 @@ Copies copies_of_image(const CommandTools& tools, const std::string& source, con
   const auto [image, unpacked] = obtain(tools, source);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   auto files = make_thin_copies(domain, unpacked, [&](const std::string& disk) { return folder / disk; });
-  return {.xml = image.domain_xml, .files = std::move(files), .image = unpacked};
+  return {.xml = image.domain_xml,
+          .files = std::move(files),
+          .has_uefi_variables = copy_uefi_variables(image, uefi_variables_in(folder), tools.reporter),
+          .image = unpacked};
 }
 
 /// The file and everything that it is based on. The copy only reads these files.
@@ -59,8 +64,14 @@ Copies copies_of_vm(const CommandTools& tools, const std::string& source, const 
         "clone VM " + quote(source) +
             ": it is running, and a thin copy needs a disk that does not change; shut the VM down first");
   Copies copies{.xml = hypervisor.definition(source), .files = {}};
-  for (const auto& disk :
-       parse_domain(copies.xml, "the definition of VM '" + source + "'", DomainOrigin::this_host).disks) {
+  const auto domain =
+      parse_domain(copies.xml, "the definition of VM '" + source + "'", DomainOrigin::this_host);
+  std::error_code not_there;
+  if (!domain.uefi_variables.empty() && fs::exists(domain.uefi_variables, not_there)) {
+    write_file(uefi_variables_in(folder), read_file(domain.uefi_variables), 0600);
+    copies.has_uefi_variables = true;
+  }
+  for (const auto& disk : domain.disks) {
     const fs::path base = disk.file;
     if (disk.read_only || disk.device == "cdrom") {
       copies.files[disk.file] = {.path = base,
@@ -111,7 +122,9 @@ std::string clone_vm(const CommandTools& tools, const CloneRequest& request) {
   for (auto& [disk, file] : copies.files) {
     if (file.path.parent_path() == incoming.path()) file.path = folder / file.path.filename();
   }
-  const NewVm vm{.name = target, .files = copies.files};
+  const NewVm vm{.name = target,
+                 .files = copies.files,
+                 .nvram = copies.has_uefi_variables ? uefi_variables_in(folder) : fs::path()};
   const auto xml = copies.image ? definition_of_image(tools, copies.xml, vm) : domain_of_copy(copies.xml, vm);
   incoming.rename_to(folder);
   try {

@@ -16,12 +16,19 @@ std::string definition_of_image(const CommandTools& tools, const std::string& im
   return std::move(built.xml);
 }
 
+std::filesystem::path uefi_variables_in(const std::filesystem::path& folder) {
+  return folder / ".uefi-variables.fd";
+}
+
 void let_qemu_use(const CommandTools& tools, const std::filesystem::path& folder,
                   const UnpackedImage* image) {
   const QemuAccess access(tools.hypervisor().qemu_account());
   access.enter(folder.parent_path());
   access.enter(folder);
   if (image != nullptr) let_qemu_read(access, *image);
+  std::error_code ignored;
+  if (const auto variables = uefi_variables_in(folder); std::filesystem::exists(variables, ignored))
+    access.own(variables);
 }
 
 }  // namespace sarde

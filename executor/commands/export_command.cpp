@@ -12,6 +12,7 @@
 #include "core/foundation/text.hpp"
 #include "core/image/disk/disk_chain.hpp"
 #include "core/image/disk/qcow2_header.hpp"
+#include "core/image/layout/uefi_variables.hpp"
 #include "core/system/files.hpp"
 #include "core/system/temp_files.hpp"
 #include "core/vm/domain/definition.hpp"
@@ -37,14 +38,18 @@ struct VmToExport {
   std::string xml;
   DomainSummary domain;
   std::map<std::string, fs::path> files;  ///< by the disk's file as given in the definition
+  fs::path uefi_variables = {};           ///< the file named for them; empty: none
   std::optional<TempFolder> copies;       ///< of a running VM's disks
 };
 
 VmToExport source_in_file(const fs::path& file) {
-  VmToExport source{.xml = read_named_file(file), .domain = {}, .files = {}, .copies = {}};
+  VmToExport source{
+      .xml = read_named_file(file), .domain = {}, .files = {}, .uefi_variables = {}, .copies = {}};
   source.domain = parse_domain(source.xml, file.string(), DomainOrigin::this_host);
   for (const auto& disk : source.domain.disks)
     source.files[disk.file] = (file.parent_path() / disk.file).lexically_normal();
+  if (!source.domain.uefi_variables.empty())
+    source.uefi_variables = file.parent_path() / source.domain.uefi_variables;
   return source;
 }
 
@@ -129,10 +134,12 @@ VmToExport source_of(const CommandTools& tools, const ExportRequest& request) {
     return source;
   }
   auto& hypervisor = tools.hypervisor();
-  VmToExport source{.xml = hypervisor.definition(vm), .domain = {}, .files = {}, .copies = {}};
+  VmToExport source{
+      .xml = hypervisor.definition(vm), .domain = {}, .files = {}, .uefi_variables = {}, .copies = {}};
   source.domain = parse_domain(source.xml, "the definition of VM '" + vm + "'", DomainOrigin::this_host);
   refuse_other_disks(source, "VM " + quote(vm));
   for (const auto& disk : source.domain.disks) source.files[disk.file] = disk.file;
+  source.uefi_variables = source.domain.uefi_variables;
   if (hypervisor.state(vm) != DomainState::running) return source;
   if (!request.live) {
     throw Error(Blame::job,
@@ -186,6 +193,7 @@ class Exporter {
     add_small(domain_for_export(source.xml, names_in(files, source)), media_type::domain, "virsh dumpxml");
     check_chunksize();
     if (!request_.vm_config.empty()) add_vm_config();
+    add_uefi_variables(source.uefi_variables);
     for (const auto& file : files) add_disk(file);
     const auto config = layout_.add_blob(to_text(config_), media_type::config);
     tools_.images.catalogue.tag(
@@ -232,6 +240,16 @@ class Exporter {
     for (const auto& doubt : doubts_about_vm_config(text))
       tools_.reporter.warn("WARNING: " + request_.vm_config.string() + ": " + doubt);
     add_small(text, media_type::vm_config, "vm config");
+  }
+
+  void add_uefi_variables(const fs::path& file) {
+    std::error_code failed;
+    if (file.empty() || !fs::exists(file, failed)) return;
+    const auto bytes = read_named_file(file);
+    layers_.push_back(layout_.add_blob(pack_uefi_variables(bytes), media_type::uefi_variables));
+    config_.diff_ids.push_back(Digest::of(bytes));
+    config_.history.push_back("UEFI variables");
+    tools_.reporter.detail("Packed the UEFI variables in " + file.string());
   }
 
   void add_disk(const ChainFile& file) {

@@ -8,7 +8,9 @@
 #include "core/vm/domain/domain_reading.hpp"
 #include "executor/commands/definitions.hpp"
 #include "executor/commands/transfer_commands.hpp"
+#include "executor/job/image_notes.hpp"
 #include "executor/job/thin_copies.hpp"
+#include "executor/job/uefi_copy.hpp"
 
 namespace sarde {
 
@@ -60,6 +62,7 @@ std::string define(const CommandTools& tools, const StoredImage& image, const Un
                    const WantedVm& wanted, const Phase& phase) {
   const auto& name = wanted.name;
   tools.images.catalogue.mark_used(image);
+  note_skipped_layers(image, tools.reporter);
   if (!unpacked.was_there) {
     phase.done("Unpacked " + std::to_string(unpacked.disks.size()) + " disk file(s) to " +
                unpacked.folder.string() + shared_note(unpacked));
@@ -71,7 +74,11 @@ std::string define(const CommandTools& tools, const StoredImage& image, const Un
       DiskFiles files;
       for (const auto& disk : parse_domain(image.domain_xml, "the image's domain").disks)
         files[disk.file] = file_of_image(unpacked, disk);
-      auto xml = definition_of_image(tools, image.domain_xml, {.name = name, .files = files});
+      const auto variables = uefi_variables_in(unpacked.folder);
+      const bool has_variables = copy_uefi_variables(image, variables, tools.reporter);
+      auto xml = definition_of_image(
+          tools, image.domain_xml,
+          {.name = name, .files = files, .nvram = has_variables ? variables : std::filesystem::path()});
       let_qemu_read_backing_files(tools, unpacked, files);
       return hypervisor.define(xml);
     });

@@ -4,6 +4,7 @@
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/domain/domain_policy.hpp"
+#include "executor/job/image_notes.hpp"
 
 namespace sarde {
 
@@ -82,6 +83,7 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
     phase.done((was_known ? "Unpacked " : "Fetched and unpacked ") + name + facts +
                shared_note(obtained.unpacked));
   }
+  note_skipped_layers(image, parts_.reporter);
   parts_.images.catalogue.mark_used(image);
   return obtained;
 }

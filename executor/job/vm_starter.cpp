@@ -8,6 +8,7 @@
 #include "core/vm/qemu_account.hpp"
 #include "executor/job/phases.hpp"
 #include "executor/job/thin_copies.hpp"
+#include "executor/job/uefi_copy.hpp"
 
 namespace sarde {
 
@@ -36,6 +37,7 @@ StartedVm VmStarter::start(const Job& job, const ObtainedImage& image, const Job
                     .network = parts_.networks.choose(domain.has_user_network)};
   auto& [vm, network] = started;
   vm.disk_files = make_copies(domain, image.unpacked, folder);
+  copy_uefi_variables(image.image, vm.nvram, parts_.reporter);
   const Phase phase(parts_.clock, parts_.reporter);
   vm.network = network.mode;
   vm.network_name = network.name;
@@ -92,6 +94,8 @@ void VmStarter::let_qemu_in(const UnpackedImage& disks, const JobVm& vm) {
   access.enter(vm.folder);
   for (const auto& [disk, file] : vm.disk_files)
     if (file.path.parent_path() == vm.folder) access.own(file.path);
+  std::error_code ignored;
+  if (std::filesystem::exists(vm.nvram, ignored)) access.own(vm.nvram);
 }
 
 /// If libvirt cannot start the VM with the filter, starts it without.

@@ -33,6 +33,20 @@ def need(condition, reason):
     pytest.skip(reason)
 
 
+def python_tools(requirement, folder=None):
+    """The folder of the programs of a package from PyPI, beside Debian's Python modules."""
+    venv = TOP / "build" / (folder or requirement.split("=")[0])
+    stamp = venv / "installed"
+    if not stamp.exists():
+        made = subprocess.run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", venv], capture_output=True, text=True)
+        need(made.returncode == 0, f"no virtual environment can be made: {made.stderr.strip()}")
+        # pip gives up by itself where the index cannot be reached; timeout(1) where that hangs
+        got = subprocess.run(["timeout", "300", venv / "bin/pip", "install", "--quiet", requirement], capture_output=True, text=True)
+        need(got.returncode == 0, f"{requirement} cannot be installed from PyPI: {(got.stderr.strip().splitlines() or ['?'])[-1]}")
+        stamp.touch()
+    return venv / "bin"
+
+
 class Workplace:
     """Folders of one test session, the program in them, and what it leaves behind."""
 

@@ -7,23 +7,14 @@ import sys
 
 import pytest
 
-from conftest import TOP, need
+from conftest import TOP, python_tools
 from test_images import chain, define, domain, qemu_img, undefined  # noqa: F401: fixtures
-
-VENV = TOP / "build/peer"
 
 
 @pytest.fixture(scope="session")
 def peer():
     """sardinecake's `sarde`, installed from PyPI beside Debian's python3-libvirt."""
-    program = VENV / "bin/sarde"
-    if not program.exists():
-        made = subprocess.run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", VENV], capture_output=True, text=True)
-        need(made.returncode == 0, f"no virtual environment can be made: {made.stderr.strip()}")
-        # pip gives up by itself where the index cannot be reached; timeout(1) where that hangs
-        got = subprocess.run(["timeout", "300", VENV / "bin/pip", "install", "--quiet", "sardinecake==0.4.*"], capture_output=True, text=True)
-        if got.returncode != 0:
-            need(False, f"sardinecake cannot be installed from PyPI: {(got.stderr.strip().splitlines() or ['?'])[-1]}")
+    program = python_tools("sardinecake==0.4.*", folder="peer") / "sarde"
 
     def run(*arguments, check=True, **options):
         result = subprocess.run([program, "--connect", "qemu:///session", *map(str, arguments)], capture_output=True, text=True, timeout=600, **options)

@@ -193,36 +193,89 @@ std::string kind_of_other_image(const Manifest& manifest, const Descriptor& laye
 
 }  // namespace
 
-VmLayers vm_layers(const Manifest& manifest, const std::string& what) {
-  std::optional<Descriptor> domain;
-  std::vector<Descriptor> vm_config;
-  std::vector<DiskLayers> disks;
-  for (const auto& layer : manifest.layers) {
+namespace {
+
+class LayerSorter {
+ public:
+  explicit LayerSorter(std::string what) : what_(std::move(what)) {}
+
+  void add(const Manifest& manifest, const Descriptor& layer) {
     const auto type = split(layer.media_type, ';').front();
-    if (type == media_type::domain && !domain) {
-      domain = layer;
-    } else if (type == media_type::vm_config && vm_config.empty()) {
-      vm_config.push_back(layer);
+    if (type == media_type::domain && !has_domain_) {
+      layers_.domain = layer;
+      has_domain_ = true;
+    } else if (type == media_type::vm_config && layers_.vm_config.empty()) {
+      layers_.vm_config.push_back(layer);
+    } else if (type == media_type::uefi_variables && layers_.uefi_variables.empty()) {
+      layers_.uefi_variables.push_back(layer);
     } else if (type.ends_with("+gzip") && !is_tar(type)) {
-      const auto number = chunk_number(layer.media_type);
-      if (number == 0) disks.emplace_back();
-      if (disks.empty() || number != disks.back().chunks.size()) {
-        throw Error(Blame::job, "read " + what + ": chunk " + std::to_string(number) +
-                                    " of a disk is not where it belongs");
-      }
-      disks.back().chunks.push_back(layer);
+      return add_disk(layer);
+    } else if (is_tar(type) || type.starts_with(media_type::qemu_disk)) {
+      refuse(kind_of_other_image(manifest, layer));
     } else {
-      throw Error(Blame::job, "read " + what + ": " + kind_of_other_image(manifest, layer));
+      if (first_unknown_.empty()) first_unknown_ = kind_of_other_image(manifest, layer);
+      layers_.unknown.push_back(layer);
+      layers_.files.push_back(VmLayers::File::unknown);
+      return;
     }
+    layers_.files.push_back(VmLayers::File::known);
   }
-  constexpr std::size_t most_disk_files = 64;
-  if (disks.size() > most_disk_files)
-    throw Error(Blame::job, "read " + what + ": it has " + std::to_string(disks.size()) +
-                                " disk files; an image may have " + std::to_string(most_disk_files));
-  if (!domain)
-    throw Error(Blame::job,
-                "read " + what + ": it holds no libvirt domain; is it a container image rather than a VM's?");
-  return {.domain = *domain, .vm_config = std::move(vm_config), .disks = std::move(disks)};
+
+  VmLayers take() {
+    constexpr std::size_t most_disk_files = 64;
+    if (layers_.disks.size() > most_disk_files)
+      refuse("it has " + std::to_string(layers_.disks.size()) + " disk files; an image may have " +
+             std::to_string(most_disk_files));
+    if (!has_domain_)
+      refuse(first_unknown_.empty()
+                 ? "it holds no libvirt domain; is it a container image rather than a VM's?"
+                 : first_unknown_);
+    return std::move(layers_);
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& why) const {
+    throw Error(Blame::job, "read " + what_ + ": " + why);
+  }
+
+  void add_disk(const Descriptor& layer) {
+    const auto number = chunk_number(layer.media_type);
+    if (number == 0) {
+      layers_.disks.emplace_back();
+      layers_.files.push_back(VmLayers::File::disk);
+    }
+    if (layers_.disks.empty() || number != layers_.disks.back().chunks.size())
+      refuse("chunk " + std::to_string(number) + " of a disk is not where it belongs");
+    layers_.disks.back().chunks.push_back(layer);
+  }
+
+  std::string what_;
+  VmLayers layers_{.domain = {.media_type = {}, .digest = Digest::of("")}};
+  bool has_domain_ = false;
+  std::string first_unknown_;
+};
+
+}  // namespace
+
+VmLayers vm_layers(const Manifest& manifest, const std::string& what) {
+  LayerSorter sorter(what);
+  for (const auto& layer : manifest.layers) sorter.add(manifest, layer);
+  return sorter.take();
+}
+
+std::vector<Digest> disk_diff_ids(const VmLayers& layers, const ImageConfig& config) {
+  const bool has_all = config.diff_ids.size() == layers.files.size();
+  if (!has_all && config.diff_ids.size() + layers.unknown.size() != layers.files.size())
+    throw Error(Blame::job, "the image config lists " + std::to_string(config.diff_ids.size()) +
+                                " diff_ids for " + std::to_string(layers.files.size()) + " files");
+  std::vector<Digest> of_disks;
+  auto next = config.diff_ids.begin();
+  for (const auto file : layers.files) {
+    if (file == VmLayers::File::unknown && !has_all) continue;
+    if (file == VmLayers::File::disk) of_disks.push_back(*next);
+    ++next;
+  }
+  return of_disks;
 }
 
 std::string go_architecture(const std::string& libvirt_architecture) {

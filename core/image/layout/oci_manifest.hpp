@@ -16,6 +16,9 @@ inline constexpr std::string_view manifest = "application/vnd.oci.image.manifest
 inline constexpr std::string_view config = "application/vnd.oci.image.config.v1+json";
 inline constexpr std::string_view domain = "application/vnd.libvirt.domain.config+xml";
 inline constexpr std::string_view vm_config = "application/vnd.sardinecake.vm.config.v1+json";
+/// Ours: UEFI variables (uefi_variables.hpp). sardinecake takes what ends in `+gzip` for a disk, and ignores
+/// the rest.
+inline constexpr std::string_view uefi_variables = "application/vnd.sarde-executor.uefi-variables.v1.gz";
 inline constexpr std::string_view qemu_disk = "application/x-qemu-disk";
 inline constexpr std::string_view other_disk = "application/octet-stream";
 }  // namespace media_type
@@ -42,8 +45,9 @@ struct Manifest {
   std::vector<Descriptor> layers;
 };
 
-/// The image config, as far as sardinecake uses it: diff_ids are the digests of the domain XML, the vm config
-/// if there is one, and each uncompressed disk file – one for a disk, however many chunks it was cut into.
+/// The image config, as far as sardinecake uses it: diff_ids are the digests of what the layers are when
+/// uncompressed, in their order: the domain XML, the vm config if there is one, each disk file – one for a
+/// disk, however many chunks it was cut into.
 struct ImageConfig {
   std::string architecture;  ///< as Go calls it: amd64, arm64, 386
   std::string created;       ///< RFC 3339: `skopeo inspect` fails on anything else
@@ -91,14 +95,24 @@ struct DiskLayers {
 /// What the layers of a VM image are.
 struct VmLayers {
   Descriptor domain;
-  std::vector<Descriptor> vm_config;  ///< none or one
+  std::vector<Descriptor> vm_config;       ///< none or one
+  std::vector<Descriptor> uefi_variables;  ///< none or one
   std::vector<DiskLayers> disks;
+  std::vector<Descriptor> unknown;  ///< of types that this program does not know: skipped
+
+  enum class File { known, disk, unknown };
+  std::vector<File> files;  ///< what each file in the layers is, in their order
 };
 
 /// Sorts a manifest's layers: every type that ends in `+gzip`, parameters aside, is disk data; `;chunk=N`
-/// with N above 0 continues the disk before it. Throws Error (the job's fault) when there is no domain XML or
-/// a chunk out of order.
+/// with N above 0 continues the disk before it; of other types, those that are not known are skipped, as
+/// sardinecake does: that is how the format grows. Throws Error (the job's fault) when there is no domain XML
+/// or a chunk out of order.
 VmLayers vm_layers(const Manifest& manifest, const std::string& what);
+
+/// The disks' diff_ids. A config need not have one for a layer that is skipped. Throws Error (the job's
+/// fault) if there are too few or too many.
+std::vector<Digest> disk_diff_ids(const VmLayers& layers, const ImageConfig& config);
 
 /// The architecture's name in Go's words for one in libvirt's (x86_64 → amd64); others unchanged.
 std::string go_architecture(const std::string& libvirt_architecture);

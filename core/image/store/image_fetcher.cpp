@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 void ImageFetcher::check_sizes(const AnnouncedImage& announced) const {
   const auto layers = vm_layers(announced.manifest, "the manifest");
   auto small = layers.vm_config;
+  small.insert(small.end(), layers.uefi_variables.begin(), layers.uefi_variables.end());
   small.push_back(layers.domain);
   small.push_back(announced.manifest.config);
   for (const auto& blob : small) check_small_blob(blob);

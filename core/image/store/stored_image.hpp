@@ -22,6 +22,8 @@ struct StoredImage {
   std::string domain_xml;  ///< as exported: foreign text
   VmConfig vm_config;
   std::string vm_config_text;  ///< empty if it has none
+  std::vector<Descriptor> uefi_variables = {};  ///< none or one (uefi_variables.hpp)
+  std::vector<Descriptor> unknown_layers = {};  ///< skipped
   std::vector<DiskLayers> disks;
   std::vector<Digest> disk_diff_ids;
 

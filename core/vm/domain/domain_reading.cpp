@@ -42,6 +42,9 @@ DomainSummary parse_domain(std::string_view xml, const std::string& what, Domain
                        .architecture = attribute(domain.child("os").child("type"), "arch", "x86_64"),
                        .disks = {}};
   for (const auto& disk : file_disks(domain)) result.disks.push_back(disk_of(disk));
+  const auto nvram = domain.child("os").child("nvram");
+  result.uefi_variables = nvram.child("source") ? attribute(nvram.child("source"), "file")
+                                                : trimmed(nvram.text().as_string());
   const auto interface = domain.child("devices").child("interface");
   result.has_user_network = !interface || attribute(interface, "type") == "user";
   return result;

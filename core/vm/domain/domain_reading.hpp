@@ -26,6 +26,7 @@ struct DomainSummary {
   std::string name;
   std::string architecture;  ///< libvirt's name: x86_64
   std::vector<DomainDisk> disks;
+  std::string uefi_variables = {};  ///< the file that has them (NVRAM); empty: none is named
   bool has_user_network = false;  ///< its first interface is QEMU's user-mode network
 };
 

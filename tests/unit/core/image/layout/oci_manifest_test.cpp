@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "core/image/layout/uefi_variables.hpp"
 #include "core/image/layout/vm_config.hpp"
 #include "tests/support/check_error.hpp"
 
@@ -51,6 +52,47 @@ TEST_CASE("manifest: chunks follow their disk") {
   REQUIRE(layers.disks.size() == 2);
   CHECK(layers.disks[0].chunks.size() == 2);
   CHECK(layers.disks[1].chunks.size() == 1);
+}
+
+TEST_CASE("manifest: layers of unknown types are skipped, wherever they stand") {
+  const std::string disk = "application/x-qemu-disk+gzip";
+  const auto layers = vm_layers(
+      with_layers({"application/vnd.next.v1", domain_type, "text/plain", disk, "application/vnd.next.v2+json",
+                   disk + ";chunk=1", disk, std::string(media_type::uefi_variables), "x/y"}),
+      "it");
+  REQUIRE(layers.disks.size() == 2);
+  CHECK(layers.disks[0].chunks.size() == 2);
+  CHECK(layers.unknown.size() == 4);
+  CHECK(layers.uefi_variables.size() == 1);
+  ImageConfig config;
+  for (const auto* file : {"next1", "domain", "text", "disk1", "next2", "disk2", "uefi", "xy"})
+    config.diff_ids.push_back(Digest::of(file));
+  const std::vector<Digest> of_disks{Digest::of("disk1"), Digest::of("disk2")};
+  CHECK(disk_diff_ids(layers, config) == of_disks);
+  // One that leaves out what it does not count as a file.
+  config.diff_ids = {Digest::of("domain"), Digest::of("disk1"), Digest::of("disk2"), Digest::of("uefi")};
+  CHECK(disk_diff_ids(layers, config) == of_disks);
+  config.diff_ids.pop_back();
+  check_error(Blame::job, "3 diff_ids for 8 files", [&] { disk_diff_ids(layers, config); });
+  check_error(Blame::job, "zstd", [&] {
+    vm_layers(with_layers({domain_type, "application/x-qemu-disk+zstd"}), "it");
+  });
+  check_error(Blame::job, "tar archives", [&] {
+    vm_layers(with_layers({domain_type, "application/vnd.oci.image.layer.v1.tar+gzip"}), "it");
+  });
+}
+
+TEST_CASE("uefi variables: what is packed comes back, and nothing else is taken for them") {
+  std::string bytes(540672, '\xff');
+  bytes.replace(1000, 5, "entry");
+  const auto layer = pack_uefi_variables(bytes);
+  CHECK(layer.size() < 2000);
+  CHECK(layer == pack_uefi_variables(bytes));
+  CHECK(unpack_uefi_variables(layer) == bytes);
+  for (const auto& odd :
+       {std::string(), std::string("x"), std::string(100, '\0'), layer.substr(0, layer.size() - 1),
+        layer.substr(0, layer.size() - 4) + std::string("\xff\xff\xff\xff")})
+    check_error(Blame::job, "the image's UEFI variables", [&] { unpack_uefi_variables(odd); });
 }
 
 TEST_CASE("manifest: what is no VM image is the job's fault") {
