@@ -24,7 +24,7 @@ std::string_view value_word(const OptionRow& row) {
     case memory:
       return "SIZE";
     case list:
-      return "LIST";
+      return row.scope == OptionScope::call ? "FILE" : "LIST";  // --disk is the one that is typed
     case text:
       break;
   }

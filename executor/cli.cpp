@@ -111,8 +111,10 @@ class CommandLine {
   }
 
   void add_option(CLI::App& app, const OptionRow& rule) {
-    const auto take = [this, &rule](const std::string& text) {
-      OptionValue value{.items = {rule.choices.empty() ? text : lowered(text)}, .origin = "command line"};
+    const auto take_all = [this, &rule](const std::vector<std::string>& texts) {
+      OptionValue value{.items = texts, .origin = "command line"};
+      if (!rule.choices.empty())
+        for (auto& item : value.items) item = lowered(item);
       try {
         check_value(rule, value);
       } catch (const Error& error) {
@@ -120,13 +122,19 @@ class CommandLine {
       }
       invocation_.options[std::string(rule.name)] = std::move(value);
     };
+    const auto take = [take_all](const std::string& text) { take_all({text}); };
     const auto help = std::string(rule.help);
     if (rule.kind == ValueKind::flag) {
       app.add_flag_function(
           option_names(rule), [take](std::int64_t count) { take(count > 0 ? "true" : "false"); }, help);
       return;
     }
-    auto* option = app.add_option_function<std::string>(option_names(rule), take, help);
+    // A list is given by repeating the option.
+    const bool is_list = rule.kind == ValueKind::list;
+    auto* option =
+        is_list ? app.add_option_function<std::vector<std::string>>(option_names(rule), take_all, help)
+                : app.add_option_function<std::string>(option_names(rule), take, help);
+    if (is_list) option->allow_extra_args(false);
     option->type_name(std::string(value_word(rule)));
     option->default_str(shown_initial(rule));
   }

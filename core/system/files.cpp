@@ -166,6 +166,13 @@ std::uint64_t free_space(const fs::path& folder) noexcept {
   return std::uint64_t{room.f_bavail} * room.f_frsize;
 }
 
+std::uint64_t size_of(const std::filesystem::path& path) {
+  const auto fd = open_to_read(path);
+  const auto end = ::lseek(fd.get(), 0, SEEK_END);
+  if (end < 0) throw Error("find the size of " + path.string() + ": " + errno_text(errno));
+  return static_cast<std::uint64_t>(end);
+}
+
 void make_sparse_file(const fs::path& path, std::uint64_t size) {
   const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) fail_by_errno("make", path);

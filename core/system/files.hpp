@@ -62,6 +62,9 @@ void set_modified_now(const std::filesystem::path& path) noexcept;
 /// determined.
 std::uint64_t free_space(const std::filesystem::path& folder) noexcept;
 
+/// The size in bytes of a file or of a block device. Throws Error.
+std::uint64_t size_of(const std::filesystem::path& path);
+
 /// Creates a file of this size that takes no disk space.
 void make_sparse_file(const std::filesystem::path& path, std::uint64_t size);
 

@@ -16,6 +16,12 @@ struct KnownDomain {
   bool is_running = false;
 };
 
+/// A volume of a storage pool.
+struct VolumeName {
+  std::string pool;
+  std::string volume;
+};
+
 /// The files that a domain's definition names.
 struct DomainFiles {
   std::string name;
@@ -59,6 +65,9 @@ class Inventory {
 
   /// The files of every domain, as it is running and as it is defined.
   virtual std::vector<DomainFiles> domain_files() = 0;
+
+  /// The file or device of a volume of a storage pool. The job's fault if there is none.
+  virtual std::filesystem::path volume_path(const VolumeName& volume) = 0;
 
   /// Copies disks of a running domain in the state of one moment, while the domain continues to run. Blocks
   /// until done and calls `progress` with bytes. If `progress` throws (Cancelled, for example), copying

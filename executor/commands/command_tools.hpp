@@ -1,5 +1,9 @@
 #pragma once
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "core/foundation/reporter.hpp"
 #include "core/foundation/source.hpp"
 #include "core/image/registry/registry.hpp"
@@ -21,6 +25,7 @@ struct CommandTools {
   Clock& clock;
   Cancellation& cancellation;
   Reporter& reporter;
+  std::vector<std::pair<std::string, std::string>> helpers = {};  ///< environment of programs that are run
 };
 
 }  // namespace sarde

@@ -4,7 +4,6 @@
 #include <ctime>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <optional>
 #include <sys/stat.h>
 #include <tuple>
 
@@ -14,9 +13,9 @@
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/image/layout/uefi_variables.hpp"
 #include "core/system/files.hpp"
-#include "core/system/temp_files.hpp"
 #include "core/vm/domain/definition.hpp"
-#include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/domain/domain_doubts.hpp"
+#include "executor/commands/export_source.hpp"
 
 namespace sarde {
 
@@ -31,75 +30,6 @@ std::string read_named_file(const fs::path& file) {
   } catch (const Error& error) {
     throw Error(Blame::job, std::string("export: ") + error.what());
   }
-}
-
-/// What will be exported: a definition, and the files that contain its disks.
-struct VmToExport {
-  std::string xml;
-  DomainSummary domain;
-  std::map<std::string, fs::path> files;  ///< by the disk's file as given in the definition
-  fs::path uefi_variables = {};           ///< the file named for them; empty: none
-  std::optional<TempFolder> copies;       ///< of a running VM's disks
-};
-
-VmToExport source_in_file(const fs::path& file) {
-  VmToExport source{
-      .xml = read_named_file(file), .domain = {}, .files = {}, .uefi_variables = {}, .copies = {}};
-  source.domain = parse_domain(source.xml, file.string(), DomainOrigin::this_host);
-  for (const auto& disk : source.domain.disks)
-    source.files[disk.file] = (file.parent_path() / disk.file).lexically_normal();
-  if (!source.domain.uefi_variables.empty())
-    source.uefi_variables = file.parent_path() / source.domain.uefi_variables;
-  return source;
-}
-
-/// Puts copies in place of the disks that the running VM writes to.
-void copy_disks(const CommandTools& tools, const std::string& vm, VmToExport& source) {
-  // QEMU writes the copies, so they must be in a place that it can access.
-  const auto& vmdir = tools.images.unpacked.folder();
-  make_folders(vmdir, 0700);
-  source.copies = TempFolder::in(vmdir, ".incoming-live-", 0700);
-  const QemuAccess access(tools.hypervisor().qemu_account());
-  access.enter(vmdir);
-  access.enter(source.copies->path());
-  std::vector<DiskCopy> copies;
-  for (const auto& disk : source.domain.disks) {
-    if (disk.read_only || disk.device == "cdrom") continue;
-    // Each copy has its own folder, because two disks may have the same name.
-    const auto folder = source.copies->path() / disk.target;
-    if (!is_bare_file_name(disk.target))
-      throw Error(Blame::job, "export: the target " + quote(disk.target) +
-                                  " of one of the VM's disks is not a device name");
-    make_folders(folder, 0700);
-    access.enter(folder);
-    const auto copy = folder / fs::path(disk.file).filename();
-    copies.push_back({.device = disk.target, .format = disk.format, .file = copy});
-    source.files[disk.file] = copy;
-  }
-  const Phase phase(tools.clock, tools.reporter);
-  const auto show = progress_of(tools.reporter, "copying the disks of the running VM");
-  const auto state = tools.hypervisor().copy_disks(vm, copies, [&](std::uint64_t done, std::uint64_t total) {
-    tools.cancellation.check();
-    show(done, total);
-  });
-  phase.done("Copied " + std::to_string(copies.size()) + " disk(s) of the running VM");
-  if (state == GuestFileSystems::still_frozen)
-    tools.reporter.warn("WARNING: the guest's file systems are still frozen: 'virsh domfsthaw " + vm +
-                        "' thaws them");
-  if (state == GuestFileSystems::running) {
-    tools.reporter.warn(
-        "WARNING: no guest agent froze the guest's file systems, so the image is in the state that a power "
-        "cut would leave");
-  }
-}
-
-/// A disk that was left out here would be missing from every VM created from the image.
-void refuse_other_disks(const VmToExport& source, const std::string& what) {
-  const auto others = disks_not_in_files(source.xml);
-  if (!others.empty())
-    throw Error(Blame::job, "export " + what + ": only disks that are files can be exported, not " +
-                                join(others, ", ") +
-                                "; detach them, or pass a definition without them (--libvirtconfig)");
 }
 
 /// While a running VM writes to a disk, reading it would mix states from different moments.
@@ -121,45 +51,9 @@ void refuse_files_in_use(const CommandTools& tools, const std::vector<ChainFile>
   }
 }
 
-VmToExport source_of(const CommandTools& tools, const ExportRequest& request) {
-  const auto& vm = request.vm;
-  const auto& libvirtconfig = request.libvirt_config;
-  if (!libvirtconfig.empty()) {
-    if (request.live)
-      throw Error(Blame::job,
-                  "export: --live copies the disks that libvirt knows for the VM and cannot be combined with "
-                  "--libvirtconfig");
-    auto source = source_in_file(libvirtconfig);
-    refuse_other_disks(source, quote(libvirtconfig.string()));
-    return source;
-  }
-  auto& hypervisor = tools.hypervisor();
-  VmToExport source{
-      .xml = hypervisor.definition(vm), .domain = {}, .files = {}, .uefi_variables = {}, .copies = {}};
-  source.domain = parse_domain(source.xml, "the definition of VM '" + vm + "'", DomainOrigin::this_host);
-  refuse_other_disks(source, "VM " + quote(vm));
-  for (const auto& disk : source.domain.disks) source.files[disk.file] = disk.file;
-  source.uefi_variables = source.domain.uefi_variables;
-  if (hypervisor.state(vm) != DomainState::running) return source;
-  if (!request.live) {
-    throw Error(Blame::job,
-                "export VM " + quote(vm) +
-                    ": it is running, so its disks would change while they are read; shut it down first "
-                    "('virsh shutdown " +
-                    vm + "'), or use --live to export a copy of its current state");
-  }
-  copy_disks(tools, vm, source);
-  return source;
-}
-
 std::vector<ChainTop> tops_of(const VmToExport& source) {
   std::vector<ChainTop> tops;
-  for (const auto& disk : source.domain.disks) {
-    // libvirt does not state the format of an ISO image, which can only be raw.
-    const bool is_cdrom = disk.device == "cdrom" && disk.format.empty();
-    tops.push_back({.path = source.files.at(disk.file), .format = is_cdrom ? "raw" : disk.format});
-  }
-  if (tops.empty()) throw Error(Blame::job, "export: none of the VM's disks is a file");
+  for (const auto& disk : source.disks) tops.push_back({.path = disk.path, .format = disk.format});
   return tops;
 }
 
@@ -188,10 +82,12 @@ class Exporter {
     const auto files = image_files(tops_of(source));
     refuse_files_in_use(tools_, files);
     config_.created = created_at(files);
-    config_.architecture = go_architecture(source.domain.architecture);
+    config_.architecture = go_architecture(source.architecture);
     const auto lock = tools_.images.locks.of_blobs(layout_);
-    add_small(domain_for_export(source.xml, names_in(files, source)), media_type::domain, "virsh dumpxml");
     check_chunksize();
+    const auto domain = domain_for_export(source.xml, names_in(files, source));
+    warn_of_what_jobs_miss(domain);
+    add_small(domain, media_type::domain, "virsh dumpxml");
     if (!request_.vm_config.empty()) add_vm_config();
     add_uefi_variables(source.uefi_variables);
     for (const auto& file : files) add_disk(file);
@@ -208,14 +104,28 @@ class Exporter {
     return file.path.string().starts_with((tools_.images.unpacked.folder() / ".incoming-live-").string());
   }
 
-  static std::map<std::string, std::string> names_in(const std::vector<ChainFile>& files,
-                                                     const VmToExport& source) {
-    std::map<std::string, std::string> names;
-    for (const auto& [disk, path] : source.files) {
-      const auto file = std::ranges::find(files, fs::canonical(path), &ChainFile::path);
-      names[disk] = file->name;
+  static ExportedDisks names_in(const std::vector<ChainFile>& files, const VmToExport& source) {
+    ExportedDisks disks{.emptied = source.emptied, .dropped = source.dropped};
+    for (const auto& disk : source.disks) {
+      const auto file = std::ranges::find(files, fs::canonical(disk.path), &ChainFile::path);
+      disks.kept[disk.element] = {.file = file->name, .format = file->format};
     }
-    return names;
+    return disks;
+  }
+
+  /// An image's maker should not learn it from the first job.
+  void warn_of_what_jobs_miss(const std::string& domain) {
+    const auto doubts = doubts_about_domain(domain);
+    if (!doubts.refusal.empty())
+      tools_.reporter.warn("WARNING: jobs cannot run in this image: " + doubts.refusal);
+    if (!doubts.lost.empty())
+      tools_.reporter.warn("WARNING: a job's VM will not have: " + join(doubts.lost, ", "));
+    if (!doubts.left_out.empty())
+      tools_.reporter.detail("A job's VM will not have, and will not need: " + join(doubts.left_out, ", "));
+    if (request_.strict && doubts.any())
+      throw Error(
+          Blame::job,
+          "export: --strict was given, and jobs would miss something of this VM; nothing was exported");
   }
 
   void add_small(const std::string& content, std::string_view type, const std::string& history) {
@@ -271,7 +181,7 @@ class Exporter {
           Blame::job,
           "export: " + file.path.string() +
               " was written to while it was being read; shut down the VM that uses it, or use --live");
-    const auto size = fs::file_size(file.path);
+    const auto size = size_of(file.path);
     packed.chunks.front().annotations = {{annotation::disk_name, file.name},
                                          {annotation::disk_size, std::to_string(size)}};
     if (!file.backing_name.empty())
@@ -304,7 +214,7 @@ ExportedImage export_image(const CommandTools& tools, const ExportRequest& reque
       throw Error(Blame::job, "export --raw: no folder given; name the folder for the layout");
     const OciLayout layout(container);
     return {.name = container,
-            .id = Exporter(tools, request, layout).run(source_of(tools, request), "latest")};
+            .id = Exporter(tools, request, layout).run(source_of_export(tools, request), "latest")};
   }
   const auto& named = container.empty() ? tag : container;
   const auto reference = ImageReference::parse(named.empty() ? lowered(vm) : named);
@@ -313,8 +223,10 @@ ExportedImage export_image(const CommandTools& tools, const ExportRequest& reque
                 "export to " + quote(reference.text()) +
                     ": an image's digest follows from its content and cannot be chosen; name a tag instead");
   const auto layout = tools.images.catalogue.layout_of(reference);
-  const auto id = Exporter(tools, request, layout).run(source_of(tools, request), reference.local_name());
-  tools.reporter.say("Exported VM " + quote(vm) + " as " + reference.text());
+  const auto id =
+      Exporter(tools, request, layout).run(source_of_export(tools, request), reference.local_name());
+  tools.reporter.say("Exported " + (request.disks.empty() ? "VM " + quote(vm) : std::string("the disks")) +
+                     " as " + reference.text());
   return {.name = reference.text(), .id = id};
 }
 

@@ -9,6 +9,7 @@
 #include "core/foundation/text.hpp"
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/system/temp_files.hpp"
+#include "core/vm/domain/domain_doubts.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 
 namespace sarde {
@@ -117,6 +118,9 @@ ordered_json facts_of(const CommandTools& tools, const InspectRequest& request, 
       if (facts["services"].size() < enough) facts["services"].push_back(std::move(shown_service));
     }
   }
+  const auto doubts = doubts_about_domain(image.domain_xml);
+  facts["jobs"] = {{"refused", doubts.refusal.empty() ? ordered_json() : ordered_json(doubts.refusal)},
+                   {"not_taken_over", doubts.lost}};
   facts["disks"] = std::move(disks);
   facts["layers"] = ordered_json::array();
   for (const auto& layer : manifest.layers) {
@@ -164,6 +168,9 @@ std::string as_text(const ordered_json& facts) {
              ", " + shown(disk["layers"]) + " layer(s)" +
              (disk["backing_file"].is_null() ? "" : ", reads from " + shown(disk["backing_file"])));
   }
+  const auto& jobs = facts["jobs"];
+  if (!jobs["refused"].is_null()) line("jobs", "refused: " + jobs["refused"].get<std::string>());
+  for (const auto& lost : jobs["not_taken_over"]) line("jobs", "do not get " + shown(lost));
   for (const auto& layer : facts["layers"])
     line("layer", shown(layer["digest"]) + "  " + size_text(layer["size"].get<std::uint64_t>()) + "  " +
                       shown(layer["type"]));

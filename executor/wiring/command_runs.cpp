@@ -28,7 +28,8 @@ CommandTools tools_of(Wiring& wiring) {
           .hypervisor = wiring.hypervisor(),
           .clock = wiring.clock(),
           .cancellation = wiring.cancellation(),
-          .reporter = wiring.reporter()};
+          .reporter = wiring.reporter(),
+          .helpers = wiring.environment_of_helpers().list()};
 }
 
 std::string argument(const Wiring& wiring, std::size_t index) {
@@ -103,6 +104,10 @@ int run_pull(Wiring& wiring) {
                                              .print_uuid = values.get<"print-uuid">()}));
 }
 
+std::vector<std::filesystem::path> paths_of(const std::vector<std::string>& names) {
+  return {names.begin(), names.end()};
+}
+
 int run_export(Wiring& wiring) {
   const auto& values = wiring.values();
   const auto exported = export_image(
@@ -112,6 +117,13 @@ int run_export(Wiring& wiring) {
        .tag = values.get<"tag">(),
        .raw = values.get<"raw">(),
        .live = values.get<"live">(),
+       .with_cdroms = values.get<"with-cdroms">(),
+       .strict = values.get<"strict">(),
+       .disks = paths_of(values.get<"disk">()),
+       .bare = {.architecture = values.get<"arch">(),
+                .uefi = values.get<"firmware">() == "uefi",
+                .memory_mib = values.get<"memory">().value_or(BareMachine().memory_mib),
+                .vcpus = values.get<"vcpus">().value_or(BareMachine().vcpus)},
        .vm_config = values.get<"vmconfig">(),
        .libvirt_config = values.get<"libvirtconfig">(),
        .compression = values.get<"compression">() == "fast" ? Compression::fast : Compression::small,

@@ -60,10 +60,12 @@ Fate fate_in(const std::string& xml) {
 
 /// An exported definition, with what its disks are called in the image.
 std::string exported(const std::string& xml) {
-  std::map<std::string, std::string> names;
-  for (const auto& disk : parse_domain(xml, "it", DomainOrigin::this_host).disks)
-    names[disk.file] = fs::path(disk.file).filename();
-  return domain_for_export(xml, names);
+  ExportedDisks disks;
+  for (const auto& disk : source_disks(xml))
+    if (disk.type == "file" && !disk.is_empty)
+      disks.kept[disk.element] = {.file = fs::path(disk.path).filename(),
+                                  .format = disk.format.empty() ? "raw" : disk.format};
+  return domain_for_export(xml, disks);
 }
 
 DiskFiles files_for(const std::string& image_xml) {

@@ -398,13 +398,6 @@ def test_a_disk_that_a_running_vm_writes_to_is_refused_however_it_is_named(place
     place.run("export", "--libvirtconfig", definition, "other", "h.example/vms/o:1", env=env)
 
 
-def test_a_disk_that_is_no_file_is_named(place, tmp_path, undefined):
-    (tmp_path / "disk.raw").write_bytes(b"\0" * 4096)
-    define(tmp_path, domain("blocky", (tmp_path / "disk.raw", "raw"), device="<disk type='block'><source dev='/dev/loop0'/><target dev='vdz'/></disk>"))
-    refused = place.run("export", "blocky", "h.example/vms/b:1", env=place.store(tmp_path), check=False)
-    assert refused.returncode == 1 and "only disks that are files can be exported, not vdz (disk of type block)" in refused.stderr
-
-
 @pytest.mark.parametrize("size, why", [("1", "the minimum is 64 KiB"), ("64KiB", "more than 10000 layers")])
 def test_chunks_too_many_to_name_are_refused(place, tmp_path, size, why):
     disk = tmp_path / "disk.raw"

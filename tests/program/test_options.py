@@ -13,6 +13,11 @@ from test_images import domain, undefined  # noqa: F401: a fixture
 
 # Which test shows what an option does.
 SHOWN_BY = {
+    "disk": ["test_a_disk_file_becomes_an_image_and_runs_a_job", "test_bare_disks_may_be_several_and_of_any_format"],
+    "firmware": ["test_bare_disks_may_be_several_and_of_any_format"],
+    "arch": ["test_bare_disks_may_be_several_and_of_any_format"],
+    "with-cdroms": ["test_cds_are_taken_along_when_asked"],
+    "strict": ["test_what_a_job_would_refuse_or_lose_is_said_at_export"],
     "threads": ["test_threads_change_the_time_and_not_the_image"],
     "help": ["test_version_and_help"],
     "help-all": ["test_no_run_and_verbosity"],
@@ -111,7 +116,7 @@ def test_every_option_is_listed_and_has_a_test(place):
 
 
 # A value of each kind of option, and one that it does not take.
-VALUES = {"format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"), "ssh-algorithms": ("legacy", "old"),
+VALUES = {"firmware": ("uefi", "coreboot"), "format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"), "ssh-algorithms": ("legacy", "old"),
           "ssh-port": ("22", "x"), "threads": ("2", "many"), "vcpus": ("2", "two"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "max-job-disk": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
           "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than", "login-grace")}
 WORDS = {"run": ["script", "stage"], "clone": ["a", "b"], "settings": [], "login": ["h.example"], "logout": ["h.example"]}

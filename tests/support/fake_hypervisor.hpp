@@ -78,6 +78,11 @@ class FakeHypervisor final : public Hypervisor {
     return states;
   }
 
+  std::filesystem::path volume_path(const VolumeName& volume) override {
+    step("volume_path");
+    return "/pools/" + volume.pool + "/" + volume.volume;
+  }
+
   std::vector<DomainFiles> domain_files() override {
     step("domain_files");
     return files;

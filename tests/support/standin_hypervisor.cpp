@@ -211,6 +211,8 @@ class StandinHypervisor final : public Hypervisor {
     return known;
   }
 
+  std::filesystem::path volume_path(const VolumeName&) override { throw Error("there are no pools here"); }
+
   std::vector<DomainFiles> domain_files() override {
     std::vector<DomainFiles> all;
     for (const auto& [name, running] : states()) {

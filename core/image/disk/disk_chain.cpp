@@ -24,7 +24,8 @@ fs::path existing(const fs::path& file, const std::string& role) {
   std::error_code error;
   auto canonical = fs::canonical(file, error);
   if (error) refuse(file, role + " cannot be found: " + error.message());
-  if (!fs::is_regular_file(canonical, error)) refuse(file, role + " is no regular file");
+  if (!fs::is_regular_file(canonical, error) && !fs::is_block_file(canonical, error))
+    refuse(file, role + " is neither a file nor a block device");
   return canonical;
 }
 
@@ -64,6 +65,8 @@ std::vector<ChainFile> chain_of(const ChainTop& top) {
                    .backing_path = {},
                    .name = {},
                    .backing_name = {}};
+    // What /dev/mapper/vg-root leads to is called dm-3.
+    if (chain.empty() && fs::is_block_file(path)) file.name = top.path.filename().string() + ".raw";
     if (format == "raw" || !header->backing_file) {
       chain.insert(chain.begin(), std::move(file));
       return chain;
@@ -158,7 +161,7 @@ std::vector<ChainFile> image_files(const std::vector<ChainTop>& tops) {
   // Bases come first, and keep their names: so they are the same blobs as in an image of their own.
   std::map<fs::path, std::string> names;
   Names given;
-  for (const auto& file : files) names[file.path] = given.give(file.path);
+  for (const auto& file : files) names[file.path] = given.give(file.name.empty() ? file.path : fs::path(file.name));
   for (auto& file : files) {
     file.name = names[file.path];
     if (!file.backing_text.empty()) file.backing_name = names.at(file.backing_path);

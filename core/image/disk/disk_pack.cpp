@@ -92,7 +92,7 @@ class ChunkWriter {
 PackedDisk pack_disk(const std::filesystem::path& file, const OciLayout& layout, const PackOptions& options,
                      Cancellation& cancellation) {
   const auto fd = open_to_read(file);
-  const auto total = std::filesystem::file_size(file);
+  const auto total = size_of(file);
   const auto span = layer_span(total);
   // One byte of room: a cut moves by one byte to where it may fall.
   ChunkWriter writer(layout, options.media_type + "+gzip",

@@ -188,7 +188,41 @@ std::string domain_of_copy(std::string_view xml, const NewVm& vm) {
   return xml_text(document);
 }
 
-std::string domain_for_export(std::string_view xml, const std::map<std::string, std::string>& names) {
+namespace {
+
+/// Sets the attribute, wherever the disk had its data before.
+void set(xml_node node, const char* name, const std::string& value) {
+  auto attribute = node.attribute(name) ? node.attribute(name) : node.append_attribute(name);
+  attribute.set_value(value.c_str());
+}
+
+/// The disk as a file of the image, whatever it was.
+void write_exported(xml_node disk, const DiskInImage& exported) {
+  if (attribute(disk, "type") != "file") {
+    disk.remove_child("source");
+    disk.append_child("source");
+  }
+  set(disk, "type", "file");
+  set(disk.child("source"), "file", exported.file);
+  if (!disk.child("driver")) add(disk, "driver", {{"name", "qemu"}});
+  set(disk.child("driver"), "type", exported.format);
+}
+
+void export_disks(xml_node devices, const ExportedDisks& disks) {
+  std::size_t element = 0;
+  for (auto disk = devices.child("disk"); disk; ++element) {
+    const auto next = disk.next_sibling("disk");
+    if (const auto kept = disks.kept.find(element); kept != disks.kept.end())
+      write_exported(disk, kept->second);
+    if (disks.emptied.contains(element)) disk.remove_child("source");
+    if (disks.dropped.contains(element)) devices.remove_child(disk);
+    disk = next;
+  }
+}
+
+}  // namespace
+
+std::string domain_for_export(std::string_view xml, const ExportedDisks& disks) {
   xml_document document;
   parse_domain_text(document, xml, "the VM's definition", XmlOrigin::own);
   auto domain = document.document_element();
@@ -202,10 +236,7 @@ std::string domain_for_export(std::string_view xml, const std::map<std::string, 
     if (attribute(watchdog, "model") == "itco") devices.remove_child(watchdog);
     watchdog = next;
   }
-  for (auto disk : file_disks(domain)) {
-    auto file = disk.child("source").attribute("file");
-    file.set_value(names.at(file.as_string()).c_str());
-  }
+  export_disks(devices, disks);
   return xml_text(document);
 }
 

@@ -2,11 +2,13 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
 #include "core/vm/disk_file.hpp"
 #include "core/vm/domain/job_domain.hpp"
+#include "core/vm/domain/source_disks.hpp"
 
 namespace sarde {
 
@@ -28,9 +30,16 @@ BuiltDomain domain_to_define(std::string_view image_xml, const NewVm& vm);
 /// addresses, and without metadata of ours. Throws Error (the job's fault).
 std::string domain_of_copy(std::string_view xml, const NewVm& vm);
 
+/// What becomes of a VM's disks and drives in an image, by their place among its <disk>s, from 0. Those that
+/// are in none of these stay as they are.
+struct ExportedDisks {
+  std::map<std::size_t, DiskInImage> kept = {};
+  std::set<std::size_t> emptied = {};  ///< drives without what is in them
+  std::set<std::size_t> dropped = {};
+};
+
 /// A VM's definition as it goes into an image: without uuid, MAC addresses, NVRAM file, itco watchdog,
-/// security labels, metadata of ours, passwords and backing chains (the disks' headers tell them), each
-/// disk's file by the name that `names` gives for it.
-std::string domain_for_export(std::string_view xml, const std::map<std::string, std::string>& names);
+/// security labels, metadata of ours, passwords and backing chains (the disks' headers tell them).
+std::string domain_for_export(std::string_view xml, const ExportedDisks& disks);
 
 }  // namespace sarde

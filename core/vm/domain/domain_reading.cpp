@@ -43,8 +43,8 @@ DomainSummary parse_domain(std::string_view xml, const std::string& what, Domain
                        .disks = {}};
   for (const auto& disk : file_disks(domain)) result.disks.push_back(disk_of(disk));
   const auto nvram = domain.child("os").child("nvram");
-  result.uefi_variables = nvram.child("source") ? attribute(nvram.child("source"), "file")
-                                                : trimmed(nvram.text().as_string());
+  result.uefi_variables =
+      nvram.child("source") ? attribute(nvram.child("source"), "file") : trimmed(nvram.text().as_string());
   const auto interface = domain.child("devices").child("interface");
   result.has_user_network = !interface || attribute(interface, "type") == "user";
   return result;
@@ -68,21 +68,6 @@ std::vector<std::filesystem::path> written_files_of_domain(std::string_view xml)
     if (!one.read_only && one.device != "cdrom") files.emplace_back(one.file);
   }
   return files;
-}
-
-std::vector<std::string> disks_not_in_files(std::string_view xml) {
-  xml_document document;
-  parse_domain_text(document, xml, "a VM's definition", XmlOrigin::own);
-  const auto domain = document.document_element();
-  const auto in_files = file_disks(domain);
-  std::vector<std::string> others;
-  for (const auto& disk : domain.child("devices").children("disk")) {
-    const bool is_empty = !disk.child("source");
-    if (is_empty || std::ranges::find(in_files, disk) != in_files.end()) continue;
-    others.push_back(attribute(disk.child("target"), "dev") + " (" + attribute(disk, "device", "disk") +
-                     " of type " + attribute(disk, "type") + ")");
-  }
-  return others;
 }
 
 std::vector<VolumeName> volumes_of_domain(std::string_view xml) {

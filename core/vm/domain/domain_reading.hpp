@@ -27,7 +27,7 @@ struct DomainSummary {
   std::string architecture;  ///< libvirt's name: x86_64
   std::vector<DomainDisk> disks;
   std::string uefi_variables = {};  ///< the file that has them (NVRAM); empty: none is named
-  bool has_user_network = false;  ///< its first interface is QEMU's user-mode network
+  bool has_user_network = false;    ///< its first interface is QEMU's user-mode network
 };
 
 /// Where a definition comes from: an image's is foreign text, whose size is bounded.
@@ -42,15 +42,6 @@ std::vector<std::filesystem::path> files_of_domain(std::string_view xml);
 
 /// The files that a domain writes to while it runs.
 std::vector<std::filesystem::path> written_files_of_domain(std::string_view xml);
-
-/// Disks that are none in a file of this machine, each as people call it: "vdb (disk of type block)".
-std::vector<std::string> disks_not_in_files(std::string_view xml);
-
-/// A disk that is a volume of a storage pool.
-struct VolumeName {
-  std::string pool;
-  std::string volume;
-};
 
 std::vector<VolumeName> volumes_of_domain(std::string_view xml);
 

@@ -166,6 +166,8 @@ class LibvirtHypervisor final : public Hypervisor {
     return all;
   }
 
+  std::filesystem::path volume_path(const VolumeName& volume) override { return path_of(volume, ""); }
+
   GuestFileSystems copy_disks(const std::string& name, const std::vector<DiskCopy>& copies,
                               const std::function<void(std::uint64_t, std::uint64_t)>& progress) override {
     const auto domain = look_up(name);
@@ -263,8 +265,8 @@ class LibvirtHypervisor final : public Hypervisor {
   }
 
   std::filesystem::path path_of(const VolumeName& name, const std::string& domain) {
-    const auto doing =
-        "find volume '" + name.volume + "' of pool '" + name.pool + "', which VM '" + domain + "' uses";
+    const auto doing = "find volume '" + name.volume + "' of pool '" + name.pool + "'" +
+                       (domain.empty() ? "" : ", which VM '" + domain + "' uses");
     const Pool pool(virStoragePoolLookupByName(connection_.get(), name.pool.c_str()));
     if (!pool) fail_libvirt(doing);
     const Volume volume(virStorageVolLookupByName(pool.get(), name.volume.c_str()));

@@ -181,7 +181,7 @@ TEST_CASE(
     CAPTURE(copy);
     CHECK_FALSE(has(copy, "sarde-executor"));
     CHECK(has(copy, "urn:other") == has(metadata, "urn:other"));
-    CHECK_FALSE(has(domain_for_export(xml, {{"a", "a"}}), "sarde-executor"));
+    CHECK_FALSE(has(domain_for_export(xml, {}), "sarde-executor"));
     CHECK_FALSE(has(defined(xml).xml, "sarde-executor"));
   }
 }

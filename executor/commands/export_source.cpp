@@ -1,0 +1,310 @@
+#include "executor/commands/export_source.hpp"
+
+#include <algorithm>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/json_reading.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/disk/disk_name.hpp"
+#include "core/image/disk/qcow2_header.hpp"
+#include "core/system/files.hpp"
+#include "core/system/subprocess.hpp"
+#include "core/vm/domain/domain_reading.hpp"
+#include "core/vm/domain/source_disks.hpp"
+#include "core/vm/qemu_account.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+using nlohmann::operator""_json_pointer;
+
+namespace {
+
+/// Where a definition was found, and how its disks are to be taken.
+struct Origin {
+  std::string what;  ///< "VM 'x'"
+  fs::path folder;   ///< that bare names are in; empty: the current one
+  bool is_running = false;
+};
+
+std::string run_qemu_img(const CommandTools& tools, const std::vector<std::string>& arguments) {
+  Program qemu_img{.argv = {"qemu-img"}, .environment = tools.helpers};
+  qemu_img.argv.insert(qemu_img.argv.end(), arguments.begin(), arguments.end());
+  constexpr std::chrono::hours long_enough(24);
+  auto result = run_program(qemu_img, {.clock = tools.clock,
+                                       .cancellation = tools.cancellation,
+                                       .deadline = tools.clock.now() + long_enough});
+  if (!result.succeeded())
+    throw Error(Blame::job,
+                "export: qemu-img " + join(arguments, " ") + ": " + quote(trimmed(result.errors)));
+  return std::move(result.output);
+}
+
+/// Throws Error if the file has its data elsewhere. A disk that somebody has downloaded could otherwise bring
+/// any file of this host into the image.
+void refuse_files_elsewhere(const fs::path& file, const std::vector<std::string>& named) {
+  std::error_code ignored;
+  const auto folder = fs::weakly_canonical(file, ignored).parent_path();
+  for (const auto& name : named) {
+    const auto other = fs::weakly_canonical(folder / name, ignored);
+    if (other.parent_path() != folder)
+      throw Error(Blame::job, "export: " + file.string() + " reads from " + quote(name) +
+                                  ", which is not in its folder; 'qemu-img convert' makes one file of it, if "
+                                  "that is what you want");
+  }
+}
+
+/// The files that a file's header names, as qemu-img tells them.
+void collect_files_named(const nlohmann::json& info, std::vector<std::string>& named) {
+  for (const auto* key : {"backing-filename", "full-backing-filename"})
+    if (info.contains(key)) named.push_back(info.at(key).get<std::string>());
+  const auto specific = info.value("/format-specific/data"_json_pointer, nlohmann::json());
+  if (specific.contains("data-file")) named.push_back(specific.at("data-file").get<std::string>());
+  if (!specific.contains("extents")) return;
+  for (const auto& extent : specific.at("extents")) named.push_back(extent.at("filename").get<std::string>());
+}
+
+/// Asks qemu-img for the format of a disk file (empty: whatever it looks like). Throws Error if there is
+/// none, or if it has its data elsewhere.
+std::string inspect_disk_file(const CommandTools& tools, const fs::path& file, const std::string& format) {
+  std::error_code failed;
+  if (!fs::exists(file, failed)) throw Error(Blame::job, "export: there is no file " + quote(file.string()));
+  std::vector<std::string> arguments{"info", "--backing-chain", "--output=json"};
+  if (!format.empty()) arguments.insert(arguments.end(), {"-f", format});
+  arguments.push_back(fs::absolute(file).string());
+  std::vector<std::string> named;
+  auto found = read_json(run_qemu_img(tools, arguments), "qemu-img's answer", Blame::host,
+                         [&](const nlohmann::json& chain) {
+                           for (const auto& info : chain) collect_files_named(info, named);
+                           return chain.at(0).at("format").get<std::string>();
+                         });
+  refuse_files_elsewhere(file, named);
+  return found;
+}
+
+class SourceReader {
+ public:
+  SourceReader(const CommandTools& tools, const ExportRequest& request, Origin origin)
+      : tools_(tools), request_(request), origin_(std::move(origin)) {}
+
+  VmToExport read(std::string xml) {
+    const auto summary = parse_domain(xml, "the definition of " + origin_.what, DomainOrigin::this_host);
+    source_.architecture = summary.architecture;
+    if (!summary.uefi_variables.empty()) source_.uefi_variables = origin_.folder / summary.uefi_variables;
+    source_.xml = std::move(xml);
+    for (const auto& disk : source_disks(source_.xml)) take(disk);
+    if (origin_.is_running) copy_live();
+    convert_others();
+    return std::move(source_);
+  }
+
+ private:
+  [[noreturn]] void refuse(const SourceDisk& disk, const std::string& why) const {
+    throw Error(Blame::job, "export " + origin_.what + ": " + disk.target + " (" + disk.device + " of type " +
+                                disk.type + ") " + why +
+                                "; detach it, or pass a definition without it (--libvirtconfig)");
+  }
+
+  void leave_out(const SourceDisk& disk, const std::string& what) {
+    tools_.reporter.warn("WARNING: left out of the image: " + disk.target + ", " + what);
+  }
+
+  void take(const SourceDisk& disk) {
+    if (disk.device == "floppy") {
+      source_.dropped.insert(disk.element);
+      return leave_out(disk, "a floppy drive");
+    }
+    if (disk.device == "cdrom") return take_drive(disk);
+    if (disk.device != "disk") refuse(disk, "is a device of this host, not a disk");
+    if (disk.type == "network")
+      refuse(disk,
+             "is on a server, and only files and block devices can be exported: 'qemu-img convert -O qcow2 " +
+                 disk.address + " " + disk.target +
+                 ".qcow2' makes a file of it, with which you can replace the disk");
+    add_disk(disk, path_of(disk));
+  }
+
+  void take_drive(const SourceDisk& disk) {
+    const auto path = disk.is_empty ? fs::path() : path_of(disk);
+    std::error_code ignored;
+    if (path.empty()) {
+      source_.dropped.insert(disk.element);
+      return tools_.reporter.detail("Left out of the image: " + disk.target + ", an empty CD drive");
+    }
+    if (disk.type == "block" || fs::is_block_file(path, ignored)) {
+      source_.dropped.insert(disk.element);
+      return leave_out(disk, "a CD drive of this host");
+    }
+    if (!request_.with_cdroms) {
+      source_.emptied.insert(disk.element);
+      return leave_out(disk, "the CD " + path.string() + " (--with-cdroms takes it along)");
+    }
+    add_disk(disk, path);
+  }
+
+  [[nodiscard]] fs::path path_of(const SourceDisk& disk) const {
+    if (disk.type == "volume")
+      return within("export " + origin_.what, [&] { return tools_.hypervisor().volume_path(disk.volume); });
+    if (disk.path.empty()) refuse(disk, "is neither a file nor a block device");
+    return (origin_.folder / disk.path).lexically_normal();
+  }
+
+  void add_disk(const SourceDisk& disk, const fs::path& path) {
+    source_.disks.push_back({.element = disk.element, .path = path, .format = format_of(disk, path)});
+    if (!disk.read_only && disk.device == "disk") live_.push_back({disk, source_.disks.size() - 1});
+  }
+
+  /// libvirt takes what is not said for raw. A file that looks like qcow2 all the same may have got its
+  /// header from the guest: what that names would go into the image. So it stays unsaid, and is refused.
+  static std::string format_of(const SourceDisk& disk, const fs::path& path) {
+    if (!disk.format.empty()) return disk.format;
+    std::error_code ignored;
+    const bool is_file = fs::is_regular_file(path, ignored);
+    return is_file && read_qcow2_header(path) ? "" : "raw";
+  }
+
+  /// A folder that QEMU can write to.
+  const fs::path& copies() {
+    if (source_.copies) return source_.copies->path();
+    const auto& vmdir = tools_.images.unpacked.folder();
+    make_folders(vmdir, 0700);
+    source_.copies = TempFolder::in(vmdir, ".incoming-live-", 0700);
+    return source_.copies->path();
+  }
+
+  /// Puts copies in place of the disks that the running VM writes to.
+  void copy_live() {
+    const QemuAccess access(tools_.hypervisor().qemu_account());
+    access.enter(tools_.images.unpacked.folder());
+    access.enter(copies());
+    std::vector<DiskCopy> wanted;
+    for (const auto& [disk, index] : live_) {
+      // Each copy has its own folder, because two disks may have the same name.
+      if (!is_bare_file_name(disk.target)) refuse(disk, "has a target that is not a device name");
+      const auto folder = copies() / disk.target;
+      make_folders(folder, 0700);
+      access.enter(folder);
+      auto& exported = source_.disks[index];
+      const bool is_block = disk.type == "block";
+      exported.path = folder / (exported.path.filename().string() + (is_block ? ".qcow2" : ""));
+      if (is_block || exported.format != "raw") exported.format = "qcow2";
+      wanted.push_back({.device = disk.target, .format = exported.format, .file = exported.path});
+    }
+    const Phase phase(tools_.clock, tools_.reporter);
+    const auto show = progress_of(tools_.reporter, "copying the disks of the running VM");
+    const auto state =
+        tools_.hypervisor().copy_disks(request_.vm, wanted, [&](std::uint64_t done, std::uint64_t total) {
+          tools_.cancellation.check();
+          show(done, total);
+        });
+    phase.done("Copied " + std::to_string(wanted.size()) + " disk(s) of the running VM");
+    warn_of(state);
+  }
+
+  void warn_of(GuestFileSystems state) {
+    if (state == GuestFileSystems::still_frozen)
+      tools_.reporter.warn("WARNING: the guest's file systems are still frozen: 'virsh domfsthaw " +
+                           request_.vm + "' thaws them");
+    if (state == GuestFileSystems::running)
+      tools_.reporter.warn(
+          "WARNING: no guest agent froze the guest's file systems, so the image is in the state that a power "
+          "cut would leave");
+  }
+
+  /// Images hold qcow2 and raw.
+  void convert_others() {
+    for (auto& disk : source_.disks) {
+      if (!passes_as_it_is(disk.format)) convert(disk);
+    }
+  }
+
+  static bool passes_as_it_is(const std::string& format) { return format == "qcow2" || format == "raw"; }
+
+  void convert(DiskToExport& disk) {
+    if (disk.format.empty()) return;  // image_files() refuses it
+    const Phase phase(tools_.clock, tools_.reporter);
+    const auto folder = copies() / ("converted-" + std::to_string(disk.element));
+    make_folders(folder, 0700);
+    const auto converted = folder / (disk.path.stem().string() + ".qcow2");
+    static_cast<void>(inspect_disk_file(tools_, disk.path, disk.format));
+    run_qemu_img(tools_,
+                 {"convert", "-f", disk.format, "-O", "qcow2", disk.path.string(), converted.string()});
+    phase.done("Converted " + disk.path.string() + " (" + disk.format + ") to qcow2");
+    disk.path = converted;
+    disk.format = "qcow2";
+  }
+
+  /// A disk that a running VM writes to, and its place in the source's disks.
+  struct LiveDisk {
+    SourceDisk disk;
+    std::size_t index;
+  };
+
+  const CommandTools& tools_;
+  const ExportRequest& request_;
+  Origin origin_;
+  VmToExport source_;
+  std::vector<LiveDisk> live_;
+};
+
+/// The caller named the file, so it is the caller's fault if it cannot be read.
+VmToExport source_in_file(const CommandTools& tools, const ExportRequest& request) {
+  const auto& file = request.libvirt_config;
+  if (request.live)
+    throw Error(Blame::job,
+                "export: --live copies the disks that libvirt knows for the VM and cannot be combined with "
+                "--libvirtconfig");
+  auto xml = [&] {
+    try {
+      return read_file(file);
+    } catch (const Error& error) {
+      throw Error(Blame::job, std::string("export: ") + error.what());
+    }
+  }();
+  return SourceReader(tools, request, {.what = quote(file.string()), .folder = file.parent_path()})
+      .read(std::move(xml));
+}
+
+VmToExport source_of_vm(const CommandTools& tools, const ExportRequest& request) {
+  const auto& vm = request.vm;
+  auto& hypervisor = tools.hypervisor();
+  auto xml = hypervisor.definition(vm);
+  const bool is_running = hypervisor.state(vm) == DomainState::running;
+  if (is_running && !request.live)
+    throw Error(Blame::job,
+                "export VM " + quote(vm) +
+                    ": it is running, so its disks would change while they are read; shut it down first "
+                    "('virsh shutdown " +
+                    vm + "'), or use --live to export a copy of its current state");
+  return SourceReader(tools, request, {.what = "VM " + quote(vm), .folder = {}, .is_running = is_running})
+      .read(std::move(xml));
+}
+
+/// A VM made of disk files alone, for those who have no VM yet.
+VmToExport source_of_disks(const CommandTools& tools, const ExportRequest& request) {
+  if (request.live || !request.libvirt_config.empty())
+    throw Error(Blame::job,
+                "export: --disk makes an image of files alone, without --live and --libvirtconfig");
+  BareVm vm{.name = request.vm.substr(request.vm.rfind('/') + 1),
+            .architecture = request.bare.architecture,
+            .uefi = request.bare.uefi,
+            .memory_mib = request.bare.memory_mib,
+            .vcpus = request.bare.vcpus,
+            .disks = {}};
+  vm.name = vm.name.substr(0, vm.name.find_first_of(":@"));
+  for (const auto& file : request.disks)
+    vm.disks.push_back({.file = fs::absolute(file).string(), .format = inspect_disk_file(tools, file, "")});
+  return SourceReader(tools, request, {.what = "these disks", .folder = {}}).read(domain_of_disks(vm));
+}
+
+}  // namespace
+
+VmToExport source_of_export(const CommandTools& tools, const ExportRequest& request) {
+  auto source = !request.disks.empty()            ? source_of_disks(tools, request)
+                : !request.libvirt_config.empty() ? source_in_file(tools, request)
+                                                  : source_of_vm(tools, request);
+  if (source.disks.empty()) throw Error(Blame::job, "export: the VM has no disk that could be exported");
+  return source;
+}
+
+}  // namespace sarde
