@@ -17,6 +17,9 @@ class VmNetworks {
   VmNetworks& operator=(const VmNetworks&) = delete;
   virtual ~VmNetworks() = default;
 
+  /// Whether libvirt has a network of this name, active or not.
+  virtual bool has_network(const std::string& name) = 0;
+
   /// Throws Error, with what to do, if libvirt has no network of this name, or if it is not active.
   virtual void require_network(const std::string& name) = 0;
 

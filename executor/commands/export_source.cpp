@@ -9,6 +9,7 @@
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
+#include "core/vm/domain/domain_policy.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 #include "core/vm/domain/source_disks.hpp"
 #include "core/vm/qemu_account.hpp"
@@ -88,6 +89,7 @@ class SourceReader {
       : tools_(tools), request_(request), origin_(std::move(origin)) {}
 
   VmToExport read(std::string xml) {
+    within("export " + origin_.what, [&] { refuse_other_hypervisors(xml); });
     const auto summary = parse_domain(xml, "the definition of " + origin_.what, DomainOrigin::this_host);
     source_.architecture = summary.architecture;
     if (!summary.uefi_variables.empty()) source_.uefi_variables = origin_.folder / summary.uefi_variables;

@@ -140,6 +140,33 @@ def test_a_block_device_is_read_as_a_raw_file(vm, tmp_path):
         subprocess.run(["losetup", "--detach", device], check=True)
 
 
+@pytest.mark.parametrize("hypervisor", ["xen", "lxc", "vmware"])
+def test_other_hypervisors_vms_are_refused_in_words(place, tmp_path, hypervisor):
+    path = tmp_path / "definition.xml"
+    path.write_text(domain("foreign", ("/nonexistent/disk.vmdk", "vmdk")).replace("type='qemu'", f"type='{hypervisor}'"))
+    done = place.run("export", "--libvirtconfig", path, "foreign", "h.example/v/f:1", env=place.store(tmp_path), check=False)
+    assert done.returncode == 1 and f"the domain is for the hypervisor '{hypervisor}', not for QEMU; convert the VM first" in done.stderr
+
+
+@pytest.mark.parametrize("os", ["<os><type arch='x86_64' machine='pc-q35-rhel9.4.0'>hvm</type></os>",
+                                "<os><type arch='x86_64' machine='pc-1.0'>hvm</type></os>",
+                                "<os><type arch='x86_64' machine='q35'>hvm</type><loader readonly='yes' type='pflash'>/usr/share/edk2/ovmf/OVMF_CODE.fd</loader><nvram>/var/lib/libvirt/qemu/nvram/a_VARS.fd</nvram></os>"])
+def test_other_distributions_vms_are_imported_and_start(place, tmp_path, undefined, os):  # noqa: F811
+    """A machine type, an emulator, a firmware and a network that this host does not have."""
+    env = place.store(tmp_path)
+    qcow2(tmp_path / "disk.qcow2")
+    path = tmp_path / "definition.xml"
+    path.write_text(domain("foreign", (tmp_path / "disk.qcow2", "qcow2"), device="<emulator>/usr/libexec/qemu-kvm</emulator><interface type='network'><source network='nowhere'/></interface>")
+                    .replace("<os><type arch='x86_64' machine='q35'>hvm</type></os>", os).replace("type='qemu'", "type='kvm'", 1))
+    place.run("export", "--libvirtconfig", path, "foreign", "h.example/v/f:1", env=env)
+    done = place.run("import", "--name", "imported-foreign", "h.example/v/f:1", env=env)
+    assert "libvirt has no network 'nowhere' here" in done.stderr
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "start", "imported-foreign"], check=True)
+    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", "imported-foreign"], check=True)
+    if "loader" in os:
+        subprocess.run(["virsh", "-q", "-c", "qemu:///session", "undefine", "--nvram", "imported-foreign"], check=True)
+
+
 def test_what_a_job_would_refuse_or_lose_is_said_at_export(vm):
     hostdev = DISK + "<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='1' slot='0' function='0'/></source></hostdev>"
     said = vm(hostdev, "--strict", check=False, files={"disk.qcow2": qcow2})

@@ -115,6 +115,8 @@ class FakeHypervisor final : public Hypervisor {
     return false;
   }
 
+  bool has_network(const std::string&) override { return true; }
+
   void require_network(const std::string& /*name*/) override { step("require_network"); }
 
   TrafficFilter filter_without_address(const std::string& /*network*/) override {

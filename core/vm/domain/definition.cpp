@@ -38,6 +38,12 @@ class DefinitionBuilder {
     auto left_out = copy_carried(image_, domain_, {.takes = Takes::definition});
     complete_features(domain_, values_, vm_.virt_type);
     processor_model(left_out);
+    for (auto card : devices.children("interface"))
+      if (attribute(card, "type") == "network" && !vm_.unknown_network.empty() &&
+          attribute(card.child("source"), "network") == vm_.unknown_network) {
+        card.attribute("type").set_value("user");
+        card.remove_child("source");
+      }
     for (auto rng : devices.children("rng"))
       if (!rng.child("backend")) add(rng, "backend", {{"model", "random"}}, "/dev/urandom");
     for (const auto* seen : {"name", "memory", "vcpu", "os", "uuid", "currentMemory", "devices/emulator"})

@@ -78,8 +78,10 @@ class Judge {
       const std::string name = child.name();
       if (child.type() != pugi::node_element || name == "metadata") continue;  // dropped whole
       const auto here = path.empty() ? name : path + "/" + name;
-      if (name.find(':') != std::string::npos)
+      if (name.find(':') != std::string::npos) {
         refuse(here, "would hand something to the hypervisor that libvirt does not check");
+        continue;
+      }
       judge_by(rows_.find("*/" + name), child, here);
       if (path != "devices" || std::ranges::find(allowed_, name) == allowed_.end()) {
         judge_by(rows_.find(here), child, here);
@@ -130,6 +132,12 @@ std::vector<DomainElement> elements_to_refuse(std::string_view image_xml,
   pugi::xml_document document;
   parse_domain_text(document, image_xml, "the image's domain");
   return Judge(allowed).judge(document);
+}
+
+void refuse_other_hypervisors(std::string_view xml) {
+  pugi::xml_document document;
+  parse_domain_text(document, xml, "the VM's definition", XmlOrigin::own);
+  refuse_other_hypervisors(document.document_element());
 }
 
 void refuse_what_no_job_may_have(std::string_view image_xml, const std::vector<std::string>& allowed) {

@@ -23,6 +23,9 @@ struct DomainElement {
 std::vector<DomainElement> elements_to_refuse(std::string_view image_xml,
                                               const std::vector<std::string>& allowed);
 
+/// Throws Error, the job's fault, if it is another hypervisor's domain, which QEMU would not boot.
+void refuse_other_hypervisors(std::string_view xml);
+
 /// Throws Error, the job's fault, listing what elements_to_refuse() finds, or saying which value of the
 /// domain no job's VM may have (read_image_domain()).
 void refuse_what_no_job_may_have(std::string_view image_xml, const std::vector<std::string>& allowed);

@@ -123,10 +123,10 @@ void refuse_other_hypervisors(const xml_node& domain) {
   const auto type = attribute(domain, "type", "kvm");
   const auto kind = trimmed(domain.child("os").child("type").text().as_string("hvm"));
   if (!passes(type, "kvm|qemu|hvf"))
-    throw Error(Blame::job, "the image's domain is for the hypervisor " + quote(type) +
+    throw Error(Blame::job, "the domain is for the hypervisor " + quote(type) +
                                 ", not for QEMU; convert the VM first (virt-v2v does)");
   if (kind != "hvm")
-    throw Error(Blame::job, "the image's domain is of the kind " + quote(kind) +
+    throw Error(Blame::job, "the domain is of the kind " + quote(kind) +
                                 "; only whole machines ('hvm') can be jobs' VMs");
 }
 

@@ -211,6 +211,13 @@ class LibvirtHypervisor final : public Hypervisor {
     return version >= stream_since;
   }
 
+  bool has_network(const std::string& name) override {
+    const Network network(virNetworkLookupByName(connection_.get(), name.c_str()));
+    if (!network && !last_error_is(VIR_ERR_NO_NETWORK))
+      fail_libvirt("look for libvirt's network " + quote(name));
+    return static_cast<bool>(network);
+  }
+
   void require_network(const std::string& name) override {
     const Network network(virNetworkLookupByName(connection_.get(), name.c_str()));
     const auto virsh = "'virsh -c " + uri_;
