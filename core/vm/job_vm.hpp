@@ -32,7 +32,8 @@ struct JobVm {
   std::filesystem::path user_network_socket = {};      ///< passt's, if passt provides the user-mode network
   DiskFiles disk_files;                                ///< by the image's bare name
   std::filesystem::path console_log;
-  std::filesystem::path nvram;  ///< where UEFI variables go, if the image boots by UEFI
+  std::filesystem::path seed = {};  ///< a disk that sets up the guest (cloud_seed.hpp); empty: none
+  std::filesystem::path nvram;      ///< where UEFI variables go, if the image boots by UEFI
   std::optional<std::uint64_t> memory_mib = std::nullopt;      ///< nothing: as the image has it
   std::optional<unsigned> vcpus = std::nullopt;                ///< nothing: as the image has it
   std::optional<std::uint64_t> max_memory_mib = std::nullopt;  ///< nothing: unlimited

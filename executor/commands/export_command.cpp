@@ -88,6 +88,7 @@ class Exporter {
     const auto domain = domain_for_export(source.xml, names_in(files, source));
     warn_of_what_jobs_miss(domain);
     add_small(domain, media_type::domain, "virsh dumpxml");
+    if (request_.cloud_init) layers_.back().annotations[annotation::guest_setup] = "cloud-init";
     if (!request_.vm_config.empty()) add_vm_config();
     add_uefi_variables(source.uefi_variables);
     for (const auto& file : files) add_disk(file);

@@ -25,6 +25,7 @@ struct ExportRequest {
   bool raw = false;                               ///< `container` is the folder of a layout
   bool live = false;                              ///< the disks of a running VM are copied first
   bool with_cdroms = false;                       ///< CDs in the VM's drives are taken along
+  bool cloud_init = false;                        ///< jobs' VMs are set up through cloud-init
   bool strict = false;                            ///< what a job would refuse or lose is an error
   std::vector<std::filesystem::path> disks = {};  ///< makes an image of these files, without a VM
   BareMachine bare = {};                          ///< for `disks`

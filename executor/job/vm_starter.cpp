@@ -30,12 +30,13 @@ void VmStarter::check_host(const std::filesystem::path& vmdir, const std::filesy
 }
 
 StartedVm VmStarter::start(const Job& job, const ObtainedImage& image, const JobResources& resources,
-                           std::uint16_t guest_port) {
+                           const GuestNeeds& guest) {
   const auto& folder = resources.folder();
   const auto domain = parse_domain(image.image.domain_xml, "the image's domain");
   StartedVm started{.vm = plan(job, image.image, resources),
                     .network = parts_.networks.choose(domain.has_user_network)};
   auto& [vm, network] = started;
+  vm.seed = guest.seed;
   vm.disk_files = make_copies(domain, image.unpacked, folder);
   copy_uefi_variables(image.image, vm.nvram, parts_.reporter);
   const Phase phase(parts_.clock, parts_.reporter);
@@ -52,7 +53,7 @@ StartedVm VmStarter::start(const Job& job, const ObtainedImage& image, const Job
   });
   step("gave QEMU its files", [&] { let_qemu_in(image.unpacked, vm); });
   step("set up the network",
-       [&] { parts_.networks.open(network, vm.image_xml, folder.network(), guest_port); });
+       [&] { parts_.networks.open(network, vm.image_xml, folder.network(), guest.ssh_port); });
   if (network.passt) vm.user_network_socket = network.passt->socket;
   vm.filter = network.filter;
   folder.expect_vm();
@@ -95,7 +96,8 @@ void VmStarter::let_qemu_in(const UnpackedImage& disks, const JobVm& vm) {
   for (const auto& [disk, file] : vm.disk_files)
     if (file.path.parent_path() == vm.folder) access.own(file.path);
   std::error_code ignored;
-  if (std::filesystem::exists(vm.nvram, ignored)) access.own(vm.nvram);
+  for (const auto& file : {vm.nvram, vm.seed})
+    if (std::filesystem::exists(file, ignored)) access.own(file);
 }
 
 /// If libvirt cannot start the VM with the filter, starts it without.

@@ -18,6 +18,12 @@ struct StartedVm {
   JobNetwork network;
 };
 
+/// What a guest needs of its VM.
+struct GuestNeeds {
+  std::uint16_t ssh_port = 22;
+  std::filesystem::path seed = {};  ///< a disk that sets it up; empty: none
+};
+
 /// Starts jobs' VMs, with thin copies of the image's disks, a network and a newly written domain.
 class VmStarter {
  public:
@@ -35,10 +41,10 @@ class VmStarter {
   /// Error with what to do.
   void check_host(const std::filesystem::path& vmdir, const std::filesystem::path& jobsdir) const;
 
-  /// `guest_port`: the port of the guest's SSH server. All files that this creates are in the job's folder
+  /// All files that this creates are in the job's folder
   /// and are removed with it. Throws Error. If the image is refused, libvirt is not asked for anything.
   StartedVm start(const Job& job, const ObtainedImage& image, const JobResources& resources,
-                  std::uint16_t guest_port);
+                  const GuestNeeds& guest);
 
  private:
   DiskFiles make_copies(const DomainSummary& domain, const UnpackedImage& disks, const JobFolder& folder);

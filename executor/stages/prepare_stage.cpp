@@ -29,7 +29,7 @@ JobRecord record_of(const OpenDoor& door, const GuestLogin& login, const DiskWat
 }  // namespace
 
 void PrepareStage::run(const Job& job) {
-  auto& [rules, resources, images, starter, door, machines, clock, cancellation, reporter] = parts_;
+  auto& [rules, resources, images, seeds, starter, door, machines, clock, cancellation, reporter] = parts_;
   discard_earlier(job);
   Rollback undo(resources, reporter);
   const Phase whole(clock, reporter);
@@ -38,13 +38,15 @@ void PrepareStage::run(const Job& job) {
   const auto choice = choose_image(job, rules.image);
   const auto image =
       images.obtain(choice, job, resources.folder(), [&] { starter.check_host(rules.vmdir, rules.jobsdir); });
-  const auto login = login_for(image.image.vm_config, rules.login, reporter);
+  const auto setup = seeds.set_up(image.image, login_for(image.image.vm_config, rules.login, reporter),
+                                  resources.folder(), resources.name());
   const auto bounds = disk_bounds(resources.folder().path(), rules.max_job_disk);
   DiskWatch disks(resources, bounds, machines, clock);
   const auto watch = [&] { disks.look(); };
-  const auto started = starter.start(job, image, resources, login.port);
-  const auto guest = open(started, login, watch);
-  resources.folder().write(record_of(guest, login, bounds, rules.shell));
+  const auto started =
+      starter.start(job, image, resources, {.ssh_port = setup.login.port, .seed = setup.seed});
+  const auto guest = open(started, setup, watch);
+  resources.folder().write(record_of(guest, setup.login, bounds, rules.shell));
   whole.done("VM " + resources.name().text() + " is ready");
   undo.dismiss();
 }
@@ -60,12 +62,14 @@ void PrepareStage::discard_earlier(const Job& job) {
     reporter.warn("WARNING: this executor does not start services; the job's 'services:' are ignored");
 }
 
-/// Waits for the guest and runs the prepare-script. If this fails, shows the end of the guest's console,
-/// which may say why.
-OpenDoor PrepareStage::open(const StartedVm& started, const GuestLogin& login,
+/// Waits for the guest and what sets it up, and runs the prepare-script. If this fails, shows the end of the
+/// guest's console, which may say why.
+OpenDoor PrepareStage::open(const StartedVm& started, const GuestSetup& setup,
                             const std::function<void()>& watch) {
   try {
-    auto guest = parts_.door.open(started, login, watch);
+    auto guest = parts_.door.open(started, setup.login, watch);
+    if (!setup.seed.empty())
+      parts_.seeds.await(*guest.shell, watch, parts_.clock.now() + parts_.rules.boot_timeout);
     provision(*guest.shell, parts_.rules.provision, watch, parts_.clock, parts_.cancellation,
               parts_.reporter);
     return guest;

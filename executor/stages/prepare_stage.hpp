@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/job/job.hpp"
+#include "executor/job/cloud_seed.hpp"
 #include "executor/job/guest_door.hpp"
 #include "executor/job/job_images.hpp"
 #include "executor/job/job_resources.hpp"
@@ -21,10 +22,11 @@ class PrepareStage {
     ImageRules image = {};
     LoginRules login = {};
     ProvisionRules provision = {};
-    std::string shell = {};                   ///< shell that runs the job's scripts
-    std::uint64_t max_job_disk = UINT64_MAX;  ///< bytes that the job may write to its disks
-    std::filesystem::path jobsdir = {};       ///< where other jobs' folders are
-    std::filesystem::path vmdir = {};         ///< where images are unpacked
+    std::string shell = {};                    ///< shell that runs the job's scripts
+    std::uint64_t max_job_disk = UINT64_MAX;   ///< bytes that the job may write to its disks
+    std::chrono::milliseconds boot_timeout{};  ///< also for what sets up the guest once it is there
+    std::filesystem::path jobsdir = {};        ///< where other jobs' folders are
+    std::filesystem::path vmdir = {};          ///< where images are unpacked
     std::optional<JobOwner> owner = {};
   };
 
@@ -32,6 +34,7 @@ class PrepareStage {
     Rules rules;
     JobResources resources;
     JobImages images;
+    CloudSeeds seeds;
     VmStarter starter;
     GuestDoor door;
     Source<Machines> machines;
@@ -48,7 +51,7 @@ class PrepareStage {
 
  private:
   void discard_earlier(const Job& job);
-  OpenDoor open(const StartedVm& started, const GuestLogin& login, const std::function<void()>& watch);
+  OpenDoor open(const StartedVm& started, const GuestSetup& setup, const std::function<void()>& watch);
 
   Parts parts_;
 };

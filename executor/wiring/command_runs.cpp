@@ -118,6 +118,7 @@ int run_export(Wiring& wiring) {
        .raw = values.get<"raw">(),
        .live = values.get<"live">(),
        .with_cdroms = values.get<"with-cdroms">(),
+       .cloud_init = values.get<"cloud-init">(),
        .strict = values.get<"strict">(),
        .disks = paths_of(values.get<"disk">()),
        .bare = {.architecture = values.get<"arch">(),

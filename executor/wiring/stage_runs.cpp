@@ -58,6 +58,14 @@ ShapeRules shape_rules(const Values& values) {
           .allowed_devices = values.get<"allow-devices">()};
 }
 
+CloudRules cloud_rules(const Values& values) {
+  const auto when = values.get<"guest-setup">();
+  return {.when = when == "cloud-init" ? CloudRules::When::always
+                  : when == "none"     ? CloudRules::When::never
+                                       : CloudRules::When::if_image_says,
+          .user_data = values.get<"cloud-init-user-data">()};
+}
+
 PrepareStage::Rules prepare_rules(Wiring& wiring) {
   const auto& values = wiring.values();
   if (const auto key = values.get<"identity-file">(); !key.empty())
@@ -76,6 +84,7 @@ PrepareStage::Rules prepare_rules(Wiring& wiring) {
                         .shell = values.get<"shell">()},
           .shell = values.get<"shell">(),
           .max_job_disk = values.get<"max-job-disk">().value_or(UINT64_MAX),
+          .boot_timeout = values.get<"boot-timeout">().value(),
           .jobsdir = values.get<"jobsdir">(),
           .vmdir = values.get<"vmdir">(),
           .owner = owner_of_job(wiring.environment())};
@@ -106,6 +115,11 @@ int run_prepare(Wiring& wiring) {
                                      .clock = wiring.clock(),
                                      .reporter = wiring.reporter(),
                                      .allowed_devices = wiring.values().get<"allow-devices">()}),
+                .seeds = CloudSeeds({.rules = cloud_rules(wiring.values()),
+                                     .environment = wiring.environment_of_helpers().list(),
+                                     .clock = wiring.clock(),
+                                     .cancellation = wiring.cancellation(),
+                                     .reporter = wiring.reporter()}),
                 .starter = VmStarter({.shape = shape_rules(wiring.values()),
                                       .networks = job_networks(wiring),
                                       .hypervisor = wiring.hypervisor(),

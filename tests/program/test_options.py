@@ -13,6 +13,9 @@ from test_images import domain, undefined  # noqa: F401: a fixture
 
 # Which test shows what an option does.
 SHOWN_BY = {
+    "cloud-init": ["test_a_cloud_image_runs_jobs_with_a_key_of_their_own"],
+    "guest-setup": ["test_a_guest_may_be_said_to_be_set_up_already"],
+    "cloud-init-user-data": ["test_errors_of_cloud_init_are_told", "test_cloud_init_itself_merges_the_parts"],
     "disk": ["test_a_disk_file_becomes_an_image_and_runs_a_job", "test_bare_disks_may_be_several_and_of_any_format"],
     "firmware": ["test_bare_disks_may_be_several_and_of_any_format"],
     "arch": ["test_bare_disks_may_be_several_and_of_any_format"],
@@ -116,7 +119,7 @@ def test_every_option_is_listed_and_has_a_test(place):
 
 
 # A value of each kind of option, and one that it does not take.
-VALUES = {"firmware": ("uefi", "coreboot"), "format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"), "ssh-algorithms": ("legacy", "old"),
+VALUES = {"guest-setup": ("none", "ignition"), "firmware": ("uefi", "coreboot"), "format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"), "ssh-algorithms": ("legacy", "old"),
           "ssh-port": ("22", "x"), "threads": ("2", "many"), "vcpus": ("2", "two"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "max-job-disk": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
           "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than", "login-grace")}
 WORDS = {"run": ["script", "stage"], "clone": ["a", "b"], "settings": [], "login": ["h.example"], "logout": ["h.example"]}

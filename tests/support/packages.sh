@@ -1,10 +1,10 @@
 # Debian packages, by what needs them. Sourced by examples/quickstart and tests/run.
 packages_build=(ccache cmake g++ libcli11-dev libdeflate-dev libfmt-dev libisal-dev libpugixml-dev libssh-dev libssl-dev libtomlplusplus-dev libvirt-dev
   ninja-build nlohmann-json3-dev pkg-config)
-packages_run=(skopeo qemu-utils qemu-system-x86 passt libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
+packages_run=(skopeo xorriso qemu-utils qemu-system-x86 passt libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 packages_guest=(busybox-static fakeroot fdisk e2fsprogs grub-common grub-pc-bin openssl)
 packages_demo=(docker-registry python3)
 packages_test=(doctest-dev zlib1g-dev gnupg xfsprogs python3-pytest openssh-server openssh-client dnsmasq-base iproute2 procps hyperfine
   python3-venv python3-libvirt python3-magic python3-paramiko python3-jsonschema iptables ebtables
   libvirt-daemon-config-nwfilter mandoc groff-base zsh fish
-  qemu-system-arm qemu-system-mips qemu-system-misc qemu-system-ppc qemu-system-sparc ovmf mtools dosfstools grub-efi-amd64-bin qemu-efi-aarch64 swtpm swtpm-tools)
+  qemu-system-arm qemu-system-mips qemu-system-misc qemu-system-ppc qemu-system-sparc ovmf cloud-init mtools dosfstools grub-efi-amd64-bin qemu-efi-aarch64 swtpm swtpm-tools)

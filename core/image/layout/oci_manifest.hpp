@@ -31,9 +31,10 @@ struct Descriptor {
   std::map<std::string, std::string> annotations = {};
 };
 
-/// Annotations of ours on the first layer of a disk file: they let `inspect` tell of an image whose disks are
-/// still at the registry. sardinecake knows nothing of them.
+/// Annotations of ours, of which sardinecake knows nothing. Those on the first layer of a disk file let
+/// `inspect` tell of an image whose disks are still at the registry.
 namespace annotation {
+inline constexpr auto guest_setup = "sarde-executor.guest-setup";  ///< of the domain: cloud-init
 inline constexpr auto disk_name = "sarde-executor.disk.name";
 inline constexpr auto disk_size = "sarde-executor.disk.size";  ///< of the file, in bytes
 inline constexpr auto disk_backing =

@@ -30,6 +30,9 @@ StoredImage read_stored_image(const ImageReference& reference, const OciLayout& 
                     .unknown_layers = layers.unknown,
                     .disks = layers.disks,
                     .disk_diff_ids = disk_diff_ids(layers, config)};
+  if (const auto found = layers.domain.annotations.find(annotation::guest_setup);
+      found != layers.domain.annotations.end())
+    image.guest_setup = found->second;
   for (const auto& blob : layers.vm_config) {
     image.vm_config_text = layout.read_blob(blob);
     image.vm_config = parse_vm_config(image.vm_config_text, "the vm config");

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/foundation/reporter.hpp"
+#include "core/guest/guest_shell.hpp"
+#include "core/image/store/stored_image.hpp"
+#include "core/job/job_record.hpp"
+#include "core/system/clock.hpp"
+#include "core/vm/vm_name.hpp"
+#include "executor/job/guest_login.hpp"
+
+namespace sarde {
+
+/// The administrator's settings for guests that cloud-init sets up.
+struct CloudRules {
+  enum class When { never, if_image_says, always };
+  When when = When::if_image_says;
+  std::filesystem::path user_data = {};  ///< a file, merged in; empty: none
+};
+
+/// A guest's setup: how to log in, and the disk that tells cloud-init so (empty: the guest is set up
+/// already).
+struct GuestSetup {
+  GuestLogin login;
+  std::filesystem::path seed = {};
+};
+
+/// Sets up guests made of cloud images as they come, through cloud-init's NoCloud data source: a small disk
+/// labelled CIDATA has the login user, with a key that is made for this job alone, the VM's name as its host
+/// name, and the administrator's user data. (docs.cloud-init.io, "NoCloud", "User data formats", "Merging".)
+class CloudSeeds {
+ public:
+  struct Parts {
+    CloudRules rules;
+    std::vector<std::pair<std::string, std::string>> environment;  ///< of xorriso
+    Clock& clock;
+    Cancellation& cancellation;
+    Reporter& reporter;
+  };
+
+  explicit CloudSeeds(Parts parts) : parts_(std::move(parts)) {}
+
+  /// Where cloud-init is wanted, makes key and disk in the job's folder, and returns a login with that key.
+  /// The private key never leaves the folder. Throws Error.
+  GuestSetup set_up(const StoredImage& image, GuestLogin login, const JobFolder& folder, const VmName& name);
+
+  /// Waits until cloud-init has done all, packages and scripts of the administrator's included. Throws Error
+  /// at the deadline; warns if cloud-init reports errors.
+  void await(GuestShell& guest, const std::function<void()>& watch, TimePoint deadline);
+
+ private:
+  void write_disk(const std::filesystem::path& folder, const std::filesystem::path& disk);
+
+  Parts parts_;
+};
+
+/// cloud-init's user data (a MIME message): the user with this public key, and, if it is not empty, the
+/// administrator's.
+std::string cloud_user_data(const std::string& username, const std::string& public_key,
+                            const std::string& of_administrator);
+
+}  // namespace sarde

@@ -1,0 +1,143 @@
+"""Guests that cloud-init sets up: the small guest with a script in cloud-init's place, and cloud-init's own reader of user data."""
+import json
+import pathlib
+import re
+import shutil
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from conftest import need
+from fake_runner import bash_script
+
+# What cloud-init does with the first user of a cloud-config: finds the disk by its label, and makes user, key and sudo rule.
+READER = r"""#!/bin/sh
+mkdir -p /seed
+for disk in /dev/vd?; do
+  [ "$(dd if=$disk bs=1 skip=32808 count=6 2>/dev/null)" = CIDATA ] && mount -t iso9660 -o ro $disk /seed && break
+done
+[ -e /seed/user-data ] || exit 0
+field() { tr -d '\n' <"/seed/$1" | sed -n "s/.*\"$2\": *\[* *\"\([^\"]*\)\".*/\1/p"; }
+name=$(field user-data name)
+key=$(field user-data ssh_authorized_keys)
+hostname $(field meta-data local-hostname)
+echo "$name:x:1001:1001::/home/$name:/bin/bash" >>/etc/passwd
+echo "$name:*:19000::::::" >>/etc/shadow
+echo "$name:x:1001:" >>/etc/group
+echo "$name ALL=(ALL) NOPASSWD:ALL" >>/etc/sudoers
+mkdir -p /home/$name/.ssh && echo "$key" >/home/$name/.ssh/authorized_keys
+chown -R 1001:1001 /home/$name && chmod -R go= /home/$name
+"""
+
+# cloud-init's command, as far as prepare uses it.
+COMMAND = """#!/bin/sh
+[ "$*" = "status --wait" ] && sleep 2 && exit $(sudo grep -c "^fail$" /seed/user-data)
+"""
+
+
+@pytest.fixture(scope="module")
+def cloud(place):
+    """An image without any login of its own."""
+    need(shutil.which("xorriso"), "xorriso is not installed")
+    files = {"/etc/rc.local": READER, "/bin/cloud-init": COMMAND}
+    commands = []
+    for number, (path, text) in enumerate(files.items()):
+        commands += [f"write {place.write(f'cloud-{number}', text)} {path}", f"sif {path} mode 0100755"]
+    folder = place.changed_guest("cloud", commands)
+    reference = f"{place.registry}/vms/cloud:1"
+    place.run("export", "--cloud-init", "--compression", "fast", "--libvirtconfig", folder / "domain.xml", "cloud", reference)
+    place.run("push", reference)
+    return reference
+
+
+def test_a_cloud_image_runs_jobs_with_a_key_of_their_own(place, cloud, tmp_path):
+    user_data = place.write("user-data", "#cloud-config\npackages: [hello]\n")
+    config = f'username = "worker"\ncloud-init-user-data = "{user_data}"\n'
+    env = place.store(tmp_path)
+    keys = []
+    for number in range(2):
+        with place.runner(config + "boot-timeout = \"60s\"\n", **env).job(job_id=7500 + number, image=cloud) as job:
+            assert job.prepare(), job.result.text
+            assert "cloud-init has set up the VM" in job.result.text and "WARNING: cloud-init" not in job.result.text
+            (folder,) = (tmp_path / "jobs").iterdir()
+            shown = job.run_script(bash_script("whoami; sudo -n whoami; hostname; cat ~/.ssh/authorized_keys; sudo grep -c hello /seed/user-data; ls /dev/vd?")).stdout.decode().splitlines()
+            assert shown[:3] == ["worker", "root", folder.name]
+            assert shown[4] == "1" and shown[5:] == ["/dev/vda", "/dev/vdb"]
+            keys.append(shown[3])
+            private = folder / "ssh-key"
+            assert stat.S_IMODE(private.stat().st_mode) == 0o600
+            public = subprocess.run(["ssh-keygen", "-y", "-f", private], capture_output=True, text=True, check=True).stdout
+            assert public.split()[:2] == shown[3].split()[:2]
+            assert "PRIVATE KEY" not in "".join(path.read_text() for path in (folder / "seed").iterdir())
+    assert keys[0] != keys[1]
+
+
+def test_errors_of_cloud_init_are_told(place, cloud, tmp_path):
+    """Its command fails in this guest where the administrator's user data say so."""
+    user_data = place.write("failing", "#!/bin/sh\nfail\n")
+    with place.runner(f'cloud-init-user-data = "{user_data}"\n', **place.store(tmp_path)).job(job_id=7510, image=cloud) as job:
+        assert job.prepare(), job.result.text
+        assert "WARNING: cloud-init reports errors in the VM" in job.result.text
+
+
+def test_a_guest_may_be_said_to_be_set_up_already(place, cloud, tmp_path):
+    config = f'boot-timeout = "15s"\n[images."{cloud}"]\nguest-setup = "none"\n'
+    with place.runner(config, **place.store(tmp_path)).job(job_id=7511, image=cloud) as job:
+        assert not job.prepare()
+        assert "refuses user 'vagrant'" in job.result.text
+
+
+def test_user_data_that_cloud_init_would_ignore_is_refused(place, cloud, tmp_path):
+    user_data = place.write("odd-user-data", "packages: [hello]\n")
+    with place.runner(f'cloud-init-user-data = "{user_data}"\n', **place.store(tmp_path)).job(job_id=7511, image=cloud) as job:
+        assert not job.prepare()
+        assert "says no kind of user data" in job.result.text
+
+
+MERGE = """
+import json, sys
+from cloudinit import helpers, user_data
+from cloudinit.handlers.cloud_config import CloudConfigPartHandler
+from cloudinit.settings import PER_ALWAYS
+paths = helpers.Paths({"cloud_dir": sys.argv[1], "run_dir": sys.argv[1]})
+message = user_data.UserDataProcessor(paths).process(open(sys.argv[2]).read())
+handler = CloudConfigPartHandler(paths)
+data = None
+handler.handle_part(data, "__begin__", None, None, PER_ALWAYS, {})
+for part in message.walk():
+    if part.get_content_type() == "text/cloud-config":
+        handler.handle_part(data, "text/cloud-config", part.get_filename() or "part", part.get_payload(decode=True).decode(), PER_ALWAYS, dict(part.items()))
+print(json.dumps({"merged": {key: value for key, value in handler.cloud_buf.items()}, "types": [part.get_content_type() for part in message.walk()]}))
+"""
+
+
+@pytest.mark.parametrize("of_administrator, types, checks", [
+    ("#cloud-config\nusers:\n  - default\n  - name: admin\npackages: [git, make]\ndisable_root: false\n", ["text/cloud-config"],
+     lambda merged: [user if isinstance(user, str) else user["name"] for user in merged["users"]] == ["wor'ker", "default", "admin"] and merged["packages"] == ["git", "make"] and merged["disable_root"] is True),
+    ("#!/bin/sh\necho hello\n", ["text/x-shellscript"], lambda merged: len(merged["users"]) == 1),
+    ("", [], lambda merged: merged["users"][0]["ssh_authorized_keys"][0].startswith("ssh-ed25519 "))])
+def test_cloud_init_itself_merges_the_parts(place, cloud, tmp_path, of_administrator, types, checks):
+    """The seed's user data, read by cloud-init's own code."""
+    need(pathlib.Path("/usr/lib/python3/dist-packages/cloudinit").exists(), "cloud-init is not installed")
+    config = 'username = "wor\'ker"\nboot-timeout = "1s"\n'
+    if of_administrator:
+        config += f'cloud-init-user-data = "{place.write("merge-user-data", of_administrator)}"\n'
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    # The job fails at once; a fake of xorriso keeps what it was given.
+    tool = tmp_path / "bin" / "xorriso"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\nfor last; do :; done\ncp "$last"/* {seen}\nexec /usr/bin/xorriso "$@"\n')
+    tool.chmod(0o755)
+    import os
+    with place.runner(config, **place.store(tmp_path), PATH=f"{tool.parent}:{os.environ['PATH']}").job(job_id=7520, image=cloud) as job:
+        job.prepare()
+    (tmp_path / "merge.py").write_text(MERGE)
+    result = subprocess.run(["/usr/bin/python3", tmp_path / "merge.py", tmp_path, seen / "user-data"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["types"] == ["multipart/mixed", "text/cloud-config", *types]
+    assert checks(answer["merged"]), answer
+    assert re.fullmatch(r"sarde-7520-[0-9a-f]+", json.loads((seen / "meta-data").read_text())["local-hostname"])
