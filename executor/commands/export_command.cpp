@@ -15,6 +15,8 @@
 #include "core/system/files.hpp"
 #include "core/vm/domain/definition.hpp"
 #include "core/vm/domain/domain_doubts.hpp"
+#include "core/vm/domain/image_domain.hpp"
+#include "executor/commands/efi_loader.hpp"
 #include "executor/commands/export_source.hpp"
 
 namespace sarde {
@@ -90,7 +92,7 @@ class Exporter {
     add_small(domain, media_type::domain, "virsh dumpxml");
     if (request_.cloud_init) layers_.back().annotations[annotation::guest_setup] = "cloud-init";
     if (!request_.vm_config.empty()) add_vm_config();
-    add_uefi_variables(source.uefi_variables);
+    if (!add_uefi_variables(source.uefi_variables) && boots_by_uefi(domain)) warn_of_hidden_loader(source);
     for (const auto& file : files) add_disk(file);
     const auto config = layout_.add_blob(to_text(config_), media_type::config);
     tools_.images.catalogue.tag(
@@ -153,14 +155,35 @@ class Exporter {
     add_small(text, media_type::vm_config, "vm config");
   }
 
-  void add_uefi_variables(const fs::path& file) {
+  /// Returns whether there are any.
+  bool add_uefi_variables(const fs::path& file) {
     std::error_code failed;
-    if (file.empty() || !fs::exists(file, failed)) return;
+    if (file.empty() || !fs::exists(file, failed)) return false;
     const auto bytes = read_named_file(file);
     layers_.push_back(layout_.add_blob(pack_uefi_variables(bytes), media_type::uefi_variables));
     config_.diff_ids.push_back(Digest::of(bytes));
     config_.history.push_back("UEFI variables");
     tools_.reporter.detail("Packed the UEFI variables in " + file.string());
+    return true;
+  }
+
+  static bool boots_by_uefi(const std::string& domain) {
+    try {
+      return read_image_domain(domain).firmware.is_uefi;
+    } catch (const Error&) {
+      return false;  // which a job would refuse anyhow, and was said
+    }
+  }
+
+  /// Without its variables, firmware finds a loader in one place only.
+  void warn_of_hidden_loader(const VmToExport& source) {
+    for (const auto& disk : source.disks)
+      if (look_for_removable_loader(tools_, disk.path, disk.format) != RemovableLoader::absent) return;
+    tools_.reporter.warn(
+        "WARNING: the image will not boot: it has no UEFI variables that lead to a loader, and no loader in "
+        "\\EFI\\BOOT on its disks, the one place where UEFI looks by itself. In the VM, 'grub-install "
+        "--removable' "
+        "puts one there; or export a VM that has been started here, whose variables libvirt keeps");
   }
 
   void add_disk(const ChainFile& file) {

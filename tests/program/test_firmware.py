@@ -84,6 +84,14 @@ def test_imported_and_cloned_vms_have_their_own_variables(place, guests, images,
             subprocess.run(["virsh", "-q", "-c", "qemu:///session", "undefine", "--nvram", vm], check=True)
 
 
+def test_a_loader_that_nothing_leads_to_is_told_at_export(place, guests, tmp_path):
+    env = place.store(tmp_path)
+    for name, is_warned in (("entry", True), ("found", False)):
+        done = place.run("export", "--firmware", "uefi", "--compression", "fast", "--disk", guests[name] / "disk.qcow2", f"h.example/uefi/{name}:1", env=env)
+        assert ("'grub-install --removable'" in done.stderr) == is_warned, done.stderr
+    assert not list((tmp_path / "vms").glob(".incoming*"))
+
+
 def test_variables_of_another_firmware_are_left_out(place, guests, tmp_path):
     folder = tmp_path / "guest"
     shutil.copytree(guests["entry"], folder)
