@@ -138,3 +138,20 @@ def add_layer(layout, content, kind, place_in_list):
     index["manifests"][-1] |= put(json.dumps(manifest).encode())
     (layout / "index.json").write_text(json.dumps(index))
     return kind
+
+
+def test_an_arm_guest_runs_a_job(place, tmp_path):
+    """Emulated, made of a disk file, through the host's UEFI firmware for ARM."""
+    need(pathlib.Path("/usr/share/AAVMF/AAVMF_VARS.fd").exists() and shutil.which("qemu-system-aarch64"), "qemu-system-arm or qemu-efi-aarch64 is not installed")
+    need(shutil.which("mcopy"), "mtools is not installed")
+    guest = TOP / "build/guest-aarch64"
+    subprocess.run([TOP / "tests/guest/aarch64", guest], check=True, timeout=300)
+    env = place.store(tmp_path)
+    image = f"{place.registry}/vms/aarch64:1"
+    place.run("export", "--disk", guest / "disk.img", "--arch", "aarch64", "--firmware", "uefi", "--memory", "512MiB", "--vcpus", "1", "--compression", "fast",
+              "--vmconfig", guest / "vmconfig.json", image, env=env)
+    place.run("push", image, env=env)
+    config = 'shell = "sh"\nboot-timeout = "5m"\nplatform = "linux/arm64"\n'
+    with place.runner(config, **env).job(job_id=7310, image=image) as job:
+        assert job.prepare(), job.result.text
+        assert job.run_script(b"#!/bin/sh\nuname -m; ls -d /sys/firmware/efi\n").stdout == b"aarch64\n/sys/firmware/efi\n"

@@ -79,6 +79,26 @@ def test_what_we_export_sardinecake_imports(place, peer, tmp_path, two_disks, op
     assert json.loads(peer("getconfig", "-d", tmp_path / "oci", "h.example/vms/two:1").stdout)["users"][0]["username"] == "runner"
 
 
+def test_uefi_variables_do_not_disturb_sardinecake(place, peer, tmp_path, undefined):  # noqa: F811
+    """A layer of a type of ours; the definition names no file of this VM's."""
+    folder = tmp_path / "vm"
+    folder.mkdir()
+    qemu_img("create", "-q", "-f", "qcow2", folder / "disk.qcow2", "64M")
+    (folder / "vars.fd").write_bytes(b"variables" + b"\xff" * 540000)
+    definition = tmp_path / "definition.xml"
+    definition.write_text(domain("uefi", (folder / "disk.qcow2", "qcow2")).replace("<os>", "<os firmware='efi'>").replace("</os>", f"<nvram>{folder / 'vars.fd'}</nvram></os><features><acpi/></features>"))
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", definition, "uefi", "h.example/vms/uefi:1", env=env)
+    assert "uefi-variables" in place.run("inspect", "h.example/vms/uefi:1", env=env).stdout
+    vms = tmp_path / "peer-vms"
+    vms.mkdir()
+    peer("import", "-d", tmp_path / "oci", "-o", vms, "-n", "their-uefi", "h.example/vms/uefi:1")
+    assert [path.name for path in vms.iterdir()] == ["disk.qcow2"]
+    assert subprocess.run(["cmp", folder / "disk.qcow2", vms / "disk.qcow2"]).returncode == 0
+    xml = subprocess.run(["virsh", "-c", "qemu:///session", "dumpxml", "--inactive", "their-uefi"], capture_output=True, text=True, check=True).stdout
+    assert "firmware='efi'" in xml and "vars.fd" not in xml
+
+
 def test_a_rewritten_backing_chain_is_imported_by_sardinecake(place, peer, tmp_path, chain, undefined):  # noqa: F811
     define(tmp_path, domain("rewritten", (chain, "qcow2")))
     place.run("export", "rewritten", "h.example/vms/chain:1", env=place.store(tmp_path))
