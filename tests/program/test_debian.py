@@ -10,6 +10,8 @@ import pytest
 
 from conftest import need
 from fake_runner import bash_script
+from test_cloud_init import cloud  # noqa: F401: a fixture
+from test_firmware import guests, images  # noqa: F401: fixtures
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +190,15 @@ def test_an_account_that_may_not_use_libvirt_is_told_what_to_type(debian, tmp_pa
     finally:
         socket.chmod(0o777)
     assert told.returncode == 2 and "FAILED  libvirt: " in told.stdout and "type 'adduser nobody libvirt'" in told.stdout, told.stdout
+
+
+def test_uefi_variables_a_tpm_and_a_seed_reach_qemu(debian, images, cloud, tmp_path):  # noqa: F811: fixtures of other files
+    """Files of one VM, which QEMU's account opens: its UEFI variables, and the disk for cloud-init. swtpm runs as an account of its own."""
+    env = debian.store(tmp_path)
+    for number, (image, command) in enumerate([(images["entry"], b"ls /sys/firmware/acpi/tables/TPM2\n"), (cloud, b"hostname\n")]):
+        with debian.runner('boot-timeout = "2m"\n', **env).job(job_id=9300 + number, image=image) as job:
+            assert job.prepare(), job.result.text
+            assert "another build" not in job.result.text
+            assert job.run_script(bash_script(command.decode())).code == 0, job.result.text
+            folder = next((tmp_path / "jobs").iterdir())
+            assert not open_to_others(folder)
