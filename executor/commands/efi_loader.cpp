@@ -66,8 +66,9 @@ class DiskReader {
     const bool is_aligned = part.start % large == 0 && part.length % large == 0;
     const auto block = is_aligned ? large : sector;
     return run({"qemu-img", "dd", "-f", format_, "-O", "raw", "bs=" + std::to_string(block),
-                "skip=" + std::to_string(part.start / block), "count=" + std::to_string((part.start + part.length) / block),
-                "if=" + disk_.string(), "of=" + into.string()});
+                "skip=" + std::to_string(part.start / block),
+                "count=" + std::to_string((part.start + part.length) / block),
+                "if=" + fs::absolute(disk_).string(), "of=" + fs::absolute(into).string()});
   }
 
   [[nodiscard]] bool run(const std::vector<std::string>& argv) const {

@@ -229,8 +229,8 @@ class SourceReader {
     make_folders(folder, 0700);
     const auto converted = folder / (disk.path.stem().string() + ".qcow2");
     static_cast<void>(inspect_disk_file(tools_, disk.path, disk.format));
-    run_qemu_img(tools_,
-                 {"convert", "-f", disk.format, "-O", "qcow2", disk.path.string(), converted.string()});
+    run_qemu_img(tools_, {"convert", "-f", disk.format, "-O", "qcow2", fs::absolute(disk.path).string(),
+                          fs::absolute(converted).string()});
     phase.done("Converted " + disk.path.string() + " (" + disk.format + ") to qcow2");
     disk.path = converted;
     disk.format = "qcow2";

@@ -92,7 +92,7 @@ std::span<const Refused> refused_table() {
        {{"@type", Is::not_among, "|pty|null|vc|spicevmc|spiceport|qemu-vdagent|stdio|unix"}},
        reaches},
       {"devices/channel",
-       {{"@type", Is::among, "unix"}, {"target/@name", Is::not_among, guest_agents}},
+       {{"@type", Is::among, "unix"}, {"target/@name", Is::not_among, guest_agents}, {"source"}},
        reaches},
       {"devices/channel", {{"@type", Is::among, "unix"}, {"source/@mode", Is::not_among, "|bind"}}, reaches},
       {"devices/serial", {{"log"}}, "would write to a file of this host", "log"},
