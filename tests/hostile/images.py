@@ -195,6 +195,8 @@ DROPPED = {
     "a viewer's smart card": with_device("<smartcard mode='passthrough' type='spicevmc'/>"),
     "an agent at a session's socket": with_device("<channel type='unix'><source mode='bind' path='/run/user/1000/x'/><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"),
     "an empty kernel": with_os("<kernel></kernel><initrd/>"),
+    "a layer of an unknown type": Image(edit_manifest=lambda m: m["layers"].append(dict(m["layers"][0], mediaType="application/x-sh"))),
+    "a layer of a type with a line break": Image(edit_manifest=lambda m: m["layers"].append(dict(m["layers"][0], mediaType="application/x\r\nERROR: fine\x9b31m"))),
 }
 
 # What it tries: (the image, a piece of the sentence that refuses it).
@@ -307,13 +309,12 @@ ATTACKS = {
     "XML without closing tags": (Image(domain=b"<domain>" * 100000), "not valid XML"),
     "deeply nested XML": (Image(domain=b"<domain>" + b"<a>" * 200 + b"</a>" * 200 + b"</domain>"), "nested too deeply"),
     "XML that is not a domain": (Image(domain=b"<network/>"), "not a libvirt domain"),
-    "two domains": (Image(edit_manifest=lambda m: m["layers"].insert(1, copy.deepcopy(m["layers"][0]))), "has no place in a VM image"),
+    "two domains": (Image(edit_manifest=lambda m: m["layers"].insert(1, copy.deepcopy(m["layers"][0]))), "it has two layers of type"),
     "a domain of ten megabytes": (Image(domain=(xml(head="<!--" + "x" * (10 << 20) + "-->")).encode()), "is too much for"),
     "a petabyte of memory": (Image(domain=xml(memory="1073741824").encode()), "of memory"),
     "a million processors": (Image(domain=xml(vcpu="1000000").encode()), "processors"),
     "an architecture with a path": (Image(domain=xml(arch="../../x").encode()), "architecture"),
     "a chunk in the wrong order": (edited(mediaType="application/x-qemu-disk+gzip;chunk=7"), "chunk 7"),
-    "a layer of an unknown type": (edited(mediaType="application/x-sh"), "has no place in a VM image"),
     "a manifest without layers": (Image(edit_manifest=lambda m: {"config": m["config"]}), "lists no layers"),
     "a manifest that is not JSON": (Image(edit_manifest=lambda m: b"{"), "not valid JSON"),
     "a deeply nested manifest": (Image(edit_manifest=lambda m: b"[" * 100000 + b"]" * 100000), "levels deep"),
@@ -372,7 +373,6 @@ ATTACKS = {
     "an architecture with terminal escapes": (Image(domain=xml(arch="\x1b[31mred".replace("\x1b", "&#27;")).encode()), "architecture"),
     "a machine type with a GitLab section marker": (machine("section_start:1:x&#13;&#27;[0K"), "machine type"),
     "a machine type with right-to-left characters": (machine("\u202egnp.exe"), "machine type"),
-    "a media type with a line break": (edited(mediaType="application/x\r\nERROR: fine\x9b31m"), "has no place in a VM image"),
     "an element name with right-to-left characters": (with_device("<host\u202edev:x/>"), "devices/"),
     "a disk with a name of nearly a megabyte": (with_disk(DISK_XML.replace("disk.qcow2", "d" * 900000)), "does not hold"),
     "a machine type with invisible characters": (machine("q\u3164\u0600\ue000"), r"q\xe3\x85\xa4\xd8\x80\xee\x80\x80"),

@@ -201,12 +201,15 @@ class LayerSorter {
 
   void add(const Manifest& manifest, const Descriptor& layer) {
     const auto type = split(layer.media_type, ';').front();
-    if (type == media_type::domain && !has_domain_) {
+    if (type == media_type::domain) {
+      check_is_first(!has_domain_, layer);
       layers_.domain = layer;
       has_domain_ = true;
-    } else if (type == media_type::vm_config && layers_.vm_config.empty()) {
+    } else if (type == media_type::vm_config) {
+      check_is_first(layers_.vm_config.empty(), layer);
       layers_.vm_config.push_back(layer);
-    } else if (type == media_type::uefi_variables && layers_.uefi_variables.empty()) {
+    } else if (type == media_type::uefi_variables) {
+      check_is_first(layers_.uefi_variables.empty(), layer);
       layers_.uefi_variables.push_back(layer);
     } else if (type.ends_with("+gzip") && !is_tar(type)) {
       return add_disk(layer);
@@ -236,6 +239,10 @@ class LayerSorter {
  private:
   [[noreturn]] void refuse(const std::string& why) const {
     throw Error(Blame::job, "read " + what_ + ": " + why);
+  }
+
+  void check_is_first(bool is_first, const Descriptor& layer) const {
+    if (!is_first) refuse("it has two layers of type " + quote(layer.media_type));
   }
 
   void add_disk(const Descriptor& layer) {

@@ -74,6 +74,9 @@ TEST_CASE("manifest: layers of unknown types are skipped, wherever they stand") 
   CHECK(disk_diff_ids(layers, config) == of_disks);
   config.diff_ids.pop_back();
   check_error(Blame::job, "3 diff_ids for 8 files", [&] { disk_diff_ids(layers, config); });
+  check_error(Blame::job, "two layers of type", [&] {
+    vm_layers(with_layers({domain_type, disk, domain_type}), "it");
+  });
   check_error(Blame::job, "zstd", [&] {
     vm_layers(with_layers({domain_type, "application/x-qemu-disk+zstd"}), "it");
   });
