@@ -37,7 +37,8 @@ std::optional<fs::path> template_in(const json& description, const FirmwareNeed&
                     std::ranges::any_of(description.at("targets"),
                                         [&](const json& target) { return is_for_machine(target, need); });
   if (!fits) return std::nullopt;
-  return mapping.at("nvram-template").at("filename").get<std::string>();
+  const auto& file = mapping.at("nvram-template");
+  return file.value("format", "raw") == "raw" ? fs::path(file.at("filename").get<std::string>()) : fs::path();
 }
 
 /// By their names; one in an earlier folder takes the place of one of the same name.
@@ -65,6 +66,7 @@ std::optional<std::uint64_t> size_of_uefi_variables(const FirmwareNeed& need,
                                    [&](const json& description) { return template_in(description, need); });
       std::error_code failed;
       if (!found) continue;
+      if (found->empty()) return 0;  // not raw: no file of variables that we have fits
       const auto size = fs::file_size(*found, failed);
       return failed ? std::nullopt : std::optional<std::uint64_t>(size);
     } catch (const Error&) {

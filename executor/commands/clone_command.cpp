@@ -66,9 +66,13 @@ Copies copies_of_vm(const CommandTools& tools, const std::string& source, const 
   Copies copies{.xml = hypervisor.definition(source), .files = {}};
   const auto domain =
       parse_domain(copies.xml, "the definition of VM '" + source + "'", DomainOrigin::this_host);
-  std::error_code not_there;
-  if (!domain.uefi_variables.empty() && fs::exists(domain.uefi_variables, not_there)) {
-    write_file(uefi_variables_in(folder), read_file(domain.uefi_variables), 0600);
+  std::error_code failed;
+  const auto status = fs::status(domain.uefi_variables, failed);
+  if (!domain.uefi_variables.empty() && status.type() != fs::file_type::not_found) {
+    write_file(uefi_variables_in(folder),
+               within("clone VM " + quote(source) + ": its UEFI variables",
+                      [&] { return read_file(domain.uefi_variables); }),
+               0600);
     copies.has_uefi_variables = true;
   }
   for (const auto& disk : domain.disks) {

@@ -2,7 +2,6 @@
 
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/domain_reading.hpp"
-#include "core/vm/domain/image_domain.hpp"
 #include "executor/job/thin_copies.hpp"
 #include "executor/job/vm_shape.hpp"
 
@@ -11,11 +10,10 @@ namespace sarde {
 std::string definition_of_image(const CommandTools& tools, const std::string& image_xml, NewVm vm) {
   const auto architecture = parse_domain(image_xml, "the image's domain").architecture;
   vm.virt_type = virt_type_of_host(architecture, tools.hypervisor());
-  const auto network = image_network_name(image_xml);
-  if (!network.empty() && !tools.hypervisor().has_network(network)) {
+  for (const auto& network : networks_of_domain(image_xml)) {
+    if (tools.hypervisor().has_network(network) || !vm.unknown_networks.insert(network).second) continue;
     tools.reporter.warn("WARNING: libvirt has no network " + quote(network) +
                         " here, so the VM is put on QEMU's user-mode network ('virsh edit' changes it)");
-    vm.unknown_network = network;
   }
   auto built = domain_to_define(image_xml, vm);
   if (!built.left_out.empty())

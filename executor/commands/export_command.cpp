@@ -4,6 +4,7 @@
 #include <ctime>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <optional>
 #include <sys/stat.h>
 #include <tuple>
 
@@ -118,7 +119,7 @@ class Exporter {
 
   /// An image's maker should not learn it from the first job.
   void warn_of_what_jobs_miss(const std::string& domain) {
-    const auto doubts = doubts_about_domain(domain);
+    const auto doubts = doubts_about_domain(domain, request_.allowed_devices);
     if (!doubts.refusal.empty())
       tools_.reporter.warn("WARNING: jobs cannot run in this image: " + doubts.refusal);
     if (!doubts.lost.empty())
@@ -155,16 +156,36 @@ class Exporter {
     add_small(text, media_type::vm_config, "vm config");
   }
 
-  /// Returns whether there are any.
+  /// The variables' bytes; nothing, after a warning unless there are none, if they cannot be taken along.
+  std::optional<std::string> read_uefi_variables(const fs::path& file) {
+    std::error_code failed;
+    const auto status = fs::status(file, failed);
+    if (file.empty() || status.type() == fs::file_type::not_found) return std::nullopt;
+    const auto leave_out = [&](const std::string& why) {
+      tools_.reporter.warn("WARNING: left out of the image: the UEFI variables in " + file.string() + ", " +
+                           why);
+      return std::nullopt;
+    };
+    try {
+      auto bytes = read_file(file);
+      if (!is_variable_store(bytes)) return leave_out("which are not raw (libvirt: format='raw')");
+      return bytes;
+    } catch (const Error& error) {
+      return leave_out(std::string("which this account cannot read (root can): ") + error.what());
+    }
+  }
+
+  /// Returns whether the VM has any; that they cannot be taken along was said.
   bool add_uefi_variables(const fs::path& file) {
     std::error_code failed;
-    if (file.empty() || !fs::exists(file, failed)) return false;
-    const auto bytes = read_named_file(file);
-    layers_.push_back(layout_.add_blob(pack_uefi_variables(bytes), media_type::uefi_variables));
-    config_.diff_ids.push_back(Digest::of(bytes));
-    config_.history.push_back("UEFI variables");
-    tools_.reporter.detail("Packed the UEFI variables in " + file.string());
-    return true;
+    const bool is_there = !file.empty() && fs::status(file, failed).type() != fs::file_type::not_found;
+    if (const auto bytes = read_uefi_variables(file)) {
+      layers_.push_back(layout_.add_blob(pack_uefi_variables(*bytes), media_type::uefi_variables));
+      config_.diff_ids.push_back(Digest::of(*bytes));
+      config_.history.push_back("UEFI variables");
+      tools_.reporter.detail("Packed the UEFI variables in " + file.string());
+    }
+    return is_there;
   }
 
   static bool boots_by_uefi(const std::string& domain) {

@@ -27,6 +27,7 @@ struct ExportRequest {
   bool with_cdroms = false;                       ///< CDs in the VM's drives are taken along
   bool cloud_init = false;                        ///< jobs' VMs are set up through cloud-init
   bool strict = false;                            ///< what a job would refuse or lose is an error
+  std::vector<std::string> allowed_devices = {};  ///< of jobs, by the settings
   std::vector<std::filesystem::path> disks = {};  ///< makes an image of these files, without a VM
   BareMachine bare = {};                          ///< for `disks`
   std::filesystem::path vm_config = {};           ///< JSON file with login and services; empty: none

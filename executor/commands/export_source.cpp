@@ -1,6 +1,7 @@
 #include "executor/commands/export_source.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_reading.hpp"
@@ -28,58 +29,76 @@ struct Origin {
   bool is_running = false;
 };
 
-std::string run_qemu_img(const CommandTools& tools, const std::vector<std::string>& arguments) {
+std::string run_qemu_img(const CommandTools& tools, const std::vector<std::string>& arguments,
+                         std::chrono::milliseconds longest) {
   Program qemu_img{.argv = {"qemu-img"}, .environment = tools.helpers};
   qemu_img.argv.insert(qemu_img.argv.end(), arguments.begin(), arguments.end());
-  constexpr std::chrono::hours long_enough(24);
-  auto result = run_program(qemu_img, {.clock = tools.clock,
-                                       .cancellation = tools.cancellation,
-                                       .deadline = tools.clock.now() + long_enough});
-  if (!result.succeeded())
-    throw Error(Blame::job,
+  auto result = run_program(
+      qemu_img,
+      {.clock = tools.clock, .cancellation = tools.cancellation, .deadline = tools.clock.now() + longest});
+  if (!result.succeeded()) {
+    const bool is_full = result.errors.find(errno_text(ENOSPC)) != std::string::npos;
+    throw Error(is_full ? Blame::host : Blame::job,
                 "export: qemu-img " + join(arguments, " ") + ": " + quote(trimmed(result.errors)));
+  }
   return std::move(result.output);
 }
 
-/// Throws Error if the file has its data elsewhere. A disk that somebody has downloaded could otherwise bring
-/// any file of this host into the image.
-void refuse_files_elsewhere(const fs::path& file, const std::vector<std::string>& named) {
-  std::error_code ignored;
-  const auto folder = fs::weakly_canonical(file, ignored).parent_path();
-  for (const auto& name : named) {
-    const auto other = fs::weakly_canonical(folder / name, ignored);
-    if (other.parent_path() != folder)
-      throw Error(Blame::job, "export: " + file.string() + " reads from " + quote(name) +
-                                  ", which is not in its folder; 'qemu-img convert' makes one file of it, if "
-                                  "that is what you want");
+/// qemu-img tells extents by their whole path.
+std::string extent_name(const fs::path& file, const std::string& name) {
+  const fs::path path(name);
+  return path.parent_path() == fs::absolute(file).parent_path() ? path.filename().string() : name;
+}
+
+/// Throws Error if the name of a part of the disk is no bare name. A disk that somebody has downloaded could
+/// otherwise bring any file of this host into the image, or have QEMU open connections.
+void refuse_if_elsewhere(const fs::path& file, const std::string& name) {
+  if (fs::absolute(file).string() == name || (is_bare_file_name(name) && name.find(':') == std::string::npos))
+    return;
+  throw Error(Blame::job,
+              "export: " + file.string() + " reads from " + quote(name) +
+                  ", which is not in its folder; 'qemu-img convert' makes one file of it, if that is "
+                  "what you want");
+}
+
+/// The same for the whole backing chain of a qcow2 file.
+void refuse_chain_elsewhere(const fs::path& file) {
+  auto at = file;
+  for (std::size_t depth = 0; depth < deepest_chain; ++depth) {
+    const auto header = read_qcow2_header(at);
+    if (!header || !header->backing_file) return;
+    refuse_if_elsewhere(file, *header->backing_file);
+    at = at.parent_path() / *header->backing_file;
   }
 }
 
-/// The files that a file's header names, as qemu-img tells them.
-void collect_files_named(const nlohmann::json& info, std::vector<std::string>& named) {
-  for (const auto* key : {"backing-filename", "full-backing-filename"})
-    if (info.contains(key)) named.push_back(info.at(key).get<std::string>());
-  const auto specific = info.value("/format-specific/data"_json_pointer, nlohmann::json());
-  if (specific.contains("data-file")) named.push_back(specific.at("data-file").get<std::string>());
-  if (!specific.contains("extents")) return;
-  for (const auto& extent : specific.at("extents")) named.push_back(extent.at("filename").get<std::string>());
-}
-
-/// Asks qemu-img for the format of a disk file (empty: whatever it looks like). Throws Error if there is
-/// none, or if it has its data elsewhere.
+/// The format of a disk file (`format` empty: what it looks like), which may have parts in its own folder
+/// only. Nothing that it names is opened before it is looked at; a VMDK's extents are. Throws Error.
 std::string inspect_disk_file(const CommandTools& tools, const fs::path& file, const std::string& format) {
   std::error_code failed;
-  if (!fs::exists(file, failed)) throw Error(Blame::job, "export: there is no file " + quote(file.string()));
-  std::vector<std::string> arguments{"info", "--backing-chain", "--output=json"};
+  if (!fs::is_regular_file(file, failed))
+    throw Error(Blame::job, "export: there is no file " + quote(file.string()));
+  if (format.empty() && read_qcow2_header(file)) {
+    refuse_chain_elsewhere(file);
+    return "qcow2";
+  }
+  std::vector<std::string> arguments{"info", "--output=json"};
   if (!format.empty()) arguments.insert(arguments.end(), {"-f", format});
   arguments.push_back(fs::absolute(file).string());
+  const auto answer = run_qemu_img(tools, arguments, std::chrono::minutes(1));
   std::vector<std::string> named;
-  auto found = read_json(run_qemu_img(tools, arguments), "qemu-img's answer", Blame::host,
-                         [&](const nlohmann::json& chain) {
-                           for (const auto& info : chain) collect_files_named(info, named);
-                           return chain.at(0).at("format").get<std::string>();
-                         });
-  refuse_files_elsewhere(file, named);
+  auto found = read_json(answer, "qemu-img's answer", Blame::host, [&](const nlohmann::json& info) {
+    const auto specific = info.value("/format-specific/data"_json_pointer, nlohmann::json::object());
+    if (info.contains("backing-filename")) named.push_back(info.at("backing-filename").get<std::string>());
+    if (specific.contains("data-file")) named.push_back(specific.at("data-file").get<std::string>());
+    if (!named.empty())
+      named.front() = "/" + named.front();  // of no format that is converted may it have one
+    if (specific.contains("extents"))
+      for (const auto& extent : specific.at("extents"))
+        named.push_back(extent.at("filename").get<std::string>());
+    return info.at("format").get<std::string>();
+  });
+  for (const auto& name : named) refuse_if_elsewhere(file, extent_name(file, name));
   return found;
 }
 
@@ -127,6 +146,10 @@ class SourceReader {
   }
 
   void take_drive(const SourceDisk& disk) {
+    if (disk.type == "network") {
+      source_.emptied.insert(disk.element);
+      return leave_out(disk, "a CD on a server");
+    }
     const auto path = disk.is_empty ? fs::path() : path_of(disk);
     std::error_code ignored;
     if (path.empty()) {
@@ -229,8 +252,10 @@ class SourceReader {
     make_folders(folder, 0700);
     const auto converted = folder / (disk.path.stem().string() + ".qcow2");
     static_cast<void>(inspect_disk_file(tools_, disk.path, disk.format));
-    run_qemu_img(tools_, {"convert", "-f", disk.format, "-O", "qcow2", fs::absolute(disk.path).string(),
-                          fs::absolute(converted).string()});
+    run_qemu_img(tools_,
+                 {"convert", "-f", disk.format, "-O", "qcow2", fs::absolute(disk.path).string(),
+                  fs::absolute(converted).string()},
+                 std::chrono::hours(24));
     phase.done("Converted " + disk.path.string() + " (" + disk.format + ") to qcow2");
     disk.path = converted;
     disk.format = "qcow2";
@@ -294,6 +319,10 @@ VmToExport source_of_disks(const CommandTools& tools, const ExportRequest& reque
             .vcpus = request.bare.vcpus,
             .disks = {}};
   vm.name = vm.name.substr(0, vm.name.find_first_of(":@"));
+  constexpr std::size_t most_disks = 26;  // vda to vdz
+  if (request.disks.size() > most_disks)
+    throw Error(Blame::job, "export: a VM may have " + std::to_string(most_disks) + " disks, not " +
+                                std::to_string(request.disks.size()));
   for (const auto& file : request.disks)
     vm.disks.push_back({.file = fs::absolute(file).string(), .format = inspect_disk_file(tools, file, "")});
   return SourceReader(tools, request, {.what = "these disks", .folder = {}}).read(domain_of_disks(vm));

@@ -118,7 +118,7 @@ ordered_json facts_of(const CommandTools& tools, const InspectRequest& request, 
       if (facts["services"].size() < enough) facts["services"].push_back(std::move(shown_service));
     }
   }
-  const auto doubts = doubts_about_domain(image.domain_xml);
+  const auto doubts = doubts_about_domain(image.domain_xml, request.allowed_devices);
   facts["jobs"] = {{"refused", doubts.refusal.empty() ? ordered_json() : ordered_json(doubts.refusal)},
                    {"not_taken_over", doubts.lost}};
   facts["disks"] = std::move(disks);

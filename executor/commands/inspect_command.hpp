@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "executor/commands/command_tools.hpp"
 
@@ -17,7 +18,8 @@ struct InspectRequest {
   bool remote = false;  ///< ask the registry even if the image is in the cache
   AnswerForm form = AnswerForm::text;
   unsigned threads = 1;
-  std::uint64_t max_image = UINT64_MAX;  ///< bytes that a disk may unpack to
+  std::uint64_t max_image = UINT64_MAX;           ///< bytes that a disk may unpack to
+  std::vector<std::string> allowed_devices = {};  ///< of jobs, by the settings
 };
 
 /// `getconfig`: the image's vm config, indented but otherwise unchanged; empty if the image has none.

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/foundation/base64.hpp"
 #include "core/foundation/digest.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
@@ -22,9 +23,12 @@ namespace {
 
 /// A part's type, by its first line, as cloud-init itself tells them apart.
 std::string_view type_of(const std::string& user_data) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> types{
-      {{"#cloud-config", "text/cloud-config"},
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> types{
+      {{"#cloud-config-archive", "text/cloud-config-archive"},
+       {"#cloud-config-jsonp", "text/cloud-config-jsonp"},
+       {"#cloud-config", "text/cloud-config"},
        {"#cloud-boothook", "text/cloud-boothook"},
+       {"#include-once", "text/x-include-once-url"},
        {"#include", "text/x-include-url"},
        {"#part-handler", "text/part-handler"},
        {"## template: jinja", "text/jinja2"},
@@ -38,8 +42,9 @@ std::string_view type_of(const std::string& user_data) {
 constexpr auto merging = "Merge-Type: list(append)+dict(no_replace,recurse_list)+str()\n";
 
 std::string part(std::string_view type, const std::string& content) {
-  return "Content-Type: " + std::string(type) + "; charset=\"utf-8\"\nMIME-Version: 1.0\n" + merging + "\n" +
-         content + "\n";
+  return "Content-Type: " + std::string(type) +
+         "; charset=\"utf-8\"\nMIME-Version: 1.0\nContent-Transfer-Encoding: base64\n" + merging + "\n" +
+         to_base64(content) + "\n";
 }
 
 std::string read_user_data(const fs::path& file) {
@@ -59,7 +64,6 @@ std::string cloud_user_data(const std::string& username, const std::string& publ
   const ordered_json ours{{"users",
                            {{{"name", username},
                              {"lock_passwd", true},
-                             {"shell", "/bin/bash"},
                              {"sudo", "ALL=(ALL) NOPASSWD:ALL"},
                              {"ssh_authorized_keys", {public_key}}}}},
                           {"disable_root", username != "root"}};
@@ -69,7 +73,8 @@ std::string cloud_user_data(const std::string& username, const std::string& publ
                  boundary;
   if (!of_administrator.empty()) {
     const auto type = type_of(of_administrator);
-    message += "\n" + (type.empty() ? of_administrator : part(type, of_administrator)) + "--" + boundary;
+    message +=
+        "\n" + (type.empty() ? of_administrator + "\n" : part(type, of_administrator)) + "--" + boundary;
   }
   return message + "--\n";
 }

@@ -52,7 +52,7 @@ std::string values(Check check) {
   }
   std::vector<std::string> words;
   for (const auto& word : split(check, '|'))
-    if (!word.empty()) words.push_back(word);
+    if (!word.empty()) words.push_back(word.starts_with('#') ? values(word) : word);
   return join(words, ", ");
 }
 

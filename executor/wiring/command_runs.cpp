@@ -120,6 +120,7 @@ int run_export(Wiring& wiring) {
        .with_cdroms = values.get<"with-cdroms">(),
        .cloud_init = values.get<"cloud-init">(),
        .strict = values.get<"strict">(),
+       .allowed_devices = values.get<"allow-devices">(),
        .disks = paths_of(values.get<"disk">()),
        .bare = {.architecture = values.get<"arch">(),
                 .uefi = values.get<"firmware">() == "uefi",
@@ -156,7 +157,8 @@ int run_inspect(Wiring& wiring) {
                                                 .remote = values.get<"remote">(),
                                                 .form = answer_form(values),
                                                 .threads = wiring.threads(),
-                                                .max_image = values.get<"max-image">()}));
+                                                .max_image = values.get<"max-image">(),
+                                                .allowed_devices = values.get<"allow-devices">()}));
 }
 
 int run_rm(Wiring& wiring) {

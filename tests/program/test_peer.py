@@ -84,7 +84,7 @@ def test_uefi_variables_do_not_disturb_sardinecake(place, peer, tmp_path, undefi
     folder = tmp_path / "vm"
     folder.mkdir()
     qemu_img("create", "-q", "-f", "qcow2", folder / "disk.qcow2", "64M")
-    (folder / "vars.fd").write_bytes(b"variables" + b"\xff" * 540000)
+    (folder / "vars.fd").write_bytes(b"\0" * 40 + b"_FVH" + b"\xff" * 540000)
     definition = tmp_path / "definition.xml"
     definition.write_text(domain("uefi", (folder / "disk.qcow2", "qcow2")).replace("<os>", "<os firmware='efi'>").replace("</os>", f"<nvram>{folder / 'vars.fd'}</nvram></os><features><acpi/></features>"))
     env = place.store(tmp_path)

@@ -88,6 +88,36 @@ def test_a_converted_disk_brings_no_file_of_the_host(vm, tmp_path):
     assert "reads from" in said and "not in its folder" in said
 
 
+@pytest.mark.parametrize("backing", ['json:{"driver":"raw","file":{"driver":"file","filename":"\\u002fetc\\u002fhostname"}}', "fat:.", "nbd:127.0.0.1:9", "base.img", "/etc/hostname"])
+@pytest.mark.parametrize("form", ["qed", "qcow2"])
+def test_no_backing_file_of_a_downloaded_disk_brings_one_of_the_host(place, tmp_path, form, backing):
+    """Nor is it opened before it is looked at."""
+    raw(tmp_path / "base.img")
+    disk = tmp_path / f"disk.{form}"
+    qemu_img("create", "-q", "-u", "-f", form, "-F", "raw", "-b", backing, disk, "1M")
+    done = place.run("export", "--disk", disk, "h.example/v/evil:1", env=place.store(tmp_path), check=False, cwd=tmp_path)
+    if (form, backing) == ("qcow2", "base.img"):
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 1 and ("not in its folder" in done.stderr or "which is no" in done.stderr), done.stderr
+
+
+def test_a_disk_that_a_running_vm_has_as_a_volume_is_refused(place, tmp_path, undefined):  # noqa: F811
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    virsh = lambda *arguments: subprocess.run(["virsh", "-q", "-c", "qemu:///session", *arguments], check=True, capture_output=True)
+    virsh("pool-create-as", "written", "dir", "--target", pool)
+    try:
+        virsh("vol-create-as", "written", "disk.qcow2", "8M", "--format", "qcow2")
+        define(tmp_path, domain("writes", device="<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='written' volume='disk.qcow2'/><target dev='vda' bus='virtio'/></disk>"))
+        virsh("start", "writes")
+        done = place.run("export", "--disk", pool / "disk.qcow2", "h.example/v/torn:1", env=place.store(tmp_path), check=False)
+        assert done.returncode == 1 and "VM 'writes' is running and writes to" in done.stderr
+    finally:
+        virsh("destroy", "writes")
+        virsh("pool-destroy", "written")
+
+
 def test_a_raw_disk_needs_no_driver(vm):
     made = vm("<disk type='file' device='disk'><source file='@/disk.img'/><target dev='vda' bus='virtio'/></disk>", files={"disk.img": raw})
     assert "type='raw'" in made["xml"] or "<format type='raw'/>" in made["xml"]
@@ -156,11 +186,11 @@ def test_other_distributions_vms_are_imported_and_start(place, tmp_path, undefin
     env = place.store(tmp_path)
     qcow2(tmp_path / "disk.qcow2")
     path = tmp_path / "definition.xml"
-    path.write_text(domain("foreign", (tmp_path / "disk.qcow2", "qcow2"), device="<emulator>/usr/libexec/qemu-kvm</emulator><interface type='network'><source network='nowhere'/></interface>")
-                    .replace("<os><type arch='x86_64' machine='q35'>hvm</type></os>", os).replace("type='qemu'", "type='kvm'", 1))
+    path.write_text(domain("foreign", (tmp_path / "disk.qcow2", "qcow2"), device="<emulator>/usr/libexec/qemu-kvm</emulator><interface type='network'><source network='nowhere'/><mtu size='1400'/></interface><interface type='network'><source network='elsewhere'/></interface>")
+                    .replace("<os><type arch='x86_64' machine='q35'>hvm</type></os>", os).replace("type='qemu'", "type='kvm'", 1).replace("<devices>", "<cpu mode='host-passthrough' check='none' migratable='on'/><clock offset='utc' adjustment='reset'/><devices>"))
     place.run("export", "--libvirtconfig", path, "foreign", "h.example/v/f:1", env=env)
     done = place.run("import", "--name", "imported-foreign", "h.example/v/f:1", env=env)
-    assert "libvirt has no network 'nowhere' here" in done.stderr
+    assert "libvirt has no network 'nowhere' here" in done.stderr and "libvirt has no network 'elsewhere' here" in done.stderr
     subprocess.run(["virsh", "-q", "-c", "qemu:///session", "start", "imported-foreign"], check=True)
     subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", "imported-foreign"], check=True)
     if "loader" in os:

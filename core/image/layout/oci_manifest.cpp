@@ -213,7 +213,8 @@ class LayerSorter {
       layers_.uefi_variables.push_back(layer);
     } else if (type.ends_with("+gzip") && !is_tar(type)) {
       return add_disk(layer);
-    } else if (is_tar(type) || type.starts_with(media_type::qemu_disk)) {
+    } else if (is_tar(type) || type.starts_with(media_type::qemu_disk) ||
+               type.starts_with(media_type::other_disk)) {
       refuse(kind_of_other_image(manifest, layer));
     } else {
       if (first_unknown_.empty()) first_unknown_ = kind_of_other_image(manifest, layer);

@@ -1,5 +1,6 @@
 #include "core/image/layout/uefi_variables.hpp"
 
+#include <algorithm>
 #include <libdeflate.h>
 #include <memory>
 
@@ -36,6 +37,15 @@ std::size_t uncompressed_size(std::string_view layer) {
 
 }  // namespace
 
+bool is_variable_store(std::string_view bytes) {
+  // UEFI Platform Initialization, "Firmware Volume Header": the signature; ARM's begins as empty flash.
+  constexpr std::size_t signature = 40;
+  const auto head = bytes.substr(0, 64);
+  const bool is_empty =
+      head.find_first_not_of('\0') == head.npos || head.find_first_not_of('\xff') == head.npos;
+  return bytes.substr(std::min(signature, bytes.size()), 4) == "_FVH" || is_empty;
+}
+
 std::string pack_uefi_variables(std::string_view bytes) {
   constexpr int level = 6;
   const std::unique_ptr<libdeflate_compressor, FreeCompressor> compressor(libdeflate_alloc_compressor(level));
@@ -56,6 +66,7 @@ std::string unpack_uefi_variables(std::string_view layer) {
   if (libdeflate_gzip_decompress(decompressor.get(), layer.data(), layer.size(), bytes.data(), bytes.size(),
                                  nullptr) != LIBDEFLATE_SUCCESS)
     refuse("the layer is no gzip file");
+  if (!is_variable_store(bytes)) refuse("they are no firmware volume");
   return bytes;
 }
 

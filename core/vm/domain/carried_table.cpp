@@ -67,7 +67,7 @@ std::span<const Carried> carried_table() {
       {"clock",
        {{"offset", "utc|localtime|timezone|variable"},
         {"timezone", time_zone},
-        {"adjustment", "#-2147483648-2147483647"},
+        {"adjustment", "reset|#-2147483648-2147483647"},
         {"basis", "utc|localtime"}}},
       {"clock/timer",
        {{"name", "hpet|kvmclock|pit|rtc|tsc|hypervclock|armvtimer"},

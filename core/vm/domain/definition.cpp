@@ -38,12 +38,7 @@ class DefinitionBuilder {
     auto left_out = copy_carried(image_, domain_, {.takes = Takes::definition});
     complete_features(domain_, values_, vm_.virt_type);
     processor_model(left_out);
-    for (auto card : devices.children("interface"))
-      if (attribute(card, "type") == "network" && !vm_.unknown_network.empty() &&
-          attribute(card.child("source"), "network") == vm_.unknown_network) {
-        card.attribute("type").set_value("user");
-        card.remove_child("source");
-      }
+    for (auto card : devices.children("interface")) replace_network(card);
     for (auto rng : devices.children("rng"))
       if (!rng.child("backend")) add(rng, "backend", {{"model", "random"}}, "/dev/urandom");
     for (const auto* seen : {"name", "memory", "vcpu", "os", "uuid", "currentMemory", "devices/emulator"})
@@ -62,6 +57,16 @@ class DefinitionBuilder {
       if (passes(device, "hd|cdrom|network|fd") && devices.insert(device).second)
         add(os, "boot", {{"dev", device}});
     }
+  }
+
+  /// A card on a network that is not here could not start; nor could one whose network has an odd name, which
+  /// was not copied.
+  void replace_network(xml_node card) const {
+    const auto network = attribute(card.child("source"), "network");
+    if (attribute(card, "type") != "network" || (!network.empty() && !vm_.unknown_networks.contains(network)))
+      return;
+    card.attribute("type").set_value("user");
+    for (const auto* name : {"source", "mtu"}) card.remove_child(name);
   }
 
   /// CD drives without a CD.
@@ -100,9 +105,14 @@ class DefinitionBuilder {
     });
   }
 
-  /// A processor of a model that nobody knows is the default one.
+  /// A processor of a model that nobody knows is the default one; one of the host's is there with KVM only.
   void processor_model(std::set<std::string>& left_out) {
     auto cpu = domain_.child("cpu");
+    if (vm_.virt_type == VirtType::qemu) {
+      if (attribute(cpu, "mode") == "host-passthrough") emulate(cpu);
+      auto features = domain_.child("features");
+      if (attribute(features.child("gic"), "version") == "host") features.remove_child("gic");
+    }
     if (attribute(cpu, "mode") != "custom") {
       left_out.erase("cpu/model");
     } else if (values_.cpu_model.empty()) {
@@ -112,6 +122,14 @@ class DefinitionBuilder {
       cpu.prepend_child("model").text().set(values_.cpu_model.c_str());
       cpu.child("model").append_attribute("fallback").set_value("allow");
     }
+  }
+
+  void emulate(xml_node cpu) const {
+    for (const auto* name : {"mode", "match", "check", "migratable"}) cpu.remove_attribute(name);
+    while (cpu.remove_child("feature") || cpu.remove_child("cache")) {
+    }
+    if (find_architecture(values_.architecture)->has_maximum_cpu)
+      cpu.append_attribute("mode").set_value("maximum");
   }
 
   xml_node image_;
@@ -146,9 +164,10 @@ void remove_identity(xml_node domain) {
   remove_our_metadata(domain);
   // The file is one VM's; the template says what kind of variables they are.
   auto os = domain.child("os");
-  if (auto nvram = os.child("nvram"); nvram && !nvram.child("source")) {
-    while (nvram.first_child()) nvram.remove_child(nvram.first_child());
-    if (!nvram.attribute("template")) os.remove_child(nvram);
+  if (auto nvram = os.child("nvram")) {
+    const auto kind = attribute(nvram, "template");
+    os.remove_child(nvram);
+    if (!kind.empty()) add(os, "nvram", {{"template", kind}});
   }
   auto devices = domain.child("devices");
   for (auto interface : devices.children("interface")) interface.remove_child("mac");

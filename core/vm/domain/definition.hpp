@@ -18,7 +18,7 @@ struct NewVm {
   const DiskFiles& files;            ///< by the disk's file in the definition that it is made from
   std::filesystem::path nvram = {};  ///< its own copy of the UEFI variables; empty: libvirt makes new ones
   VirtType virt_type = VirtType::qemu;
-  std::string unknown_network = {};  ///< cards on it are put on QEMU's user-mode network; empty: none
+  std::set<std::string> unknown_networks = {};  ///< cards on these are put on QEMU's user-mode network
 };
 
 /// An image's domain as a VM is to be defined: on its own files in place of those that the image's disks

@@ -45,11 +45,13 @@ std::size_t network_cards(std::string_view image_xml) {
 
 }  // namespace
 
-DomainDoubts doubts_about_domain(std::string_view image_xml) {
+DomainDoubts doubts_about_domain(std::string_view image_xml,
+                                 const std::vector<std::string>& allowed_devices) {
   DomainDoubts doubts;
   try {
-    refuse_what_no_job_may_have(image_xml, {});
+    refuse_what_no_job_may_have(image_xml, allowed_devices);
     JobVm vm{.name = VmName::of_job("1", ""), .image_xml = std::string(image_xml)};
+    vm.allowed_devices = allowed_devices;
     for (const auto& disk : read_image_domain(image_xml).disks) vm.disk_files[disk.file] = {};
     for (const auto& path : build_job_domain(vm).left_out)
       (is_harmless(path) ? doubts.left_out : doubts.lost).push_back(path);

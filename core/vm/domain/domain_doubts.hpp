@@ -16,6 +16,7 @@ struct DomainDoubts {
   [[nodiscard]] bool any() const { return !refusal.empty() || !lost.empty(); }
 };
 
-DomainDoubts doubts_about_domain(std::string_view image_xml);
+/// `allowed_devices`: elements of <devices> that the administrator lets jobs' VMs have.
+DomainDoubts doubts_about_domain(std::string_view image_xml, const std::vector<std::string>& allowed_devices);
 
 }  // namespace sarde

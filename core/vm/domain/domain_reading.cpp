@@ -5,6 +5,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/disk_reading.hpp"
+#include "core/vm/domain/source_disks.hpp"
 #include "core/vm/domain/xml_text.hpp"
 
 namespace sarde {
@@ -60,13 +61,9 @@ std::vector<std::filesystem::path> files_of_domain(std::string_view xml) {
 }
 
 std::vector<std::filesystem::path> written_files_of_domain(std::string_view xml) {
-  xml_document document;
-  parse_domain_text(document, xml, "a VM's definition", XmlOrigin::own);
   std::vector<std::filesystem::path> files;
-  for (const auto& disk : file_disks(document.document_element())) {
-    const auto one = disk_of(disk);
-    if (!one.read_only && one.device != "cdrom") files.emplace_back(one.file);
-  }
+  for (const auto& disk : source_disks(xml))
+    if (!disk.read_only && disk.device == "disk" && !disk.path.empty()) files.emplace_back(disk.path);
   return files;
 }
 
@@ -80,6 +77,15 @@ std::vector<VolumeName> volumes_of_domain(std::string_view xml) {
       volumes.push_back({attribute(source, "pool"), attribute(source, "volume")});
   }
   return volumes;
+}
+
+std::vector<std::string> networks_of_domain(std::string_view xml) {
+  xml_document document;
+  parse_domain_text(document, xml, "a VM's definition", XmlOrigin::own);
+  std::vector<std::string> networks;
+  for (const auto& card : document.document_element().child("devices").children("interface"))
+    if (attribute(card, "type") == "network") networks.push_back(attribute(card.child("source"), "network"));
+  return networks;
 }
 
 std::vector<std::string> disk_targets(std::string_view xml) {

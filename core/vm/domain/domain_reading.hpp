@@ -45,6 +45,9 @@ std::vector<std::filesystem::path> written_files_of_domain(std::string_view xml)
 
 std::vector<VolumeName> volumes_of_domain(std::string_view xml);
 
+/// The libvirt networks that a domain's cards are on, as it names them.
+std::vector<std::string> networks_of_domain(std::string_view xml);
+
 /// The targets (vda) of all disks.
 std::vector<std::string> disk_targets(std::string_view xml);
 

@@ -139,7 +139,8 @@ ImageDomainValues read_image_domain(std::string_view xml) {
   if (attribute(cpu, "mode") == "custom" && is_known_cpu_model(model)) values.cpu_model = model;
   values.is_windows = is_windows(domain);
   values.disks = read_image_disks(domain, {.architecture = &architecture, .family = values.machine});
-  const auto threads = parse_number(trimmed(domain.child("iothreads").text().as_string())).value_or(0);
+  const auto said = trimmed(domain.child("iothreads").text().as_string());
+  const auto threads = passes(said, "#1-64") ? *parse_number(said) : 0;
   for (auto& disk : values.disks)
     if (disk.iothread > threads) disk.iothread = 0;
   values.scsi_controllers = read_scsi_controllers(domain);

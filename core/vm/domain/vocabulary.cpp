@@ -10,15 +10,6 @@ namespace sarde {
 
 namespace {
 
-bool is_word_of(std::string_view value, std::string_view words) {
-  for (std::size_t at = 0; at <= words.size();) {
-    const auto end = std::min(words.find('|', at), words.size());
-    if (words.substr(at, end - at) == value) return true;
-    at = end + 1;
-  }
-  return false;
-}
-
 std::optional<std::int64_t> signed_number(std::string_view text) {
   const bool is_negative = text.starts_with('-');
   // libvirt writes addresses in hexadecimal.
@@ -34,6 +25,16 @@ bool is_number_in(std::string_view value, std::string_view range) {
   const auto number = signed_number(value);
   return number && *number >= signed_number(range.substr(0, dash)) &&
          *number <= signed_number(range.substr(dash + 1));
+}
+
+bool is_word_of(std::string_view value, std::string_view words) {
+  for (std::size_t at = 0; at <= words.size();) {
+    const auto end = std::min(words.find('|', at), words.size());
+    const auto word = words.substr(at, end - at);
+    if (word == value || (word.starts_with('#') && is_number_in(value, word.substr(1)))) return true;
+    at = end + 1;
+  }
+  return false;
 }
 
 constexpr std::size_t longest_name = 64;

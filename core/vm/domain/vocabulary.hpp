@@ -12,8 +12,8 @@ namespace sarde {
 // The words and numbers that may go from a foreign domain into one that libvirt gets. libvirt does not check
 // all of what it reads before it allocates by it: a controller's index of 2147483647 ends the daemon.
 
-/// What a value must be: a list of words ("utc|localtime"), a range of numbers ("#0-255"), one of the kinds
-/// below, or nothing at all, for an element without text ("").
+/// What a value must be: a list of words ("utc|localtime"), a range of numbers ("#0-255"), both
+/// ("reset|#0-9"), one of the kinds below, or nothing at all, for an element without text ("").
 using Check = std::string_view;
 
 inline constexpr Check any_text = "*";    ///< for people: shown, never looked up

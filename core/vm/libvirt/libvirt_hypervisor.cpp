@@ -158,8 +158,10 @@ class LibvirtHypervisor final : public Hypervisor {
         if (is_as_it_runs) entry.written = written_files_of_domain(xml.get());
         auto files = files_of_domain(xml.get());
         entry.files.insert(entry.files.end(), files.begin(), files.end());
-        for (const auto& volume : volumes_of_domain(xml.get()))
+        for (const auto& volume : volumes_of_domain(xml.get())) {
           entry.files.push_back(path_of(volume, entry.name));
+          if (is_as_it_runs) entry.written.push_back(entry.files.back());
+        }
       }
       all.push_back(std::move(entry));
     }

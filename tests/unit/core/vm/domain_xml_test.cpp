@@ -308,7 +308,7 @@ TEST_CASE("domain xml: the files that a domain uses, and those it writes to") {
       "<disk type='block'><source dev='/dev/sdx'/><target dev='vdb'/></disk></devices></domain>";
   CHECK(files_of_domain(xml) ==
         std::vector<std::filesystem::path>{"/top", "/base", "/iso", "/ro", "/dev/sdx"});
-  CHECK(written_files_of_domain(xml) == std::vector<std::filesystem::path>{"/top"});
+  CHECK(written_files_of_domain(xml) == std::vector<std::filesystem::path>{"/top", "/dev/sdx"});
 }
 
 TEST_CASE("domain xml: a backup names the disks to copy, and those not to") {
