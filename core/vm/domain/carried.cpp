@@ -86,6 +86,10 @@ class Copier {
         if (name != "alias") left_out_.insert(here);
         continue;
       }
+      if (row->second->most == 1 && numbers[name] == 1) {
+        left_out_.insert(here);
+        continue;
+      }
       check_number(here, ++numbers[name]);
       copy_children(child, copy_one(child, to, *row->second, here), here);
     }

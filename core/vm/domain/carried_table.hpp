@@ -26,6 +26,7 @@ struct Carried {
   std::vector<CarriedAttribute> attributes = {};
   Check text = {};
   Takes takes = Takes::both;
+  unsigned most = 64;  ///< of a kind that a VM can have one of, the first is taken
 };
 
 std::span<const Carried> carried_table();

@@ -9,6 +9,7 @@
 #include "core/vm/domain/carried.hpp"
 #include "core/vm/domain/image_domain.hpp"
 #include "core/vm/domain/image_parts.hpp"
+#include "core/vm/domain/pci_places.hpp"
 #include "core/vm/domain/vocabulary.hpp"
 #include "core/vm/domain/xml_text.hpp"
 
@@ -159,9 +160,7 @@ class JobDomainBuilder {
   }
 
   /// The card's name in the guest (enp1s0) comes from its place, and that from the bridges before it.
-  [[nodiscard]] bool has_pci_place() const {
-    return attribute(interface().child("address"), "type") == "pci";
-  }
+  [[nodiscard]] bool has_pci_place() const { return pci_places_can_be_kept(node_); }
 
   [[nodiscard]] xml_node interface() const { return node_.child("devices").child("interface"); }
 

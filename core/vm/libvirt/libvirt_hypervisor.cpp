@@ -53,7 +53,7 @@ class LibvirtHypervisor final : public Hypervisor {
   void start(const JobVm& vm) override {
     const auto xml = build_job_domain(vm).xml;
     const Domain domain(virDomainCreateXML(connection_.get(), xml.c_str(), 0));
-    if (!domain) fail_with_domain("start the VM");
+    if (!domain) fail_to_start(xml);
   }
 
   DomainState state(const std::string& name) override {
@@ -271,6 +271,17 @@ class LibvirtHypervisor final : public Hypervisor {
     Domain domain(virDomainLookupByName(connection_.get(), name.c_str()));
     if (!domain && !last_error_is(VIR_ERR_NO_DOMAIN)) fail_libvirt("look up VM '" + name + "'");
     return domain;
+  }
+
+  /// libvirt calls some faults of a definition internal errors. If it cannot even tell QEMU's command line
+  /// for it, the definition is at fault, and another try would not help.
+  [[noreturn]] void fail_to_start(const std::string& xml) {
+    const auto why = last_error_text();
+    const bool is_unclear = last_error_is(VIR_ERR_INTERNAL_ERROR);
+    if (is_unclear && !CText(virConnectDomainXMLToNative(connection_.get(), "qemu-argv", xml.c_str(), 0)))
+      throw Error(Blame::job, "start the VM: " + why);
+    if (is_unclear) throw Error("start the VM: " + why);
+    fail_with_domain("start the VM");
   }
 
   std::filesystem::path path_of(const VolumeName& name, const std::string& domain) {

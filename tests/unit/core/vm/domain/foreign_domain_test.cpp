@@ -186,6 +186,36 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("foreign domain: a network card keeps its place only among bridges that make sense") {
+  const auto bridge = [](const std::string& index, const std::string& model, const std::string& bus,
+                         const std::string& slot, const std::string& chassis = "") {
+    return "<controller type='pci' index='" + index + "' model='" + model + "'>" +
+           (chassis.empty() ? "" : "<target chassis='" + chassis + "'/>") +
+           (bus.empty() ? "" : "<address type='pci' bus='" + bus + "' slot='" + slot + "' function='0x0'/>") +
+           "</controller>";
+  };
+  const auto card = [](const std::string& bus, const std::string& slot) {
+    return "<interface type='user'><address type='pci' domain='0x0000' bus='" + bus + "' slot='" + slot +
+           "' function='0x0'/></interface>";
+  };
+  const auto root = bridge("0", "pcie-root", "", "");
+  const auto port = bridge("1", "pcie-root-port", "0x00", "0x02", "1");
+  const auto keeps = [](const std::string& devices) {
+    return has(job(domain(disk("a", "vda") + devices)), "<address type=\"pci\"");
+  };
+  CHECK(keeps(root + port + card("0x01", "0x00")));
+  CHECK(keeps(card("0x00", "0x05")));
+  CHECK_FALSE(keeps(card("0x00", "0x00")));
+  CHECK_FALSE(keeps(card("0x01", "0x00")));
+  CHECK_FALSE(keeps(root + bridge("1", "evil", "0x00", "0x02") + card("0x01", "0x00")));
+  CHECK_FALSE(keeps(root + port + port + card("0x01", "0x00")));
+  CHECK_FALSE(keeps(root + port + bridge("2", "pcie-root-port", "0x00", "0x02", "2") + card("0x01", "0x00")));
+  CHECK_FALSE(keeps(root + port + bridge("2", "pcie-root-port", "0x00", "0x03", "1") + card("0x01", "0x00")));
+  CHECK_FALSE(keeps(root + port + bridge("2", "pcie-root-port", "0x09", "0x03", "2") + card("0x01", "0x00")));
+  CHECK_FALSE(keeps(root + port + bridge("7", "pcie-root-port", "0x00", "0x03", "2") + card("0x01", "0x00")));
+  CHECK_FALSE(keeps(root + bridge("1", "pcie-root-port", "", "") + card("0x01", "0x00")));
+}
+
 TEST_CASE("foreign domain: words") {
   CHECK(passes("utc", "utc|localtime"));
   CHECK_FALSE(passes("ut", "utc|localtime"));
@@ -197,7 +227,9 @@ TEST_CASE("foreign domain: words") {
   CHECK_FALSE(passes("1 ", "#0-31"));
   CHECK_FALSE(passes("a/b", "@"));
   CHECK_FALSE(passes(std::string(65, 'a'), "@"));
-  const auto family = [](const std::string& text) { return machine_family(text, *find_architecture("x86_64")); };
+  const auto family = [](const std::string& text) {
+    return machine_family(text, *find_architecture("x86_64"));
+  };
   CHECK(family("pc-i440fx-2.1") == "pc");
   CHECK(family("pc-1.0") == "pc");
   CHECK(family("rhel6.6.0") == "pc");
