@@ -70,6 +70,20 @@ std::optional<QemuAccount> account_in_capabilities(std::string_view xml) {
   return std::nullopt;
 }
 
+std::string missing_on_host(std::string_view libvirt_message) {
+  const auto says = [&](std::string_view part) {
+    return libvirt_message.find(part) != std::string_view::npos;
+  };
+  if (says("firmware") && (says("Unable to find") || says("compatible")))
+    return "install UEFI firmware for this architecture (Debian: ovmf, qemu-efi-aarch64); for an image with "
+           "Secure "
+           "Boot, one that has it";
+  const bool is_about_tpm = says("TPM version") || says("TPM emulator") || says("swtpm");
+  if (is_about_tpm && (says("not supported") || says("Unable to find") || says("not found")))
+    return "install swtpm and swtpm-tools, for the image's VM has a TPM";
+  return "";
+}
+
 bool has_ipv4_dhcp(std::string_view network_xml) {
   xml_document document;
   if (!document.load_buffer(network_xml.data(), network_xml.size())) return false;

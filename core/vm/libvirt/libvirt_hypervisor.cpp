@@ -277,6 +277,8 @@ class LibvirtHypervisor final : public Hypervisor {
   /// for it, the definition is at fault, and another try would not help.
   [[noreturn]] void fail_to_start(const std::string& xml) {
     const auto why = last_error_text();
+    if (const auto missing = missing_on_host(why); !missing.empty())
+      throw Error("start the VM: " + why + "; " + missing);
     const bool is_unclear = last_error_is(VIR_ERR_INTERNAL_ERROR);
     if (is_unclear && !CText(virConnectDomainXMLToNative(connection_.get(), "qemu-argv", xml.c_str(), 0)))
       throw Error(Blame::job, "start the VM: " + why);

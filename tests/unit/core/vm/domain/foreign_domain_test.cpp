@@ -323,6 +323,16 @@ TEST_CASE("foreign domain: time and memory grow no faster than the text") {
   }
 }
 
+TEST_CASE("libvirt's answers: what this host lacks is told from what is wrong with a VM") {
+  CHECK(has(missing_on_host("operation failed: Unable to find any firmware to satisfy 'efi'"), "ovmf"));
+  CHECK(
+      has(missing_on_host("Unable to find 'efi' firmware that is compatible with the current configuration"),
+          "ovmf"));
+  CHECK(has(missing_on_host("unsupported configuration: TPM version '2.0' is not supported"), "swtpm"));
+  CHECK(missing_on_host("unsupported configuration: IDE controllers are unsupported").empty());
+  CHECK(missing_on_host("internal error: process exited while connecting to monitor").empty());
+}
+
 TEST_CASE("libvirt's answers: what QEMU's disks take on the host") {
   CHECK(written_in_block_nodes(
             R"({"return":[{"file":"/a","drv":"file","ro":false,"image":{"actual-size":100}},
