@@ -1,15 +1,15 @@
 """Guests that cloud-init sets up: the small guest with a script in cloud-init's place, and cloud-init's own reader of user data."""
+import getpass
 import json
-import pathlib
+import os
 import re
 import shutil
 import stat
 import subprocess
-import sys
 
 import pytest
 
-from conftest import need
+from conftest import TOP, need
 from fake_runner import bash_script
 
 # What cloud-init does with the first user of a cloud-config: finds the disk by its label, and makes user, key and sudo rule.
@@ -97,6 +97,19 @@ def test_user_data_that_cloud_init_would_ignore_is_refused(place, cloud, tmp_pat
         assert "says no kind of user data" in job.result.text
 
 
+@pytest.fixture(scope="module")
+def cloud_init():
+    """cloud-init's Python code from its Debian package, unpacked: installed, it would set up the machine that runs the tests."""
+    folder = TOP / "build/cloud-init"
+    modules = folder / "usr/lib/python3/dist-packages"
+    if not modules.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        got = subprocess.run(["apt-get", "-q=2", "-o", f"APT::Sandbox::User={getpass.getuser()}", "download", "cloud-init"], cwd=folder, capture_output=True, text=True)
+        need(got.returncode == 0, f"cloud-init cannot be downloaded: {got.stderr.strip()}")
+        subprocess.run(["dpkg-deb", "--extract", *folder.glob("*.deb"), folder], check=True)
+    return modules
+
+
 MERGE = """
 import json, sys
 from cloudinit import helpers, user_data
@@ -122,9 +135,8 @@ print(json.dumps({"merged": {key: value for key, value in handler.cloud_buf.item
     ("#cloud-config-archive\n- type: text/cloud-config\n  content: |\n    #cloud-config\n    packages: [x]\n", None, lambda merged: merged["packages"] == ["x"]),
     ("Content-Type: text/x-shellscript\n\n#!/bin/sh\necho no newline at the end", ["text/x-shellscript"], lambda merged: len(merged["users"]) == 1),
     ("", [], lambda merged: merged["users"][0]["ssh_authorized_keys"][0].startswith("ssh-ed25519 "))])
-def test_cloud_init_itself_merges_the_parts(place, cloud, tmp_path, of_administrator, types, checks):
+def test_cloud_init_itself_merges_the_parts(place, cloud, cloud_init, tmp_path, of_administrator, types, checks):
     """The seed's user data, read by cloud-init's own code."""
-    need(pathlib.Path("/usr/lib/python3/dist-packages/cloudinit").exists(), "cloud-init is not installed")
     config = 'username = "wor\'ker"\nboot-timeout = "1s"\n'
     if of_administrator:
         config += f'cloud-init-user-data = "{place.write("merge-user-data", of_administrator)}"\n'
@@ -135,11 +147,10 @@ def test_cloud_init_itself_merges_the_parts(place, cloud, tmp_path, of_administr
     tool.parent.mkdir()
     tool.write_text(f'#!/bin/sh\nfor last; do :; done\ncp "$last"/* {seen}\nexec /usr/bin/xorriso "$@"\n')
     tool.chmod(0o755)
-    import os
     with place.runner(config, **place.store(tmp_path), PATH=f"{tool.parent}:{os.environ['PATH']}").job(job_id=7520, image=cloud) as job:
         job.call("prepare")  # once: it fails when the seed is made
     (tmp_path / "merge.py").write_text(MERGE)
-    result = subprocess.run(["/usr/bin/python3", tmp_path / "merge.py", tmp_path, seen / "user-data"], capture_output=True, text=True)
+    result = subprocess.run(["/usr/bin/python3", tmp_path / "merge.py", tmp_path, seen / "user-data"], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(cloud_init)})
     assert result.returncode == 0, result.stderr
     answer = json.loads(result.stdout)
     assert types is None or answer["types"] == ["multipart/mixed", "text/cloud-config", *types]
