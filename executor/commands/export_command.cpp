@@ -26,15 +26,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The caller named the file, so it is the caller's fault if it cannot be read.
-std::string read_named_file(const fs::path& file) {
-  try {
-    return read_file(file);
-  } catch (const Error& error) {
-    throw Error(Blame::job, std::string("export: ") + error.what());
-  }
-}
-
 /// While a running VM writes to a disk, reading it would mix states from different moments.
 void refuse_files_in_use(const CommandTools& tools, const std::vector<ChainFile>& files) {
   std::vector<DomainFiles> domains;

@@ -44,21 +44,16 @@ std::string run_qemu_img(const CommandTools& tools, const std::vector<std::strin
   return std::move(result.output);
 }
 
-/// qemu-img tells extents by their whole path.
-std::string extent_name(const fs::path& file, const std::string& name) {
-  const fs::path path(name);
-  return path.parent_path() == fs::absolute(file).parent_path() ? path.filename().string() : name;
+[[noreturn]] void refuse_part(const fs::path& file, const std::string& name, const std::string& why) {
+  throw Error(Blame::job, "export: " + file.string() + " reads from " + quote(name) + ", which is " + why +
+                              "; 'qemu-img convert' makes one file of it, if that is what you want");
 }
 
 /// Throws Error if the name of a part of the disk is no bare name. A disk that somebody has downloaded could
 /// otherwise bring any file of this host into the image, or have QEMU open connections.
 void refuse_if_elsewhere(const fs::path& file, const std::string& name) {
-  if (fs::absolute(file).string() == name || (is_bare_file_name(name) && name.find(':') == std::string::npos))
-    return;
-  throw Error(Blame::job,
-              "export: " + file.string() + " reads from " + quote(name) +
-                  ", which is not in its folder; 'qemu-img convert' makes one file of it, if that is "
-                  "what you want");
+  const bool is_beside_it = is_bare_file_name(name) && name.find(':') == std::string::npos;
+  if (!is_beside_it && name != file.filename()) refuse_part(file, name, "not in its folder");
 }
 
 /// The same for the whole backing chain of a qcow2 file.
@@ -86,19 +81,23 @@ std::string inspect_disk_file(const CommandTools& tools, const fs::path& file, c
   if (!format.empty()) arguments.insert(arguments.end(), {"-f", format});
   arguments.push_back(fs::absolute(file).string());
   const auto answer = run_qemu_img(tools, arguments, std::chrono::minutes(1));
-  std::vector<std::string> named;
+  std::vector<std::string> others;   // of no format that is converted may a disk have these
+  std::vector<std::string> extents;  // told by their whole path
   auto found = read_json(answer, "qemu-img's answer", Blame::host, [&](const nlohmann::json& info) {
     const auto specific = info.value("/format-specific/data"_json_pointer, nlohmann::json::object());
-    if (info.contains("backing-filename")) named.push_back(info.at("backing-filename").get<std::string>());
-    if (specific.contains("data-file")) named.push_back(specific.at("data-file").get<std::string>());
-    if (!named.empty())
-      named.front() = "/" + named.front();  // of no format that is converted may it have one
+    if (info.contains("backing-filename")) others.push_back(info.at("backing-filename").get<std::string>());
+    if (specific.contains("data-file")) others.push_back(specific.at("data-file").get<std::string>());
     if (specific.contains("extents"))
       for (const auto& extent : specific.at("extents"))
-        named.push_back(extent.at("filename").get<std::string>());
+        extents.push_back(extent.at("filename").get<std::string>());
     return info.at("format").get<std::string>();
   });
-  for (const auto& name : named) refuse_if_elsewhere(file, extent_name(file, name));
+  for (const auto& name : others) refuse_part(file, name, "no part that a disk in this format may have");
+  for (const auto& name : extents) {
+    const fs::path extent(name);
+    const bool is_beside_it = extent.parent_path() == fs::absolute(file).parent_path();
+    refuse_if_elsewhere(file, is_beside_it ? extent.filename().string() : name);
+  }
   return found;
 }
 
@@ -274,22 +273,14 @@ class SourceReader {
   std::vector<LiveDisk> live_;
 };
 
-/// The caller named the file, so it is the caller's fault if it cannot be read.
 VmToExport source_in_file(const CommandTools& tools, const ExportRequest& request) {
   const auto& file = request.libvirt_config;
   if (request.live)
     throw Error(Blame::job,
                 "export: --live copies the disks that libvirt knows for the VM and cannot be combined with "
                 "--libvirtconfig");
-  auto xml = [&] {
-    try {
-      return read_file(file);
-    } catch (const Error& error) {
-      throw Error(Blame::job, std::string("export: ") + error.what());
-    }
-  }();
   return SourceReader(tools, request, {.what = quote(file.string()), .folder = file.parent_path()})
-      .read(std::move(xml));
+      .read(read_named_file(file));
 }
 
 VmToExport source_of_vm(const CommandTools& tools, const ExportRequest& request) {
@@ -329,6 +320,14 @@ VmToExport source_of_disks(const CommandTools& tools, const ExportRequest& reque
 }
 
 }  // namespace
+
+std::string read_named_file(const fs::path& file) {
+  try {
+    return read_file(file);
+  } catch (const Error& error) {
+    throw Error(Blame::job, std::string("export: ") + error.what());
+  }
+}
 
 VmToExport source_of_export(const CommandTools& tools, const ExportRequest& request) {
   auto source = !request.disks.empty()            ? source_of_disks(tools, request)

@@ -31,6 +31,9 @@ struct VmToExport {
   std::optional<TempFolder> copies = {};      ///< of a running VM's disks, and of disks in other formats
 };
 
+/// A file that the caller named, so it is the caller's fault (Blame::job) if it cannot be read.
+std::string read_named_file(const std::filesystem::path& file);
+
 /// The VM, the definition or the disk files that the request names. Disks of a running VM are copied
 /// (--live), those in other formats than qcow2 and raw converted; block devices and volumes are read where
 /// they are. Says what is left out. Throws Error (the job's fault) for what no image can have, and for a VM

@@ -9,8 +9,9 @@
 namespace sarde {
 
 bool copy_uefi_variables(const StoredImage& image, const std::filesystem::path& file, Reporter& reporter) {
+  if (image.uefi_variables.empty()) return false;
   const auto domain = read_image_domain(image.domain_xml);
-  if (!domain.firmware.is_uefi || image.uefi_variables.empty()) return false;
+  if (!domain.firmware.is_uefi) return false;
   const auto bytes = unpack_uefi_variables(image.layout.read_blob(image.uefi_variables.front()));
   const auto of_host = size_of_uefi_variables({.architecture = domain.architecture,
                                                .machine = domain.machine,

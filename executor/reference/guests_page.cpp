@@ -83,9 +83,7 @@ std::string refusal(const Refused& row) {
       case Is::present:
         all.push_back("has " + where);
         break;
-      case Is::absent:
-        all.push_back("has no " + where);
-        break;
+
       case Is::among:
         all.push_back(where + " is " + values(condition.words));
         break;

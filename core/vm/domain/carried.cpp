@@ -90,7 +90,7 @@ class Copier {
         left_out_.insert(here);
         continue;
       }
-      check_number(here, ++numbers[name]);
+      check_number(here, ++numbers[name], row->second->most);
       copy_children(child, copy_one(child, to, *row->second, here), here);
     }
   }
@@ -111,15 +111,14 @@ class Copier {
     return rules_.takes == Takes::definition || is_bridge(device);
   }
 
-  void check_number(const std::string& path, std::size_t of_this_kind) {
+  void check_number(const std::string& path, std::size_t of_this_kind, std::size_t most) {
     constexpr std::size_t most_in_all = 1000;
     if (++copied_ > most_in_all)
       throw Error(Blame::job, "the image's domain has more than " + std::to_string(most_in_all) +
                                   " elements that a VM could keep");
-    constexpr std::size_t most_of_a_kind = 64;
-    if (of_this_kind > most_of_a_kind)
-      throw Error(Blame::job, "the image's domain has more than " + std::to_string(most_of_a_kind) +
-                                  " elements <" + path + ">");
+    if (of_this_kind > most)
+      throw Error(Blame::job,
+                  "the image's domain has more than " + std::to_string(most) + " elements <" + path + ">");
   }
 
   CarryRules rules_;

@@ -158,6 +158,12 @@ void remove_our_metadata(xml_node domain) {
   }
 }
 
+/// Sets the attribute, whether it is there or not.
+void set(xml_node node, const char* name, const std::string& value) {
+  auto attribute = node.attribute(name) ? node.attribute(name) : node.append_attribute(name);
+  attribute.set_value(value.c_str());
+}
+
 /// Without what belongs to one VM only.
 void remove_identity(xml_node domain) {
   domain.remove_child("uuid");
@@ -207,19 +213,12 @@ std::string domain_of_copy(std::string_view xml, const NewVm& vm) {
     write_disk_source(disk, file);
     auto driver = disk.child("driver") ? disk.child("driver") : disk.prepend_child("driver");
     if (!driver.attribute("name")) driver.append_attribute("name").set_value("qemu");
-    auto type = driver.attribute("type") ? driver.attribute("type") : driver.append_attribute("type");
-    type.set_value(file.format.c_str());
+    set(driver, "type", file.format);
   }
   return xml_text(document);
 }
 
 namespace {
-
-/// Sets the attribute, wherever the disk had its data before.
-void set(xml_node node, const char* name, const std::string& value) {
-  auto attribute = node.attribute(name) ? node.attribute(name) : node.append_attribute(name);
-  attribute.set_value(value.c_str());
-}
 
 /// The disk as a file of the image, whatever it was.
 void write_exported(xml_node disk, const DiskInImage& exported) {

@@ -40,8 +40,6 @@ bool holds(const Condition& condition, const xml_node& element) {
   switch (condition.is) {
     case Is::present:
       return is_there;
-    case Is::absent:
-      return !is_there;
     case Is::among:
       return passes(value, condition.words);
     case Is::not_among:

@@ -63,7 +63,11 @@ constexpr std::array<std::string_view, 29> not_worth_a_word{"name",
 class JobDomainBuilder {
  public:
   JobDomainBuilder(const ImageDomain& image, const JobVm& vm)
-      : image_(image.values), node_(image.node), vm_(vm) {}
+      : image_(image.values),
+        node_(image.node),
+        vm_(vm),
+        architecture_(*find_architecture(image.values.architecture)),
+        keeps_pci_place_(pci_places_can_be_kept(image.node)) {}
 
   std::string build_interface() {
     add_interface(document_);
@@ -85,7 +89,7 @@ class JobDomainBuilder {
     firmware_and_machine();
     for (const auto* event : {"on_poweroff", "on_crash"}) add(domain_, event, {}, "destroy");
     devices_ = add(domain_, "devices");
-    auto left_out = copy_carried(node_, domain_, {.takes = Takes::job, .pci_bridges = has_pci_place()});
+    auto left_out = copy_carried(node_, domain_, {.takes = Takes::job, .pci_bridges = keeps_pci_place_});
     complete_features(domain_, image_, vm_.virt_type);
     devices(left_out);
     if (user_network_from_socket_) connect_to_socket();
@@ -129,10 +133,9 @@ class JobDomainBuilder {
   /// A job's VM never moves to another host, so it may have all of this one's processor; unless its image was
   /// made for one model, which the nearest that this host has stands for. Emulation has what it has.
   void processor(unsigned vcpus) {
-    const auto& architecture = *find_architecture(image_.architecture);
     const bool is_kvm = vm_.virt_type == VirtType::kvm;
-    const bool has_topology = vcpus > 1 && (image_.topology || architecture.is_x86());
-    const bool has_mode = is_kvm || architecture.has_maximum_cpu;
+    const bool has_topology = vcpus > 1 && (image_.topology || architecture_.is_x86());
+    const bool has_mode = is_kvm || architecture_.has_maximum_cpu;
     if (!has_mode && !has_topology) return;
     auto cpu = add(domain_, "cpu");
     if (is_kvm && !image_.cpu_model.empty()) {
@@ -159,9 +162,6 @@ class JobDomainBuilder {
     if (!disks_have_boot_order(image_)) add(os, "boot", {{"dev", "hd"}});
   }
 
-  /// The card's name in the guest (enp1s0) comes from its place, and that from the bridges before it.
-  [[nodiscard]] bool has_pci_place() const { return pci_places_can_be_kept(node_); }
-
   [[nodiscard]] xml_node interface() const { return node_.child("devices").child("interface"); }
 
   void devices(std::set<std::string>& left_out) {
@@ -175,8 +175,7 @@ class JobDomainBuilder {
     add(serial, "log", {{"file", vm_.console_log.string()}, {"append", "off"}});
     auto console = add(devices_, "console", {{"type", "pty"}});
     add(console, "target", {{"type", "serial"}, {"port", "0"}});
-    const auto& architecture = *find_architecture(image_.architecture);
-    if (architecture.has_pci) {
+    if (architecture_.has_pci) {
       auto rng = add(devices_, "rng", {{"model", "virtio"}});
       add(rng, "backend", {{"model", "random"}}, "/dev/urandom");
     } else {
@@ -188,7 +187,7 @@ class JobDomainBuilder {
     // Some systems' boot loaders want a screen; nobody can look at it.
     for (auto video : devices_.children("video"))
       if (!video.child("model"))
-        add(video, "model", {{"type", architecture.is_x86() ? "vga" : "virtio"}, {"primary", "yes"}});
+        add(video, "model", {{"type", architecture_.is_x86() ? "vga" : "virtio"}, {"primary", "yes"}});
   }
 
   /// A disk rather than a CD, because kernels made for clouds know virtio and not SATA. It comes last, so the
@@ -239,16 +238,15 @@ class JobDomainBuilder {
     if (type != "user") restrict_to_own_traffic(node);
     if (type != "user" && parent == devices_) add_agent_channel();
     copy_carried_child(interface(), node, "devices/interface", "model");
-    const auto& architecture = *find_architecture(image_.architecture);
-    if (!node.child("model").attribute("type") && architecture.has_pci) {
+    if (!node.child("model").attribute("type") && architecture_.has_pci) {
       node.remove_child("model");
       add(node, "model", {{"type", "virtio"}});
     }
-    if (has_pci_place() || attribute(interface().child("address"), "type") == "ccw")
+    if (keeps_pci_place_ || attribute(interface().child("address"), "type") == "ccw")
       copy_carried_address(interface(), node);
     const auto model = attribute(node.child("model"), "type");
     constexpr Check cards_on_other_buses = "spapr-vlan|lance|smc91c111|usb-net";
-    if (architecture.has_roms && !passes(model, cards_on_other_buses))
+    if (architecture_.has_roms && !passes(model, cards_on_other_buses))
       add(node, "rom", {{"enabled", "no"}});  // no second spent on a network boot
   }
 
@@ -274,7 +272,7 @@ class JobDomainBuilder {
   [[nodiscard]] std::string source_of_image(const std::string& type) const {
     const auto& name = image_.interface.source;
     constexpr std::size_t longest_interface_name = 15;  // netdevice(7): IFNAMSIZ
-    if (!passes(name, "@") || (type == "bridge" && name.size() > longest_interface_name))
+    if (!passes(name, a_name) || (type == "bridge" && name.size() > longest_interface_name))
       throw Error(Blame::job, "the image's domain has " + quote(name) + " as its " + type);
     return name;
   }
@@ -282,6 +280,8 @@ class JobDomainBuilder {
   const ImageDomainValues& image_;
   xml_node node_;
   const JobVm& vm_;
+  const Architecture& architecture_;
+  const bool keeps_pci_place_;  ///< the card's name in the guest (enp1s0) comes from it, and from the bridges
   xml_document document_;
   xml_node domain_;
   xml_node devices_;

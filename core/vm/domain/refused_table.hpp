@@ -11,7 +11,7 @@ namespace sarde {
 // What of an image's domain is refused, as data (libvirt, formatdomain.html): domain_policy.cpp judges by
 // this table, docs/guests.md is written from it. Refusing something more is a row.
 
-enum class Is { among, not_among, present, absent };
+enum class Is { among, not_among, present };
 
 /// What must hold of the element. `where` is a path below it that ends in `@attribute`, in `text()`, or in an
 /// element: "backend/@type", "text()", "source/slices". What is not there counts as an empty word.

@@ -213,20 +213,14 @@ class LibvirtHypervisor final : public Hypervisor {
     return version >= stream_since;
   }
 
-  bool has_network(const std::string& name) override {
-    const Network network(virNetworkLookupByName(connection_.get(), name.c_str()));
-    if (!network && !last_error_is(VIR_ERR_NO_NETWORK))
-      fail_libvirt("look for libvirt's network " + quote(name));
-    return static_cast<bool>(network);
-  }
+  bool has_network(const std::string& name) override { return static_cast<bool>(look_up_network(name)); }
 
   void require_network(const std::string& name) override {
-    const Network network(virNetworkLookupByName(connection_.get(), name.c_str()));
+    const auto network = look_up_network(name);
     const auto virsh = "'virsh -c " + uri_;
-    if (!network && last_error_is(VIR_ERR_NO_NETWORK))
+    if (!network)
       throw Error("libvirt has no network " + quote(name) + " (" + virsh +
                   " net-list --all' lists them); correct the setting 'network'");
-    if (!network) fail_libvirt("look for libvirt's network " + quote(name));
     if (virNetworkIsActive(network.get()) == 0)
       throw Error("libvirt's network " + quote(name) + " is not active: type " + virsh + " net-start " +
                   name + "', and " + virsh + " net-autostart " + name + "' for every boot");
@@ -284,6 +278,14 @@ class LibvirtHypervisor final : public Hypervisor {
       throw Error(Blame::job, "start the VM: " + why);
     if (is_unclear) throw Error("start the VM: " + why);
     fail_with_domain("start the VM");
+  }
+
+  /// Empty if there is none.
+  Network look_up_network(const std::string& name) {
+    Network network(virNetworkLookupByName(connection_.get(), name.c_str()));
+    if (!network && !last_error_is(VIR_ERR_NO_NETWORK))
+      fail_libvirt("look for libvirt's network " + quote(name));
+    return network;
   }
 
   std::filesystem::path path_of(const VolumeName& name, const std::string& domain) {
