@@ -6,11 +6,9 @@ import subprocess
 
 import pytest
 
-from conftest import TOP, need
+from conftest import need
 from fake_runner import bash_script
 from test_images import define, domain, qemu_img, undefined  # noqa: F401: fixtures
-
-CASES = sorted((TOP / "tests/domains").glob("*.xml"))
 
 
 @pytest.fixture
@@ -28,12 +26,30 @@ def vm(place, tmp_path):
             return done.stderr
         facts = json.loads(place.run("inspect", "--format", "json", "h.example/v/source:1", env=env).stdout)
         place.run("clone", "h.example/v/source:1", "of-source", env=env)
-        xml = subprocess.run(["virsh", "-q", "-c", "qemu:///session", "dumpxml", "--inactive", "of-source"], capture_output=True, text=True, check=True).stdout
+        xml = virsh("dumpxml", "--inactive", "of-source")
         place.undefine("of-source")
         shutil.rmtree(tmp_path / "vms" / "of-source")
         return {"said": done.stderr, "disks": {disk["name"]: disk for disk in facts["disks"]}, "xml": xml, "facts": facts}
 
     return export
+
+
+def virsh(*arguments):
+    return subprocess.run(["virsh", "-q", "-c", "qemu:///session", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+VOLUME = "<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='{pool}' volume='disk.qcow2'/><target dev='vda' bus='virtio'/></disk>"
+
+
+@pytest.fixture
+def pool(place, tmp_path):
+    """The folder of a storage pool, 'sources', with one volume, disk.qcow2."""
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    virsh("pool-create-as", "sources", "dir", "--target", folder)
+    virsh("vol-create-as", "sources", "disk.qcow2", "8M", "--format", "qcow2")
+    yield folder
+    virsh("pool-destroy", "sources")
 
 
 def qcow2(path):
@@ -102,20 +118,12 @@ def test_no_backing_file_of_a_downloaded_disk_brings_one_of_the_host(place, tmp_
         assert done.returncode == 1 and ("not in its folder" in done.stderr or "which is no" in done.stderr), done.stderr
 
 
-def test_a_disk_that_a_running_vm_has_as_a_volume_is_refused(place, tmp_path, undefined):  # noqa: F811
-    pool = tmp_path / "pool"
-    pool.mkdir()
-    virsh = lambda *arguments: subprocess.run(["virsh", "-q", "-c", "qemu:///session", *arguments], check=True, capture_output=True)
-    virsh("pool-create-as", "written", "dir", "--target", pool)
-    try:
-        virsh("vol-create-as", "written", "disk.qcow2", "8M", "--format", "qcow2")
-        define(tmp_path, domain("writes", device="<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='written' volume='disk.qcow2'/><target dev='vda' bus='virtio'/></disk>"))
-        virsh("start", "writes")
-        done = place.run("export", "--disk", pool / "disk.qcow2", "h.example/v/torn:1", env=place.store(tmp_path), check=False)
-        assert done.returncode == 1 and "VM 'writes' is running and writes to" in done.stderr
-    finally:
-        virsh("destroy", "writes")
-        virsh("pool-destroy", "written")
+def test_a_disk_that_a_running_vm_has_as_a_volume_is_refused(place, tmp_path, pool, undefined):  # noqa: F811
+    define(tmp_path, domain("writes", device=VOLUME.format(pool="sources")))
+    virsh("start", "writes")
+    done = place.run("export", "--disk", pool / "disk.qcow2", "h.example/v/torn:1", env=place.store(tmp_path), check=False)
+    assert done.returncode == 1 and "VM 'writes' is running and writes to" in done.stderr
+    virsh("destroy", "writes")
 
 
 def test_a_raw_disk_needs_no_driver(vm):
@@ -139,19 +147,11 @@ def test_disks_on_servers_are_refused_with_what_helps(vm, source, address):
     assert f"'qemu-img convert -O qcow2 {address} vdb.qcow2' makes a file of it" in said
 
 
-def test_a_volume_of_a_pool_is_exported_by_its_path(place, vm, tmp_path):
-    pool = tmp_path / "pool"
-    pool.mkdir()
-    virsh = lambda *arguments: subprocess.run(["virsh", "-q", "-c", "qemu:///session", *arguments], check=True, capture_output=True)
-    virsh("pool-create-as", "sources", "dir", "--target", pool)
-    try:
-        virsh("vol-create-as", "sources", "disk.qcow2", "8M", "--format", "qcow2")
-        volume = "<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='sources' volume='disk.qcow2'/><target dev='vda' bus='virtio'/></disk>"
-        assert vm(volume)["disks"]["disk.qcow2"]["virtual_size"] == 8 << 20
-        missing = vm(volume.replace("volume='disk.qcow2'", "volume='none'"), check=False)
-        assert "find volume 'none' of pool 'sources'" in missing
-    finally:
-        virsh("pool-destroy", "sources")
+def test_a_volume_of_a_pool_is_exported_by_its_path(vm, pool):
+    volume = VOLUME.format(pool="sources")
+    assert vm(volume)["disks"]["disk.qcow2"]["virtual_size"] == 8 << 20
+    missing = vm(volume.replace("volume='disk.qcow2'", "volume='none'"), check=False)
+    assert "find volume 'none' of pool 'sources'" in missing
 
 
 def test_a_block_device_is_read_as_a_raw_file(vm, tmp_path):
@@ -191,10 +191,10 @@ def test_other_distributions_vms_are_imported_and_start(place, tmp_path, undefin
     place.run("export", "--libvirtconfig", path, "foreign", "h.example/v/f:1", env=env)
     done = place.run("import", "--name", "imported-foreign", "h.example/v/f:1", env=env)
     assert "libvirt has no network 'nowhere' here" in done.stderr and "libvirt has no network 'elsewhere' here" in done.stderr
-    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "start", "imported-foreign"], check=True)
-    subprocess.run(["virsh", "-q", "-c", "qemu:///session", "destroy", "imported-foreign"], check=True)
+    virsh("start", "imported-foreign")
+    virsh("destroy", "imported-foreign")
     if "loader" in os:
-        subprocess.run(["virsh", "-q", "-c", "qemu:///session", "undefine", "--nvram", "imported-foreign"], check=True)
+        virsh("undefine", "--nvram", "imported-foreign")
 
 
 def test_what_a_job_would_refuse_or_lose_is_said_at_export(vm):
@@ -232,7 +232,7 @@ def test_bare_disks_may_be_several_and_of_any_format(place, tmp_path, undefined)
     assert [disk["name"] for disk in facts["disks"]] == ["first.qcow2", "second.img", "third.qcow2"]
     assert facts["architecture"] == "aarch64"
     place.run("clone", "h.example/v/several:1", "several", env=env)
-    xml = subprocess.run(["virsh", "-q", "-c", "qemu:///session", "dumpxml", "--inactive", "several"], capture_output=True, text=True, check=True).stdout
+    xml = virsh("dumpxml", "--inactive", "several")
     assert "machine='virt" in xml and "firmware='efi'" in xml and "vdc" in xml
 
 
