@@ -2,24 +2,10 @@
 
 #include <algorithm>
 
-#include "core/foundation/host_name.hpp"
+#include "core/foundation/image_pattern.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
-
-namespace {
-
-/// In the spelling that images' names have. A pattern is no name: only what a pattern may have too is
-/// changed.
-std::string canonical_pattern(std::string_view pattern) {
-  constexpr std::string_view scheme = "docker://";
-  if (pattern.starts_with(scheme)) pattern.remove_prefix(scheme.size());
-  const auto slash = pattern.find('/');
-  if (slash == std::string_view::npos) return std::string(pattern);
-  return canonical_host(pattern.substr(0, slash)) + std::string(pattern.substr(slash));
-}
-
-}  // namespace
 
 const OptionValues* section_for_image(const std::map<std::string, OptionValues>& sections,
                                       const std::vector<std::string>& names) {

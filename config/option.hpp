@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,7 +25,8 @@ enum class ValueKind {
   size,     ///< bytes, with a unit if wanted: 256MiB, 1GB
   limit,    ///< bytes; 0: nothing
   memory,   ///< MiB; 0: nothing; less than a MiB is an error
-  list,     ///< of texts
+  list,     ///< of texts, each one of `choices` if there are any
+  pairs,    ///< a TOML table of texts; NAME=TEXT, separated by commas, in a variable
 };
 
 /// Where an option may be set.
@@ -119,5 +121,15 @@ template <>
 struct ValueOf<ValueKind::list> {
   using type = std::vector<std::string>;
 };
+
+template <>
+struct ValueOf<ValueKind::pairs> {
+  using type = std::map<std::string, std::string>;
+};
+
+/// Kinds of which a value has any number of items.
+constexpr bool has_items(ValueKind kind) {
+  return kind == ValueKind::list || kind == ValueKind::pairs;
+}
 
 }  // namespace sarde

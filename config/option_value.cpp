@@ -53,6 +53,11 @@ std::string complaint(const OptionRow& row, const std::string& value) {
     case port:
     case count:
       return number_complaint(row.kind, value);
+    case pairs: {
+      const auto equals = value.find('=');
+      const bool is_pair = equals != std::string::npos && equals != 0 && equals + 1 < value.size();
+      return is_pair ? "" : "is not NAME=VALUE";
+    }
     default:
       break;
   }

@@ -24,7 +24,10 @@ std::string_view value_word(const OptionRow& row) {
     case memory:
       return "SIZE";
     case list:
+      if (!row.choices.empty()) return "WORD";
       return row.scope == OptionScope::call ? "FILE" : "LIST";  // --disk is the one that is typed
+    case pairs:
+      return "NAME=VALUE";
     case text:
       break;
   }

@@ -80,8 +80,8 @@ class IniSettingsReader {
         continue;
       }
       OptionValue value{.items = {}, .origin = path_ + ", line " + std::to_string(line)};
-      if (rule->kind == ValueKind::list) {
-        for (const auto& item : split(text, ',')) value.items.push_back(trimmed(item));
+      if (has_items(rule->kind)) {
+        for (const auto& item : split(text, ',')) value.items.push_back(in_our_terms(*rule, trimmed(item)));
       } else {
         value.items.push_back(in_our_terms(*rule, text));
       }

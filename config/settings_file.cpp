@@ -29,7 +29,7 @@ namespace {
 
 bool is_number(ValueKind kind) {
   using enum ValueKind;
-  return kind != text && kind != path && kind != flag && kind != list;
+  return kind != text && kind != path && kind != flag && !has_items(kind);
 }
 
 class FileReader {
@@ -92,6 +92,15 @@ class FileReader {
     OptionValue value{.items = {}, .origin = path_ + ", line " + std::to_string(node.source().begin.line)};
     if (const auto* list = node.as_array(); list != nullptr && rule->kind == ValueKind::list) {
       for (const auto& item : *list) value.items.push_back(scalar(item, *rule));
+    } else if (rule->kind == ValueKind::pairs) {
+      const auto* table = node.as_table();
+      if (table == nullptr) fail(node, std::string(name) + " wants a table of texts");
+      for (const auto& [key, text] : *table) {
+        const std::string pair_name(key.str());
+        if (pair_name.find('=') != std::string::npos)
+          fail(text, std::string(name) + ": the name " + quote(pair_name) + " may not contain '='");
+        value.items.push_back(pair_name + "=" + scalar(text, *rule));
+      }
     } else {
       value.items.push_back(scalar(node, *rule));
     }
@@ -108,10 +117,11 @@ class FileReader {
       return node.value_or(std::string());
     if (node.is_integer() && numeric) return std::to_string(node.value_or(std::int64_t{-1}));
     if (node.is_boolean() && rule.kind == ValueKind::flag) return node.value_or(false) ? "true" : "false";
-    const auto* const wanted = rule.kind == ValueKind::flag   ? "true or false"
-                               : numeric                      ? "a number"
-                               : rule.kind == ValueKind::list ? "a list of texts"
-                                                              : "a text in quotes";
+    const auto* const wanted = rule.kind == ValueKind::flag    ? "true or false"
+                               : numeric                       ? "a number"
+                               : rule.kind == ValueKind::list  ? "a list of texts"
+                               : rule.kind == ValueKind::pairs ? "texts in quotes"
+                                                               : "a text in quotes";
     fail(node, std::string(rule.name) + " wants " + wanted);
   }
 
@@ -127,6 +137,15 @@ toml::table table_of(const OptionValues& values) {
       toml::array items;
       for (const auto& item : value.items) items.push_back(item);
       table.insert(name, std::move(items));
+      continue;
+    }
+    if (kind == ValueKind::pairs) {
+      toml::table pairs;
+      for (const auto& item : value.items) {
+        const auto equals = item.find('=');
+        pairs.insert(item.substr(0, equals), item.substr(equals + 1));
+      }
+      table.insert(name, std::move(pairs));
       continue;
     }
     const auto& text = value.items.front();

@@ -19,10 +19,14 @@ OptionValues values_in(const Environment& environment) {
   OptionValues values;
   for (const auto& row : option_table) {
     if (row.scope == OptionScope::call) continue;
-    const auto name = variable_name(row.name);
-    const auto text = environment.get(name);
+    auto name = variable_name(row.name);
+    auto text = environment.get(name);
+    if (!text && !row.alias.empty()) {
+      name = variable_name(row.alias);
+      text = environment.get(name);
+    }
     if (!text) continue;
-    OptionValue value{.items = row.kind == ValueKind::list ? split(*text, ',') : std::vector{*text},
+    OptionValue value{.items = has_items(row.kind) ? split(*text, ',') : std::vector{*text},
                       .origin = "environment variable " + name};
     check_value(row, value);
     values[std::string(row.name)] = std::move(value);
@@ -51,7 +55,8 @@ OptionValues initial_values(const Environment& environment, bool is_root) {
   OptionValues values;
   for (const auto& row : option_table) {
     if (row.initial.empty()) continue;
-    values[std::string(row.name)] = {.items = {initial_text(row.initial, environment, is_root)},
+    const auto text = initial_text(row.initial, environment, is_root);
+    values[std::string(row.name)] = {.items = has_items(row.kind) ? split(text, ',') : std::vector{text},
                                      .origin = "built-in default"};
   }
   return values;
@@ -111,6 +116,14 @@ typename ValueOf<Kind>::type Values::read(const OptionRow& row) const {
   const auto text = value == nullptr || value->items.empty() ? std::string() : value->items.front();
   if constexpr (Kind == ValueKind::list) {
     return value == nullptr ? std::vector<std::string>() : value->items;
+  } else if constexpr (Kind == ValueKind::pairs) {
+    std::map<std::string, std::string> pairs;
+    if (value == nullptr) return pairs;
+    for (const auto& item : value->items) {
+      const auto equals = item.find('=');
+      pairs[item.substr(0, equals)] = item.substr(equals + 1);
+    }
+    return pairs;
   } else if constexpr (Kind == ValueKind::text) {
     return text;
   } else if constexpr (Kind == ValueKind::path) {
@@ -145,6 +158,7 @@ template ValueOf<ValueKind::size>::type Values::read<ValueKind::size>(const Opti
 template ValueOf<ValueKind::limit>::type Values::read<ValueKind::limit>(const OptionRow&) const;
 template ValueOf<ValueKind::memory>::type Values::read<ValueKind::memory>(const OptionRow&) const;
 template ValueOf<ValueKind::list>::type Values::read<ValueKind::list>(const OptionRow&) const;
+template ValueOf<ValueKind::pairs>::type Values::read<ValueKind::pairs>(const OptionRow&) const;
 
 /// What a value alone does not show to be wrong.
 void Values::check() const {

@@ -130,10 +130,10 @@ class CommandLine {
       return;
     }
     // A list is given by repeating the option.
-    const bool is_list = rule.kind == ValueKind::list;
-    auto* option =
-        is_list ? app.add_option_function<std::vector<std::string>>(option_names(rule), take_all, help)
-                : app.add_option_function<std::string>(option_names(rule), take, help);
+    const bool is_list = has_items(rule.kind);
+    auto* option = is_list
+                       ? app.add_option_function<std::vector<std::string>>(option_names(rule), take_all, help)
+                       : app.add_option_function<std::string>(option_names(rule), take, help);
     if (is_list) option->allow_extra_args(false);
     option->type_name(std::string(value_word(rule)));
     option->default_str(shown_initial(rule));

@@ -20,7 +20,7 @@ bool is_secret(const std::string& name) {
 ordered_json as_json_entry(const OptionRow& rule, const OptionValue* value) {
   ordered_json entry{{"name", rule.name}, {"value", nullptr}, {"origin", nullptr}};
   if (value == nullptr) return entry;
-  if (rule.kind == ValueKind::list) {
+  if (has_items(rule.kind)) {
     entry["value"] = value->items;
   } else if (!is_secret(std::string(rule.name))) {
     entry["value"] = value->items.front();

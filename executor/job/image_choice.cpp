@@ -3,33 +3,55 @@
 #include <algorithm>
 
 #include "core/foundation/error.hpp"
+#include "core/foundation/image_pattern.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
 
 namespace {
 
-std::string pull_policy(const Job& job, const ImageRules& rules) {
-  if (job.pull_policies.empty()) return rules.pull_policy;
-  const auto& allowed = rules.allowed_policies;
-  for (const auto& policy : job.pull_policies) {
-    if (policy == rules.pull_policy || std::ranges::find(allowed, policy) != allowed.end()) return policy;
-  }
-  throw Error(Blame::job, "the job wants pull policy " + quote(join(job.pull_policies, ", ")) +
-                              ", but this runner allows only " +
-                              quote(join(allowed.empty() ? std::vector{rules.pull_policy} : allowed, ", ")));
+/// What the job asks for and the runner allows, in the job's order.
+std::vector<std::string> pull_policies(const Job& job, const ImageRules& rules) {
+  if (job.pull_policies.empty()) return rules.pull_policies;
+  auto allowed = rules.pull_policies;
+  for (const auto& policy : rules.allowed_policies)
+    if (std::ranges::find(allowed, policy) == allowed.end()) allowed.push_back(policy);
+  std::vector<std::string> policies;
+  for (const auto& policy : job.pull_policies)
+    if (std::ranges::find(allowed, policy) != allowed.end()) policies.push_back(policy);
+  if (policies.empty())
+    throw Error(Blame::job, "the job wants pull policy " + quote(join(job.pull_policies, ", ")) +
+                                ", but this runner allows only " + quote(join(allowed, ", ")) +
+                                " (pull-policy, allowed-pull-policies)");
+  return policies;
+}
+
+void check_allowed(const std::string& name, const std::vector<std::string>& names, const ImageRules& rules) {
+  const auto refused = "image " + quote(name) + " is not allowed on this runner: ";
+  if (const auto pattern = matching_pattern(rules.denied_images, names); !pattern.empty())
+    throw Error(Blame::job, refused + "deny-image lists " + quote(pattern));
+  if (!rules.allowed_images.empty() && matching_pattern(rules.allowed_images, names).empty())
+    throw Error(Blame::job, refused + "allow-image lists only " + quote(join(rules.allowed_images, ", ")));
 }
 
 }  // namespace
 
-ImageChoice choose_image(const Job& job, const ImageRules& rules) {
+std::string wanted_image(const Job& job, const ImageRules& rules) {
   const auto& name = job.image.empty() ? rules.default_image : job.image;
+  const auto alias = rules.aliases.find(name);
+  return alias == rules.aliases.end() ? name : alias->second;
+}
+
+ImageChoice choose_image(const Job& job, const ImageRules& rules) {
+  const auto name = wanted_image(job, rules);
   if (name.empty()) {
     throw Error(Blame::job,
                 "the job names no image, and this runner has no default image; add 'image: "
                 "registry.example.org/vms/debian12' to the job");
   }
-  return {.reference = ImageReference::parse(name), .policy = pull_policy(job, rules)};
+  auto reference = ImageReference::parse(name);
+  check_allowed(reference.text(), reference.names(), rules);
+  return {.reference = std::move(reference), .policies = pull_policies(job, rules)};
 }
 
 }  // namespace sarde

@@ -10,17 +10,43 @@ namespace sarde {
 
 ObtainedImage JobImages::obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder,
                                 const std::function<void()>& before_fetch) {
-  const auto& [reference, policy] = choice;
-  if (policy == "never" || (policy == "if-not-present" && parts_.images.catalogue.has(reference))) {
-    parts_.reporter.say("Using image " + quote(reference.text()) + " from the cache (pull policy '" + policy +
-                        "')");
+  bool checked = false;
+  const auto check_once = [&] {
+    if (!checked) before_fetch();
+    checked = true;
+  };
+  const auto& policies = choice.policies;
+  for (std::size_t i = 0; i + 1 < policies.size(); ++i) {
+    if (policies[i] != "never") check_once();
     try {
-      return from_cache(choice, job, folder);
+      return obtain_by(policies[i], choice.reference, job, folder, check_once);
+    } catch (const Error& error) {
+      parts_.reporter.warn("WARNING: pull policy '" + policies[i] + "' failed, trying '" + policies[i + 1] +
+                           "': " + error.what());
+    }
+  }
+  return obtain_by(policies.back(), choice.reference, job, folder, check_once);
+}
+
+ObtainedImage JobImages::obtain_by(const std::string& policy, const ImageReference& reference, const Job& job,
+                                   const JobFolder& folder, const std::function<void()>& before_fetch) {
+  const auto& catalogue = parts_.images.catalogue;
+  const auto use_cache = [&](const std::string& why) {
+    parts_.reporter.say("Using image " + quote(reference.text()) + " from the cache (" + why + ")");
+    return from_cache(reference, policy, job, folder);
+  };
+  if (policy == "never" || (policy == "if-not-present" && catalogue.has(reference))) {
+    try {
+      return use_cache("pull policy '" + policy + "'");
     } catch (const Error&) {
       // Another process may have removed the image before its use was recorded.
-      if (policy == "never" || parts_.images.catalogue.has(reference)) throw;
+      if (policy == "never" || catalogue.has(reference)) throw;
       parts_.reporter.say("The image has just been removed from the cache");
     }
+  } else if (parts_.manifest_ttl) {
+    const auto age = catalogue.time_since_asked(reference);
+    if (age && *age < *parts_.manifest_ttl)
+      return use_cache("the registry was asked " + duration_text(*age) + " ago, within manifest-ttl");
   }
   before_fetch();
   return from_registry(
@@ -29,10 +55,10 @@ ObtainedImage JobImages::obtain(const ImageChoice& choice, const Job& job, const
 
 /// A private image that was fetched with another job's credentials is only given to jobs whose own
 /// credentials could fetch it.
-void JobImages::check_access(const StoredImage& image, const ImageChoice& choice, const Job& job,
+void JobImages::check_access(const StoredImage& image, const std::string& policy, const Job& job,
                              const JobFolder& folder) {
   if (!parts_.images.catalogue.is_private(image)) return;
-  if (choice.policy == "never")
+  if (policy == "never")
     throw Error(
         Blame::job,
         "image " + quote(image.reference.text()) +
@@ -43,10 +69,11 @@ void JobImages::check_access(const StoredImage& image, const ImageChoice& choice
   remove_if_there(folder.authfile());
 }
 
-ObtainedImage JobImages::from_cache(const ImageChoice& choice, const Job& job, const JobFolder& folder) {
+ObtainedImage JobImages::from_cache(const ImageReference& reference, const std::string& policy,
+                                    const Job& job, const JobFolder& folder) {
   const Phase phase(parts_.clock, parts_.reporter);
-  auto image = parts_.images.catalogue.load(choice.reference);
-  check_access(image, choice, job, folder);
+  auto image = parts_.images.catalogue.load(reference);
+  check_access(image, policy, job, folder);
   refuse_what_no_job_may_have(image.domain_xml, parts_.allowed_devices);
   parts_.images.catalogue.mark_used(image);
   folder.note_image(image.config_digest.text());
@@ -85,6 +112,7 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
   }
   note_skipped_layers(image, parts_.reporter);
   parts_.images.catalogue.mark_used(image);
+  if (parts_.manifest_ttl) parts_.images.catalogue.mark_asked(image);
   return obtained;
 }
 

@@ -24,21 +24,26 @@ class JobImages {
     const Clock& clock;
     Reporter& reporter;
     std::vector<std::string> allowed_devices = {};  ///< allow-devices
+    /// how long the registry's answer about an image is good for other jobs; nothing: each job asks
+    std::optional<std::chrono::milliseconds> manifest_ttl = {};
   };
 
   explicit JobImages(Parts parts) : parts_(std::move(parts)) {}
 
-  /// Gets the image from the cache or from the registry, depending on the choice. Records the image in the
-  /// job's folder before its disks are used. `before_fetch` is called before a registry is asked for
-  /// anything, and may throw. Blocks until done. Throws Error, Cancelled.
+  /// Gets the image from the cache or from the registry, by the first pull policy of the choice that yields
+  /// it. Records the image in the job's folder before its disks are used. `before_fetch` is called before a
+  /// registry is asked for anything, and may throw. Blocks until done. Throws Error, Cancelled.
   ObtainedImage obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder,
                        const std::function<void()>& before_fetch);
 
  private:
-  ObtainedImage from_cache(const ImageChoice& choice, const Job& job, const JobFolder& folder);
+  ObtainedImage obtain_by(const std::string& policy, const ImageReference& reference, const Job& job,
+                          const JobFolder& folder, const std::function<void()>& before_fetch);
+  ObtainedImage from_cache(const ImageReference& reference, const std::string& policy, const Job& job,
+                           const JobFolder& folder);
   ObtainedImage from_registry(const ImageReference& reference, const ChosenAccess& chosen,
                               const JobFolder& folder);
-  void check_access(const StoredImage& image, const ImageChoice& choice, const Job& job,
+  void check_access(const StoredImage& image, const std::string& policy, const Job& job,
                     const JobFolder& folder);
   void say_unpacked(const UnpackedImage& unpacked, const Phase& phase);
 

@@ -1,5 +1,6 @@
 #include "config/option_table.hpp"
 #include "config/option_words.hpp"
+#include "core/foundation/text.hpp"
 #include "executor/reference/reference.hpp"
 
 namespace sarde {
@@ -32,7 +33,12 @@ constexpr auto sections = R"(
 std::string toml_value(const OptionRow& row) {
   const auto initial = shown_initial(row);
   const auto text = row.example.empty() ? initial : std::string(row.example);
-  if (row.kind == ValueKind::list) return text.empty() ? "[]" : "[\"" + text + "\"]";
+  if (row.kind == ValueKind::list)
+    return text.empty() ? "[]" : "[\"" + join(split(text, ','), "\", \"") + "\"]";
+  if (row.kind == ValueKind::pairs) {
+    const auto equals = text.find('=');
+    return "{ " + text.substr(0, equals) + " = \"" + text.substr(equals + 1) + "\" }";
+  }
   const bool is_bare = row.kind == ValueKind::flag ||
                        (!text.empty() && text.find_first_not_of("0123456789") == std::string::npos);
   return is_bare ? text : "\"" + text + "\"";

@@ -70,9 +70,7 @@ PrepareStage::Rules prepare_rules(Wiring& wiring) {
   const auto& values = wiring.values();
   if (const auto key = values.get<"identity-file">(); !key.empty())
     static_cast<void>(read_identity_file(key));
-  return {.image = {.default_image = values.get<"image">(),
-                    .pull_policy = values.get<"pull-policy">(),
-                    .allowed_policies = values.get<"allowed-pull-policies">()},
+  return {.image = image_rules(values),
           .login = {.of_image = partial_login(values.of_image()),
                     .otherwise = partial_login(values.of_others()),
                     .identity_file = values.get<"identity-file">(),
@@ -114,7 +112,8 @@ int run_prepare(Wiring& wiring) {
                                      .registry = wiring.registry(),
                                      .clock = wiring.clock(),
                                      .reporter = wiring.reporter(),
-                                     .allowed_devices = wiring.values().get<"allow-devices">()}),
+                                     .allowed_devices = wiring.values().get<"allow-devices">(),
+                                     .manifest_ttl = wiring.values().get<"manifest-ttl">()}),
                 .seeds = CloudSeeds({.rules = cloud_rules(wiring.values()),
                                      .environment = wiring.environment_of_helpers().list(),
                                      .clock = wiring.clock(),

@@ -34,6 +34,15 @@ std::vector<std::string> names_of_image(const std::string& image) {
   }
 }
 
+ImageRules image_rules(const Values& values) {
+  return {.default_image = values.get<"default-image">(),
+          .aliases = values.get<"aliases">(),
+          .allowed_images = values.get<"allow-image">(),
+          .denied_images = values.get<"deny-image">(),
+          .pull_policies = values.get<"pull-policy">(),
+          .allowed_policies = values.get<"allowed-pull-policies">()};
+}
+
 int print(const std::string& answer) {
   if (answer.empty()) return 0;
   constexpr std::size_t any_length = SIZE_MAX;
@@ -73,8 +82,7 @@ ValueSources Wiring::read_sources() {
                        .command_line = invocation_.options,
                        .image = {}};
   if (job_) {
-    const auto& own = job_->image;
-    sources.image = names_of_image(own.empty() ? values_of(sources).get<"image">() : own);
+    sources.image = names_of_image(wanted_image(*job_, image_rules(values_of(sources))));
   }
   // A job's variables must not be able to prevent its cleanup.
   if (job_ && !job_->settings.empty() && invocation_.command != "cleanup") {

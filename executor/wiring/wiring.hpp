@@ -13,6 +13,7 @@
 #include "core/system/cancellation.hpp"
 #include "core/system/environment.hpp"
 #include "core/vm/hypervisor.hpp"
+#include "executor/job/image_choice.hpp"
 #include "executor/wiring/console_reporter.hpp"
 #include "executor/wiring/exit_codes.hpp"
 #include "executor/wiring/invocation.hpp"
@@ -91,6 +92,9 @@ class Wiring {
 /// All names that a section for this image may have. Empty if the name is invalid; `prepare` refuses such a
 /// name.
 std::vector<std::string> names_of_image(const std::string& image);
+
+/// Which images jobs get, and how.
+ImageRules image_rules(const Values& values);
 
 /// Prints the answer to stdout, unless it is empty. Throws Error if stdout is closed.
 int print(const std::string& answer);

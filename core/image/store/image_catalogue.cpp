@@ -69,6 +69,34 @@ void ImageCatalogue::mark_used(const StoredImage& image) const {
     set_modified_now(settings_.vmdir / name);
 }
 
+namespace {
+
+/// Holds the digest of the manifest that the registry answered with; its modification time is when.
+fs::path asked_mark(const OciLayout& layout, const ImageReference& reference) {
+  return layout.folder() / ".sarde.asked" / reference.local_name();
+}
+
+}  // namespace
+
+void ImageCatalogue::mark_asked(const StoredImage& image) const {
+  const auto mark = asked_mark(image.layout, image.reference);
+  make_folders(mark.parent_path(), 0700);
+  write_file(mark, image.manifest.digest.text(), 0600);
+}
+
+std::optional<std::chrono::milliseconds> ImageCatalogue::time_since_asked(
+    const ImageReference& reference) const {
+  using std::chrono::milliseconds;
+  const auto found = find(reference);
+  if (!found) return std::nullopt;
+  const auto mark = asked_mark(found->first, reference);
+  if (read_file_if_there(mark) != found->second.manifest.digest.text()) return std::nullopt;
+  std::error_code missing;
+  const auto then = fs::last_write_time(mark, missing);
+  const auto age = std::chrono::duration_cast<milliseconds>(fs::file_time_type::clock::now() - then);
+  return missing || age < milliseconds(0) ? std::nullopt : std::optional(age);
+}
+
 std::string CatalogEntry::name() const {
   return tag.empty() || Digest::parse(tag) ? repository + "@" + manifest.digest.text()
                                            : repository + ":" + tag;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -62,6 +63,14 @@ class ImageCatalogue {
 
   /// Notes that the image is used now: `prune` goes by that.
   void mark_used(const StoredImage& image) const;
+
+  /// Notes that the registry has just been asked for what this name stands for, and answered with the image.
+  void mark_asked(const StoredImage& image) const;
+
+  /// The time since mark_asked() for the image that the cache has under this name. Nothing if the registry
+  /// was never asked, if the name has come to stand for something else since, or if the date was set back.
+  [[nodiscard]] std::optional<std::chrono::milliseconds> time_since_asked(
+      const ImageReference& reference) const;
 
   /// Names the manifest in the cache.
   void tag(const OciLayout& layout, const Descriptor& manifest, const std::string& tag) const;

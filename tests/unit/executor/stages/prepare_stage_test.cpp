@@ -100,7 +100,7 @@ struct Bench {
   void prepare() {
     const Source<Hypervisor> source = [this]() -> Hypervisor& { return hypervisor; };
     PrepareStage(
-        {.rules = {.image = {.pull_policy = "always"},
+        {.rules = {.image = {.pull_policies = {"always"}},
                    .login = {.otherwise = {.username = "u", .password = Secret("u")}},
                    .provision = {.script = folder / "prepare.sh",
                                  .timeout = std::chrono::seconds(9),
