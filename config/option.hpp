@@ -25,6 +25,9 @@ enum class ValueKind {
   size,     ///< bytes, with a unit if wanted: 256MiB, 1GB
   limit,    ///< bytes; 0: nothing
   memory,   ///< MiB; 0: nothing; less than a MiB is an error
+  count_share,   ///< like count; or `auto`: this host's divided among its jobs
+  memory_share,  ///< like memory; or `auto`
+  factor,   ///< 1 or more, with a fraction if wanted: 1.5
   list,     ///< of texts, each one of `choices` if there are any
   pairs,    ///< a TOML table of texts; NAME=TEXT, separated by commas, in a variable
 };
@@ -51,6 +54,12 @@ struct OptionRow {
   std::string_view alias = {};      ///< what sardinecake calls it
   bool job_may_set = false;         ///< an administrator may leave it to jobs (job-settable)
   std::string_view otherwise = {};  ///< option that counts where this one is not set
+};
+
+/// A size that may be left to the host.
+struct Share {
+  bool is_auto = false;                      ///< the host's, divided among its jobs
+  std::optional<std::uint64_t> number = {};  ///< otherwise; nothing: not stated
 };
 
 /// A name as a template's argument.
@@ -115,6 +124,21 @@ struct ValueOf<ValueKind::limit> {
 template <>
 struct ValueOf<ValueKind::memory> {
   using type = std::optional<std::uint64_t>;
+};
+
+template <>
+struct ValueOf<ValueKind::count_share> {
+  using type = Share;
+};
+
+template <>
+struct ValueOf<ValueKind::memory_share> {
+  using type = Share;
+};
+
+template <>
+struct ValueOf<ValueKind::factor> {
+  using type = double;
 };
 
 template <>

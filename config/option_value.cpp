@@ -49,6 +49,12 @@ std::string complaint(const OptionRow& row, const std::string& value) {
     case limit:
     case memory:
       return size_complaint(row.kind, value);
+    case memory_share:
+      return value == "auto" ? "" : size_complaint(memory, value);
+    case count_share:
+      return value == "auto" ? "" : number_complaint(count, value);
+    case factor:
+      return parse_factor(value) ? "" : "is not a number from 1 to 100 such as 1.5";
     case number:
     case port:
     case count:

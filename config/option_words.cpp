@@ -16,12 +16,15 @@ std::string_view value_word(const OptionRow& row) {
     case number:
     case port:
     case count:
+    case count_share:
+    case factor:
       return "NUMBER";
     case seconds:
       return "TIME";
     case size:
     case limit:
     case memory:
+    case memory_share:
       return "SIZE";
     case list:
       if (!row.choices.empty()) return "WORD";

@@ -53,6 +53,19 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   return bytes;
 }
 
+std::optional<double> parse_factor(std::string_view text) {
+  constexpr double most = 100;
+  const auto parts = split(text, '.');
+  if (parts.size() > 2 || text.size() > 8) return std::nullopt;
+  double factor = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto number = parse_number(parts[i]);
+    if (!number) return std::nullopt;
+    factor += static_cast<double>(*number) / (i == 0 ? 1 : std::pow(10, static_cast<double>(parts[i].size())));
+  }
+  return factor >= 1 && factor <= most ? std::optional(factor) : std::nullopt;
+}
+
 std::optional<bool> parse_flag(std::string_view text) {
   const auto word = lowered(text);
   for (const auto* yes : {"true", "yes", "on", "1"})

@@ -134,6 +134,13 @@ typename ValueOf<Kind>::type Values::read(const OptionRow& row) const {
   } else if constexpr (Kind == ValueKind::seconds) {
     if (value == nullptr) return std::nullopt;
     return std::chrono::seconds(parse_seconds(text).value_or(0));
+  } else if constexpr (Kind == ValueKind::factor) {
+    return parse_factor(text).value_or(1);
+  } else if constexpr (std::is_same_v<typename ValueOf<Kind>::type, Share>) {
+    if (text == "auto") return {.is_auto = true};
+    constexpr std::uint64_t unit = Kind == ValueKind::memory_share ? 1U << 20U : 1;
+    const auto number = parse_size(text).value_or(0) / unit;
+    return {.number = number == 0 ? std::nullopt : std::optional(number)};
   } else {
     using Type = typename ValueOf<Kind>::type;
     const auto number = parse_size(text).value_or(0);
@@ -157,6 +164,9 @@ template ValueOf<ValueKind::seconds>::type Values::read<ValueKind::seconds>(cons
 template ValueOf<ValueKind::size>::type Values::read<ValueKind::size>(const OptionRow&) const;
 template ValueOf<ValueKind::limit>::type Values::read<ValueKind::limit>(const OptionRow&) const;
 template ValueOf<ValueKind::memory>::type Values::read<ValueKind::memory>(const OptionRow&) const;
+template ValueOf<ValueKind::count_share>::type Values::read<ValueKind::count_share>(const OptionRow&) const;
+template ValueOf<ValueKind::memory_share>::type Values::read<ValueKind::memory_share>(const OptionRow&) const;
+template ValueOf<ValueKind::factor>::type Values::read<ValueKind::factor>(const OptionRow&) const;
 template ValueOf<ValueKind::list>::type Values::read<ValueKind::list>(const OptionRow&) const;
 template ValueOf<ValueKind::pairs>::type Values::read<ValueKind::pairs>(const OptionRow&) const;
 

@@ -60,7 +60,15 @@ up; W=$((u+5)); scan; send TERM; until_gone $W TERM; [ "$f" = " " ] || { send KI
 for p in $f; do echo "left $p $(cat /proc/$p/comm 2>/dev/null)"; done;
 for p in $o; do echo "other $p $(cat /proc/$p/comm 2>/dev/null)"; done; echo done)sh";
 
-GuestCommands posix_commands(const std::string& shell, const std::string& nonce, std::uint64_t size) {
+std::string exports_of(const ScriptEnvironment& environment) {
+  std::string text;
+  if (!environment.timezone.empty()) text += "export TZ=" + environment.timezone + "; ";
+  if (!environment.folder.empty()) text += "export PATH=\"$PATH:" + environment.folder + "\"; ";
+  return text;
+}
+
+GuestCommands posix_commands(const std::string& shell, const std::string& nonce, std::uint64_t size,
+                             const ScriptEnvironment& environment) {
   const auto folder = "/tmp/sarde-" + nonce;
   const auto script = folder + (shell == "pwsh" ? "/script.ps1" : "/script");
   GuestCommands commands;
@@ -69,8 +77,8 @@ GuestCommands posix_commands(const std::string& shell, const std::string& nonce,
   // Dropbear does not. setsid(1) forks if it is called as a leader, hence the look at field 5 of proc(5)'s
   // stat.
   commands.run = through_sh(fmt::format(
-      R"sh(umask 077; while IFS= read -r l && [ "$l" != {0} ]; do :; done; [ "$l" = {0} ] || {5}; mkdir {1} && cat >{2} && [ "$(wc -c <{2})" -eq {3} ] && chmod 700 {2} || exit 1; g=$$; [ -r /proc/$$/stat ] && read -r a b c d g e </proc/$$/stat; s=; [ "$g" = $$ ] || s=setsid; umask 022; export SARDE_SCRIPT={0}; set -- $e; echo {0} $$ ${{17:-0}}; exec $s {4} </dev/null)sh",
-      nonce, folder, script, size, posix_interpreter(shell, script), name_the_profile));
+      R"sh(umask 077; while IFS= read -r l && [ "$l" != {0} ]; do :; done; [ "$l" = {0} ] || {5}; mkdir {1} && cat >{2} && [ "$(wc -c <{2})" -eq {3} ] && chmod 700 {2} || exit 1; g=$$; [ -r /proc/$$/stat ] && read -r a b c d g e </proc/$$/stat; s=; [ "$g" = $$ ] || s=setsid; umask 022; {6}export SARDE_SCRIPT={0}; set -- $e; echo {0} $$ ${{17:-0}}; exec $s {4} </dev/null)sh",
+      nonce, folder, script, size, posix_interpreter(shell, script), name_the_profile, exports_of(environment)));
   commands.input_prefix = std::string(16, '\n') + commands.run + "\n" + nonce + "\n";
   commands.remove = through_sh("rm -rf " + folder);
   return commands;
@@ -86,7 +94,8 @@ std::string encoded_powershell(const std::string& program) {
   return "powershell -NoProfile -NonInteractive -ExecutionPolicy Bypass -EncodedCommand " + to_base64(wide);
 }
 
-GuestCommands windows_commands(const std::string& nonce, std::uint64_t size) {
+GuestCommands windows_commands(const std::string& nonce, std::uint64_t size,
+                               const ScriptEnvironment& environment) {
   const auto folder = "$d = Join-Path $env:TEMP 'sarde-" + nonce + "'; ";
   GuestCommands commands;
   commands.run = encoded_powershell(fmt::format(
@@ -95,8 +104,9 @@ GuestCommands windows_commands(const std::string& nonce, std::uint64_t size) {
       "$o = [IO.File]::Create($f); [Console]::OpenStandardInput().CopyTo($o); $o.Close(); "
       "if ((Get-Item $f).Length -ne {1}) {{ exit 1 }}; "
       "[Console]::Out.Write(\"{2} $PID 0`n\"); [Console]::Out.Flush(); "
-      "& powershell -NoProfile -NonInteractive -ExecutionPolicy Bypass -File $f; exit $LASTEXITCODE",
-      folder, size, nonce));
+      "{3}& powershell -NoProfile -NonInteractive -ExecutionPolicy Bypass -File $f; exit $LASTEXITCODE",
+      folder, size, nonce,
+      environment.folder.empty() ? "" : "$env:PATH += ';" + environment.folder + "'; "));
   commands.remove = encoded_powershell(folder + "Remove-Item -Recurse -Force $d");
   return commands;
 }
@@ -111,9 +121,10 @@ std::string end_command(const std::string& shell, const std::string& nonce, cons
   return through_sh(program);
 }
 
-GuestCommands guest_commands(const std::string& shell, const std::string& nonce, std::uint64_t script_size) {
-  return shell == "powershell" ? windows_commands(nonce, script_size)
-                               : posix_commands(shell, nonce, script_size);
+GuestCommands guest_commands(const std::string& shell, const std::string& nonce, std::uint64_t script_size,
+                             const ScriptEnvironment& environment) {
+  return shell == "powershell" ? windows_commands(nonce, script_size, environment)
+                               : posix_commands(shell, nonce, script_size, environment);
 }
 
 }  // namespace sarde

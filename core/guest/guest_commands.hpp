@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/guest/guest_shell.hpp"
+
 namespace sarde {
 
 /// The commands that transfer a script to a guest and end it there. The script is sent on the standard input
@@ -33,6 +35,7 @@ struct FirstProcess {
 /// meanwhile, `other PID NAME`, and at the end `done`. It takes 8 s at most, by the guest's clock.
 std::string end_command(const std::string& shell, const std::string& nonce, const FirstProcess& first);
 
-GuestCommands guest_commands(const std::string& shell, const std::string& nonce, std::uint64_t script_size);
+GuestCommands guest_commands(const std::string& shell, const std::string& nonce, std::uint64_t script_size,
+                             const ScriptEnvironment& environment = {});
 
 }  // namespace sarde

@@ -13,10 +13,18 @@
 
 namespace sarde {
 
+/// What a script's environment has beside what the guest gives it. Both hold no character that a shell or
+/// PowerShell would take for more than itself.
+struct ScriptEnvironment {
+  std::string timezone = {};  ///< TZ; empty: the guest's own
+  std::string folder = {};    ///< at the end of PATH; empty: nothing
+};
+
 /// A script to run in a guest.
 struct GuestScript {
   std::string content;  ///< any bytes
   std::string shell;    ///< bash, sh, pwsh: in a POSIX guest; powershell: in a Windows guest
+  ScriptEnvironment environment = {};
   int output = 1;       ///< descriptors that receive its stdout and stderr, unchanged and at once
   int errors = 2;
   std::optional<TimePoint> deadline = std::nullopt;  ///< the time at which its processes are ended

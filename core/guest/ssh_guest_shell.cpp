@@ -100,7 +100,7 @@ ScriptOutcome SshGuestShell::run_script(const GuestScript& script, Cancellation&
   if (ssh_get_random(random.data(), random.size(), 1) != 1)
     throw Error("make a random name: libssh has no random bytes");
   const auto nonce = to_hex(random.data(), random.size());
-  const auto commands = guest_commands(script.shell, nonce, script.content.size());
+  const auto commands = guest_commands(script.shell, nonce, script.content.size(), script.environment);
   auto* session = session_.get();
   const auto outcome = [&] {
     // It listens before the command starts: how that ends can be said in the same breath as that it has

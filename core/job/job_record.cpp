@@ -19,6 +19,13 @@ constexpr auto lock_name = "lock";
 constexpr auto owner_name = "owner";
 constexpr auto image_name = "image";
 constexpr auto expectation_name = "vm-started";
+constexpr auto ticket_name = "ticket";
+constexpr auto reservation_name = "reservation";
+
+std::optional<std::uint64_t> number_in(const std::filesystem::path& file) {
+  const auto text = read_file_if_there(file);
+  return text ? parse_number(trimmed(*text)) : std::nullopt;
+}
 
 }  // namespace
 
@@ -60,6 +67,28 @@ std::optional<FileLock> JobFolder::try_lock() const {
   return FileLock::try_for(path_ / lock_name);
 }
 
+bool JobFolder::is_locked() const {
+  std::error_code missing;
+  return std::filesystem::exists(path_ / lock_name, missing) && !try_lock();
+}
+
+void JobFolder::take_ticket(std::uint64_t number) const {
+  write_file(path_ / ticket_name, std::to_string(number), 0600);
+}
+
+std::optional<std::uint64_t> JobFolder::ticket() const {
+  return number_in(path_ / ticket_name);
+}
+
+void JobFolder::reserve(std::uint64_t mib) const {
+  write_file(path_ / reservation_name, std::to_string(mib), 0600);
+  remove_if_there(path_ / ticket_name);
+}
+
+std::optional<std::uint64_t> JobFolder::reservation() const {
+  return number_in(path_ / reservation_name);
+}
+
 bool JobFolder::is_prepared() const {
   std::error_code ignored;
   return std::filesystem::exists(path_ / record_name, ignored);
@@ -91,6 +120,8 @@ void JobFolder::write(const JobRecord& record) const {
                    {"identity_file", record.identity_file},
                    {"legacy_ssh", record.legacy_ssh},
                    {"shell", record.shell},
+                   {"timezone", record.timezone},
+                   {"path_folder", record.path_folder},
                    {"disk_limit", record.disk_limit},
                    {"room", record.room}};
   write_file(path_ / record_name, value.dump(2), 0600);
@@ -109,6 +140,8 @@ std::optional<JobRecord> JobFolder::read() const {
                                    .identity_file = value.at("identity_file").get<std::string>(),
                                    .legacy_ssh = value.value("legacy_ssh", false),
                                    .shell = value.at("shell").get<std::string>(),
+                                   .timezone = value.value("timezone", ""),
+                                   .path_folder = value.value("path_folder", ""),
                                    .disk_limit = value.value("disk_limit", UINT64_MAX),
                                    .room = value.value("room", std::uint64_t{0})});
   });

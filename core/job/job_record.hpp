@@ -21,6 +21,8 @@ struct JobRecord {
   std::string identity_file;  ///< a path, or empty
   bool legacy_ssh = false;    ///< the guest may use SSH's old algorithms
   std::string shell;
+  std::string timezone = {};     ///< TZ of the job's scripts; empty: the guest's
+  std::string path_folder = {};  ///< in the guest, at the end of the scripts' PATH; empty: none
   std::uint64_t disk_limit = UINT64_MAX;  ///< bytes that the job may write to its disks
   std::uint64_t room = 0;                 ///< free bytes on the disks' file system when the VM started
 };
@@ -73,6 +75,21 @@ class JobFolder {
   void expect_vm() const;
 
   [[nodiscard]] bool expects_vm() const;
+
+  /// Whether somebody holds the lock: `prepare`, or whoever removes the folder.
+  [[nodiscard]] bool is_locked() const;
+
+  /// Puts the job into the queue of those that wait for room on the host (Admission), under this number.
+  void take_ticket(std::uint64_t number) const;
+
+  [[nodiscard]] std::optional<std::uint64_t> ticket() const;
+
+  /// Reserves this much of the host's memory for the job's VM, as long as the folder is there. Replaces the
+  /// ticket.
+  void reserve(std::uint64_t mib) const;
+
+  /// Returns nothing if there is no reservation.
+  [[nodiscard]] std::optional<std::uint64_t> reservation() const;
 
   /// Records the image that the job's disks come from, which prevents the image from being removed.
   void note_image(const std::string& config_digest) const;

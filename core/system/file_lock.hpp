@@ -26,6 +26,9 @@ class FileLock {
   /// when a stop is requested.
   static FileLock wait_for(const std::filesystem::path& path, const Waiting& waiting);
 
+  /// The same for a lock on a folder itself, which must exist.
+  static FileLock on_folder(const std::filesystem::path& folder, const Waiting& waiting);
+
   /// Returns nothing if the lock is already held.
   static std::optional<FileLock> try_for(const std::filesystem::path& path);
 

@@ -40,6 +40,13 @@ std::string namespace_of_ours() {
 
 }  // namespace
 
+std::vector<std::string> command_line_of(pid_t pid) {
+  const auto text = read_proc_file("/proc/" + std::to_string(pid) + "/cmdline").value_or("");
+  auto words = split(text, '\0');
+  if (!words.empty() && words.back().empty()) words.pop_back();
+  return words;
+}
+
 std::string boot_id() {
   return trimmed(read_proc_file("/proc/sys/kernel/random/boot_id").value_or(""));
 }

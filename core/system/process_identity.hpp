@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <sys/types.h>
+#include <vector>
 
 namespace sarde {
 
@@ -29,6 +30,9 @@ std::optional<ProcessIdentity> identity_of(pid_t pid);
 /// The process that started this process's group. gitlab-runner gives each stage its own group, so this is
 /// the runner, whatever wrappers are in between. Returns nothing if it cannot be determined.
 std::optional<ProcessIdentity> starter_of_our_group();
+
+/// The words of a process's command line; none if they cannot be read.
+std::vector<std::string> command_line_of(pid_t pid);
 
 /// `unknown`: the process ID has no meaning here, because it belongs to another namespace.
 enum class ProcessLife { lives, ended, unknown };

@@ -15,7 +15,16 @@ namespace sarde {
 
 enum class VirtType { kvm, qemu };
 
-enum class NetworkMode { user, named, image };
+enum class NetworkMode { user, named, bridge, image };
+
+/// A disk that a job's VM has beside its image's.
+struct OwnDisk {
+  std::filesystem::path file;
+  std::string format;   ///< raw or qcow2
+  std::string serial;   ///< by which a Linux guest finds it: /dev/disk/by-id/virtio-<serial>
+  bool read_only = true;
+  DiskOwnership ownership = DiskOwnership::own;
+};
 
 /// A job's VM: everything that its domain is written from.
 struct JobVm {
@@ -27,13 +36,17 @@ struct JobVm {
   Moment expires = {};                ///< when the VM can no longer be needed
   VirtType virt_type = VirtType::qemu;
   NetworkMode network = NetworkMode::user;
-  std::string network_name;                            ///< for NetworkMode::named
+  std::string network_name;                            ///< for NetworkMode::named; or the bridge's
   std::optional<TrafficFilter> filter = std::nullopt;  ///< on a bridge, in addition to isolated ports
   std::filesystem::path user_network_socket = {};      ///< passt's, if passt provides the user-mode network
   DiskFiles disk_files;                                ///< by the image's bare name
   std::filesystem::path console_log;
-  std::filesystem::path seed = {};  ///< a disk that sets up the guest (cloud_seed.hpp); empty: none
+  std::vector<OwnDisk> own_disks = {};  ///< behind the image's
   std::filesystem::path nvram;      ///< where UEFI variables go, if the image boots by UEFI
+  std::string timezone = {};           ///< IANA's name; empty: as the image has it
+  bool nested = false;                 ///< it may run VMs itself
+  std::optional<std::uint64_t> network_limit = std::nullopt;   ///< bytes per second in each direction
+  std::optional<std::uint64_t> disk_limit = std::nullopt;      ///< bytes per second, all disks together
   std::optional<std::uint64_t> memory_mib = std::nullopt;      ///< nothing: as the image has it
   std::optional<unsigned> vcpus = std::nullopt;                ///< nothing: as the image has it
   std::optional<std::uint64_t> max_memory_mib = std::nullopt;  ///< nothing: unlimited

@@ -1,6 +1,7 @@
 #include "executor/job/job_network.hpp"
 
 #include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
 #include "core/vm/domain/image_domain.hpp"
 
 namespace sarde {
@@ -13,12 +14,20 @@ JobNetwork JobNetworks::choose(bool image_is_user) const {
   if (name == "user" || name == "passt" || name == "slirp")
     return {.mode = NetworkMode::user, .is_user = true};
   if (name == "image") return {.mode = NetworkMode::image, .is_user = image_is_user};
+  constexpr std::string_view bridge = "bridge:";
+  if (name.starts_with(bridge)) return {.mode = NetworkMode::bridge, .name = name.substr(bridge.size())};
   return {.mode = NetworkMode::named, .name = name};
 }
 
 void JobNetworks::check() const {
   const auto chosen = choose(true);
   if (chosen.mode == NetworkMode::named) parts_.hypervisor().require_network(chosen.name);
+  std::error_code missing;
+  const auto device = "/sys/class/net/" + chosen.name + "/bridge";
+  if (chosen.mode == NetworkMode::bridge && parts_.hypervisor().is_local() &&
+      (chosen.name.empty() || chosen.name.find('/') != std::string::npos || !std::filesystem::exists(device, missing)))
+    throw Error("network is " + quote(parts_.wanted) + ", but this host has no bridge " + quote(chosen.name) +
+                "; 'ip link show type bridge' lists those that it has");
 }
 
 void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const std::filesystem::path& folder,
@@ -28,7 +37,9 @@ void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const 
     return;
   }
   try {
-    const auto name = network.mode == NetworkMode::named ? network.name : image_network_name(image_xml);
+    const auto name = network.mode == NetworkMode::named    ? network.name
+                      : network.mode == NetworkMode::bridge ? ""  // not libvirt's own
+                                                            : image_network_name(image_xml);
     network.filter = parts_.hypervisor().filter_without_address(name);
   } catch (const Error& error) {
     warn_of_no_filter(error.what());

@@ -1,6 +1,7 @@
 #include "executor/job/thin_copies.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -49,9 +50,9 @@ void let_qemu_read(const QemuAccess& access, const UnpackedImage& image) {
   for (const auto& disk : image.disks) access.read(image.folder / disk);
 }
 
-DiskFiles make_thin_copies(const DomainSummary& domain, const UnpackedImage& image,
-                           const std::function<std::filesystem::path(const std::string& disk)>& copy_of) {
+DiskFiles make_thin_copies(const DomainSummary& domain, const UnpackedImage& image, const NewCopies& copies) {
   DiskFiles files;
+  auto least_size = copies.first_size;
   for (const auto& disk : domain.disks) {
     auto base = file_of_image(image, disk);
     if (disk.read_only || disk.device == "cdrom") {
@@ -59,10 +60,13 @@ DiskFiles make_thin_copies(const DomainSummary& domain, const UnpackedImage& ima
       files[disk.file] = std::move(base);
       continue;
     }
-    DiskFile copy{.path = copy_of(disk.file),
+    DiskFile copy{.path = copies.path(disk.file),
                   .format = "qcow2",
                   .backing = {{.path = base.path, .format = base.format}}};
-    create_overlay({.base = base.path, .base_format = base.format, .overlay = copy.path});
+    create_overlay({.base = base.path,
+                    .base_format = base.format,
+                    .overlay = copy.path,
+                    .least_size = std::exchange(least_size, 0)});
     copy.backing.insert(copy.backing.end(), base.backing.begin(), base.backing.end());
     files[disk.file] = std::move(copy);
   }

@@ -23,10 +23,14 @@ DiskFile file_of_image(const UnpackedImage& image, const DomainDisk& disk);
 /// Gives QEMU, and no other account, access to read the image's disks. Throws Error.
 void let_qemu_read(const QemuAccess& access, const UnpackedImage& image);
 
+/// Where the thin copies of a VM's disks are made.
+struct NewCopies {
+  std::function<std::filesystem::path(const std::string& disk)> path;  ///< of a disk's copy
+  std::uint64_t first_size = 0;  ///< bytes that the first disk has at least
+};
+
 /// The files for a VM on an image's disks, by the disk's name in the image: a thin copy of each disk that the
-/// VM may write to, and the image's own file for the others. `copy_of` returns the path for a disk's copy.
-/// Throws Error.
-DiskFiles make_thin_copies(const DomainSummary& domain, const UnpackedImage& image,
-                           const std::function<std::filesystem::path(const std::string& disk)>& copy_of);
+/// VM may write to, and the image's own file for the others. Throws Error.
+DiskFiles make_thin_copies(const DomainSummary& domain, const UnpackedImage& image, const NewCopies& copies);
 
 }  // namespace sarde

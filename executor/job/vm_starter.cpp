@@ -2,8 +2,10 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/image/disk/disk_overlay.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/account_passage.hpp"
+#include "core/vm/domain/image_domain.hpp"
 #include "core/vm/domain/job_domain.hpp"
 #include "core/vm/qemu_account.hpp"
 #include "executor/job/phases.hpp"
@@ -29,6 +31,12 @@ void VmStarter::check_host(const std::filesystem::path& vmdir, const std::filesy
   require_passage(jobsdir, "jobsdir", *account);
 }
 
+std::uint64_t VmStarter::memory_of(const StoredImage& image) const {
+  JobVm vm{.name = VmName::of_job("0", ""), .job_id = {}, .title = {}};
+  apply_shape(parts_.shape, vm);
+  return vm.memory_mib.value_or(read_image_domain(image.domain_xml).memory_kib / 1024);
+}
+
 StartedVm VmStarter::start(const Job& job, const ObtainedImage& image, const JobResources& resources,
                            const GuestNeeds& guest) {
   const auto& folder = resources.folder();
@@ -36,8 +44,8 @@ StartedVm VmStarter::start(const Job& job, const ObtainedImage& image, const Job
   StartedVm started{.vm = plan(job, image.image, resources),
                     .network = parts_.networks.choose(domain.has_user_network)};
   auto& [vm, network] = started;
-  vm.seed = guest.seed;
   vm.disk_files = make_copies(domain, image.unpacked, folder);
+  vm.own_disks = own_disks(guest, folder);
   copy_uefi_variables(image.image, vm.nvram, parts_.reporter);
   const Phase phase(parts_.clock, parts_.reporter);
   vm.network = network.mode;
@@ -51,6 +59,7 @@ StartedVm VmStarter::start(const Job& job, const ObtainedImage& image, const Job
   vm.virt_type = step("asked libvirt for KVM", [&] {
     return choose_virt_type(parts_.shape, domain.architecture, parts_.hypervisor(), parts_.reporter);
   });
+  if (vm.nested && vm.virt_type == VirtType::kvm) check_nested(domain.architecture);
   step("gave QEMU its files", [&] { let_qemu_in(image.unpacked, vm); });
   step("set up the network",
        [&] { parts_.networks.open(network, vm.image_xml, folder.network(), guest.ssh_port); });
@@ -82,9 +91,20 @@ JobVm VmStarter::plan(const Job& job, const StoredImage& image, const JobResourc
 DiskFiles VmStarter::make_copies(const DomainSummary& domain, const UnpackedImage& disks,
                                  const JobFolder& folder) {
   const Phase phase(parts_.clock, parts_.reporter);
-  auto files = make_thin_copies(domain, disks, [&](const std::string& disk) { return folder.overlay(disk); });
+  auto files = make_thin_copies(domain, disks, {.path = [&](const std::string& disk) { return folder.overlay(disk); },
+                                                .first_size = parts_.shape.disk_size.value_or(0)});
   phase.done("Made thin copies of " + std::to_string(files.size()) + " disk(s)");
   return files;
+}
+
+std::vector<OwnDisk> VmStarter::own_disks(const GuestNeeds& guest, const JobFolder& folder) const {
+  auto disks = guest.disks;
+  if (const auto size = parts_.shape.scratch_disk) {
+    const auto file = folder.overlay("scratch");
+    create_empty_disk(file, *size);
+    disks.push_back({.file = file, .format = "qcow2", .serial = "scratch", .read_only = false});
+  }
+  return disks;
 }
 
 /// Gives QEMU, and no other account, access to the files of this job and of its image that it needs.
@@ -96,8 +116,15 @@ void VmStarter::let_qemu_in(const UnpackedImage& disks, const JobVm& vm) {
   for (const auto& [disk, file] : vm.disk_files)
     if (file.path.parent_path() == vm.folder) access.own(file.path);
   std::error_code ignored;
-  for (const auto& file : {vm.nvram, vm.seed})
-    if (std::filesystem::exists(file, ignored)) access.own(file);
+  if (std::filesystem::exists(vm.nvram, ignored)) access.own(vm.nvram);
+  for (const auto& disk : vm.own_disks)
+    if (disk.ownership == DiskOwnership::own) {
+      access.own(disk.file);
+    } else {
+      access.enter(disk.file.parent_path().parent_path());
+      access.enter(disk.file.parent_path());
+      access.read(disk.file);
+    }
 }
 
 /// If libvirt cannot start the VM with the filter, starts it without.
@@ -106,6 +133,11 @@ void VmStarter::start_domain(StartedVm& started) {
   try {
     machines.start(started.vm);
   } catch (const Error& error) {
+    // libvirt says which command of tc(8) has failed.
+    if (started.vm.network_limit && std::string_view(error.what()).find("(tc ") != std::string_view::npos)
+      throw Error(std::string(error.what()) +
+                  "; network-limit needs the kernel's traffic shaping: the modules sch_htb, sch_sfq, "
+                  "sch_ingress, cls_fw and act_police");
     if (!started.vm.filter || error.blame() == Blame::job) throw;
     started.vm.filter.reset();
     machines.start(started.vm);
@@ -119,6 +151,8 @@ void VmStarter::forget_copies(const JobVm& vm) {
   for (const auto& [disk, file] : vm.disk_files) {
     if (file.path.parent_path() == vm.folder) remove_if_there(file.path);
   }
+  for (const auto& disk : vm.own_disks)
+    if (!disk.read_only) remove_if_there(disk.file);
 }
 
 }  // namespace sarde

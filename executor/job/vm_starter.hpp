@@ -21,7 +21,7 @@ struct StartedVm {
 /// What a guest needs of its VM.
 struct GuestNeeds {
   std::uint16_t ssh_port = 22;
-  std::filesystem::path seed = {};  ///< a disk that sets it up; empty: none
+  std::vector<OwnDisk> disks = {};  ///< beside its image's
 };
 
 /// Starts jobs' VMs, with thin copies of the image's disks, a network and a newly written domain.
@@ -41,6 +41,9 @@ class VmStarter {
   /// Error with what to do.
   void check_host(const std::filesystem::path& vmdir, const std::filesystem::path& jobsdir) const;
 
+  /// The memory in MiB that a VM of this image gets. Throws Error, the job's fault.
+  [[nodiscard]] std::uint64_t memory_of(const StoredImage& image) const;
+
   /// All files that this creates are in the job's folder
   /// and are removed with it. Throws Error. If the image is refused, libvirt is not asked for anything.
   StartedVm start(const Job& job, const ObtainedImage& image, const JobResources& resources,
@@ -48,6 +51,7 @@ class VmStarter {
 
  private:
   DiskFiles make_copies(const DomainSummary& domain, const UnpackedImage& disks, const JobFolder& folder);
+  [[nodiscard]] std::vector<OwnDisk> own_disks(const GuestNeeds& guest, const JobFolder& folder) const;
   JobVm plan(const Job& job, const StoredImage& image, const JobResources& resources) const;
   void let_qemu_in(const UnpackedImage& disks, const JobVm& vm);
   void start_domain(StartedVm& started);

@@ -39,7 +39,7 @@ std::string toml_value(const OptionRow& row) {
     const auto equals = text.find('=');
     return "{ " + text.substr(0, equals) + " = \"" + text.substr(equals + 1) + "\" }";
   }
-  const bool is_bare = row.kind == ValueKind::flag ||
+  const bool is_bare = row.kind == ValueKind::flag || row.kind == ValueKind::factor ||
                        (!text.empty() && text.find_first_not_of("0123456789") == std::string::npos);
   return is_bare ? text : "\"" + text + "\"";
 }

@@ -13,7 +13,7 @@ namespace {
 
 /// What `run` needs to know.
 JobRecord record_of(const OpenDoor& door, const GuestLogin& login, const DiskWatch::Bounds& bounds,
-                    const std::string& shell) {
+                    const ScriptRules& scripts, const std::string& path_folder) {
   return {.address = door.address,
           .port = door.port,
           .host_key = door.shell->host_key(),
@@ -21,7 +21,9 @@ JobRecord record_of(const OpenDoor& door, const GuestLogin& login, const DiskWat
           .password = login.password,
           .identity_file = login.identity_file.string(),
           .legacy_ssh = login.algorithms == SshAlgorithms::legacy,
-          .shell = shell,
+          .shell = scripts.shell,
+          .timezone = scripts.timezone,
+          .path_folder = path_folder,
           .disk_limit = bounds.limit,
           .room = bounds.room};
 }
@@ -29,7 +31,7 @@ JobRecord record_of(const OpenDoor& door, const GuestLogin& login, const DiskWat
 }  // namespace
 
 void PrepareStage::run(const Job& job) {
-  auto& [rules, resources, images, seeds, starter, door, machines, clock, cancellation, reporter] = parts_;
+  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, clock, cancellation, reporter] = parts_;
   discard_earlier(job);
   Rollback undo(resources, reporter);
   const Phase whole(clock, reporter);
@@ -40,15 +42,25 @@ void PrepareStage::run(const Job& job) {
       images.obtain(choice, job, resources.folder(), [&] { starter.check_host(rules.vmdir, rules.jobsdir); });
   const auto setup = seeds.set_up(image.image, login_for(image.image.vm_config, rules.login, reporter),
                                   resources.folder(), resources.name());
+  admission.wait_for(resources.folder(), starter.memory_of(image.image));
   const auto bounds = disk_bounds(resources.folder().path(), rules.max_job_disk);
   DiskWatch disks(resources, bounds, machines, clock);
   const auto watch = [&] { disks.look(); };
   const auto started =
-      starter.start(job, image, resources, {.ssh_port = setup.login.port, .seed = setup.seed});
-  const auto guest = open(started, setup, watch);
-  resources.folder().write(record_of(guest, setup.login, bounds, rules.shell));
+      starter.start(job, image, resources, {.ssh_port = setup.login.port, .disks = disks_for(image.image, setup)});
+  auto guest = open(started, setup, watch);
+  resources.folder().write(record_of(guest.door, setup.login, bounds, rules.scripts, guest.path_folder));
   whole.done("VM " + resources.name().text() + " is ready");
   undo.dismiss();
+}
+
+/// The disks that the VM gets beside its image's.
+std::vector<OwnDisk> PrepareStage::disks_for(const StoredImage& image, const GuestSetup& setup) {
+  std::vector<OwnDisk> disks;
+  if (!setup.seed.empty()) disks.push_back({.file = setup.seed, .format = "raw", .serial = "cloud-init"});
+  const auto architecture = parse_domain(image.domain_xml, "the image's domain").architecture;
+  if (auto runner = parts_.runners.disk_for(architecture)) disks.push_back(std::move(*runner));
+  return disks;
 }
 
 /// gitlab-runner tries up to three times with the same job id. First removes what an earlier try left behind,
@@ -64,13 +76,15 @@ void PrepareStage::discard_earlier(const Job& job) {
 
 /// Waits for the guest and what sets it up, and runs the prepare-script. If this fails, shows the end of the
 /// guest's console, which may say why.
-OpenDoor PrepareStage::open(const StartedVm& started, const GuestSetup& setup,
-                            const std::function<void()>& watch) {
+PrepareStage::OpenGuest PrepareStage::open(const StartedVm& started, const GuestSetup& setup,
+                                           const std::function<void()>& watch) {
   try {
-    auto guest = parts_.door.open(started, setup.login, watch);
+    OpenGuest guest{.door = parts_.door.open(started, setup.login, watch), .path_folder = {}};
+    auto& shell = *guest.door.shell;
     if (!setup.seed.empty())
-      parts_.seeds.await(*guest.shell, watch, parts_.clock.now() + parts_.rules.boot_timeout);
-    provision(*guest.shell, parts_.rules.provision, watch, parts_.clock, parts_.cancellation,
+      parts_.seeds.await(shell, watch, parts_.clock.now() + parts_.rules.boot_timeout);
+    guest.path_folder = parts_.runners.put_in(shell, watch);
+    provision(shell, parts_.rules.provision, watch, parts_.clock, parts_.cancellation,
               parts_.reporter);
     return guest;
   } catch (const Error&) {

@@ -5,14 +5,22 @@
 #include <string>
 
 #include "core/job/job.hpp"
+#include "executor/job/admission.hpp"
 #include "executor/job/cloud_seed.hpp"
 #include "executor/job/guest_door.hpp"
+#include "executor/job/guest_runner.hpp"
 #include "executor/job/job_images.hpp"
 #include "executor/job/job_resources.hpp"
 #include "executor/job/provision.hpp"
 #include "executor/job/vm_starter.hpp"
 
 namespace sarde {
+
+/// How the job's scripts run.
+struct ScriptRules {
+  std::string shell = {};
+  std::string timezone = {};  ///< empty: the guest's
+};
 
 /// `prepare`: starts a VM from the job's image and waits until the VM accepts the login. Afterwards there is
 /// a running VM and the job's folder, which records how to log in; after a failure, nothing is left behind.
@@ -22,7 +30,7 @@ class PrepareStage {
     ImageRules image = {};
     LoginRules login = {};
     ProvisionRules provision = {};
-    std::string shell = {};                    ///< shell that runs the job's scripts
+    ScriptRules scripts = {};
     std::uint64_t max_job_disk = UINT64_MAX;   ///< bytes that the job may write to its disks
     std::chrono::milliseconds boot_timeout{};  ///< also for what sets up the guest once it is there
     std::filesystem::path jobsdir = {};        ///< where other jobs' folders are
@@ -35,6 +43,8 @@ class PrepareStage {
     JobResources resources;
     JobImages images;
     CloudSeeds seeds;
+    Admission admission;
+    GuestRunners runners;
     VmStarter starter;
     GuestDoor door;
     Source<Machines> machines;
@@ -51,7 +61,14 @@ class PrepareStage {
 
  private:
   void discard_earlier(const Job& job);
-  OpenDoor open(const StartedVm& started, const GuestSetup& setup, const std::function<void()>& watch);
+  /// A guest that is ready for the job.
+  struct OpenGuest {
+    OpenDoor door;
+    std::string path_folder;  ///< that the job's PATH needs; empty: none
+  };
+
+  std::vector<OwnDisk> disks_for(const StoredImage& image, const GuestSetup& setup);
+  OpenGuest open(const StartedVm& started, const GuestSetup& setup, const std::function<void()>& watch);
 
   Parts parts_;
 };

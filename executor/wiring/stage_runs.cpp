@@ -1,10 +1,14 @@
 #include "executor/wiring/stage_runs.hpp"
 
+#include "config/runner_file.hpp"
 #include "core/foundation/text.hpp"
 #include "core/guest/identity_file.hpp"
 #include "core/guest/ssh_guest_shell.hpp"
 #include "core/job/job_environment.hpp"
+#include "core/system/host_size.hpp"
+#include "core/system/process_identity.hpp"
 #include "core/vm/hypervisor_loader.hpp"
+#include "executor/job/leftovers.hpp"
 #include "executor/stages/cleanup_stage.hpp"
 #include "executor/stages/config_stage.hpp"
 #include "executor/stages/prepare_stage.hpp"
@@ -46,16 +50,83 @@ JobNetworks job_networks(Wiring& wiring) {
                       .reporter = wiring.reporter()});
 }
 
-ShapeRules shape_rules(const Values& values) {
+ShapeRules::Size size_of(const Share& share) {
+  return {.is_share = share.is_auto, .number = share.number};
+}
+
+/// The words of the command line of the gitlab-runner that has called this stage; none if that is unknown.
+std::vector<std::string> command_line_of_runner(const Wiring& wiring) {
+  const auto runner = wiring.job_if_any() ? starter_of_our_group() : std::nullopt;
+  return runner ? command_line_of(runner->pid) : std::vector<std::string>();
+}
+
+unsigned concurrency(const Wiring& wiring) {
+  if (const auto given = wiring.values().get<"concurrency">()) return *given;
+  const auto path = runner_file_path(command_line_of_runner(wiring), wiring.environment(), is_root());
+  const auto file = read_runner_file(path);
+  return file ? file->concurrent : 1;
+}
+
+ShapeRules shape_rules(const Wiring& wiring) {
+  const auto& values = wiring.values();
+  const auto memory = size_of(values.get<"memory">());
+  const auto vcpus = size_of(values.get<"vcpus">());
   const auto type = values.get<"virt-type">();
   return {.virt_type = type == "kvm"    ? std::optional(VirtType::kvm)
                        : type == "qemu" ? std::optional(VirtType::qemu)
                                         : std::nullopt,
-          .memory_mib = values.get<"memory">(),
-          .vcpus = values.get<"vcpus">(),
+          .memory_mib = memory,
+          .vcpus = vcpus,
+          .host = host_size(),
+          .concurrency = memory.is_share || vcpus.is_share ? concurrency(wiring) : 1,
+          .disk_size = values.get<"disk-size">(),
+          .scratch_disk = values.get<"scratch-disk">(),
+          .max_disk_size = values.get<"max-disk-size">(),
+          .network_limit = values.get<"network-limit">(),
+          .disk_limit = values.get<"disk-limit">(),
+          .nested = values.get<"nested">(),
+          .timezone = values.get<"timezone">(),
           .max_memory_mib = values.get<"max-memory">(),
           .max_vcpus = values.get<"max-vcpus">(),
           .allowed_devices = values.get<"allow-devices">()};
+}
+
+Admission admission(Wiring& wiring) {
+  const auto& values = wiring.values();
+  const auto jobsdir = values.get<"jobsdir">();
+  return Admission({.rules = {.max_vms = values.get<"max-vms">(),
+                              .overcommit = values.get<"memory-overcommit">(),
+                              .timeout = values.get<"admission-timeout">().value(),
+                              .jobsdir = jobsdir},
+                    .memory = [hypervisor = wiring.hypervisor()](const std::vector<std::string>& vms)
+                        -> std::optional<HostMemory> {
+                      if (!hypervisor().is_local()) return std::nullopt;
+                      return host_memory(vms);
+                    },
+                    .discard_leftovers =
+                        [&wiring, jobsdir] {
+                          discard_leftovers(wiring.hypervisor(), jobsdir, wiring.clock(), wiring.reporter());
+                        },
+                    .clock = wiring.clock(),
+                    .cancellation = wiring.cancellation(),
+                    .reporter = wiring.reporter()});
+}
+
+GuestRunners guest_runners(Wiring& wiring) {
+  const auto& values = wiring.values();
+  const auto wanted = values.get<"guest-runner">();
+  const auto starter = starter_of_our_group();
+  return GuestRunners({.rules = {.wanted = wanted,
+                                 .of_host = wanted == "auto"
+                                                ? runner_of_host(starter ? starter->pid : 0,
+                                                                 wiring.environment().get("PATH").value_or(""))
+                                                : std::filesystem::path(),
+                                 .cache = values.get<"vmdir">() / ".guest-runner",
+                                 .shell = values.get<"shell">()},
+                       .environment = wiring.environment_of_helpers().list(),
+                       .clock = wiring.clock(),
+                       .cancellation = wiring.cancellation(),
+                       .reporter = wiring.reporter()});
 }
 
 CloudRules cloud_rules(const Values& values) {
@@ -80,7 +151,7 @@ PrepareStage::Rules prepare_rules(Wiring& wiring) {
           .provision = {.script = values.get<"prepare-script">(),
                         .timeout = values.get<"prepare-script-timeout">().value(),
                         .shell = values.get<"shell">()},
-          .shell = values.get<"shell">(),
+          .scripts = {.shell = values.get<"shell">(), .timezone = values.get<"timezone">()},
           .max_job_disk = values.get<"max-job-disk">().value_or(UINT64_MAX),
           .boot_timeout = values.get<"boot-timeout">().value(),
           .jobsdir = values.get<"jobsdir">(),
@@ -119,7 +190,9 @@ int run_prepare(Wiring& wiring) {
                                      .clock = wiring.clock(),
                                      .cancellation = wiring.cancellation(),
                                      .reporter = wiring.reporter()}),
-                .starter = VmStarter({.shape = shape_rules(wiring.values()),
+                .admission = admission(wiring),
+                .runners = guest_runners(wiring),
+                .starter = VmStarter({.shape = shape_rules(wiring),
                                       .networks = job_networks(wiring),
                                       .hypervisor = wiring.hypervisor(),
                                       .clock = wiring.clock(),

@@ -17,13 +17,9 @@ namespace sarde {
 
 namespace fs = std::filesystem;
 
-namespace {
-
 bool is_root() {
   return ::geteuid() == 0;
 }
-
-}  // namespace
 
 std::vector<std::string> names_of_image(const std::string& image) {
   if (image.empty()) return {};

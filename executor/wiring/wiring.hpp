@@ -93,6 +93,9 @@ class Wiring {
 /// name.
 std::vector<std::string> names_of_image(const std::string& image);
 
+/// Whether the program runs as root.
+bool is_root();
+
 /// Which images jobs get, and how.
 ImageRules image_rules(const Values& values);
 

@@ -47,7 +47,7 @@ while IFS=: read -r header allowed; do
 done <<'RULES'
 libvirt/:core/vm/libvirt/.*\.[ch]pp
 libssh/:core/guest/(ssh_.*|script_channel\.[ch]pp)
-toml\+\+/:config/settings_file\.cpp
+toml\+\+/:config/toml_text\.hpp
 CLI/:executor/cli\.cpp
 nlohmann/json\.hpp:.*\.cpp|core/foundation/json_reading\.hpp
 pugixml:core/vm/domain/.*\.[ch]pp

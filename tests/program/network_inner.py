@@ -55,6 +55,32 @@ def define_libvirts_filters():
         left = refused
 
 
+def can_shape():
+    """Whether this kernel has the queue that libvirt uses."""
+    added = subprocess.run(["tc", "qdisc", "add", "dev", "lo", "root", "sfq"], capture_output=True)
+    subprocess.run(["tc", "qdisc", "del", "dev", "lo", "root"], capture_output=True)
+    return added.returncode == 0
+
+
+def with_a_limit(runner):
+    with runner.job(job_id=4, image="h.example/vms/small", retry_pause=0.1, cleanup_may_fail=True) as job:
+        prepared = job.prepare()
+        if can_shape():
+            assert prepared, job.result.text
+            xml = virsh("dumpxml", job.settings["hostname"])
+            assert "<inbound average='9765'/>" in xml and "<outbound average='9765'/>" in xml
+        else:
+            assert job.result.verdict == "system_failure" and "network-limit needs the kernel's traffic shaping" in job.result.text, job.result.text
+
+
+def on_a_bridge(runner):
+    """The same network, as an administrator's own bridge, of which libvirt knows nothing."""
+    with runner.job(job_id=3, image="h.example/vms/small") as job:
+        assert job.prepare(), job.result.text
+        assert "<source bridge='sardebr0'/>" in virsh("dumpxml", job.settings["hostname"])
+        assert job.run_script(bash_script("echo here")).stdout == b"here\n"
+
+
 def main(program, guest, filter_name):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     if filter_name == "clean-traffic":
@@ -94,6 +120,8 @@ def main(program, guest, filter_name):
             late = one.run_script(bash_script("true"), "upload_artifacts_on_failure")
             assert late.code == 2 and b"the VM is gone" in late.stderr and late.seconds < 2, (late.seconds, late.stderr)
         assert len(names) == 2
+        with_a_limit(FakeRunner(program, environment | {"SARDE_NETWORK_LIMIT": "10MB"}))
+        on_a_bridge(FakeRunner(program, environment | {"SARDE_NETWORK": "bridge:sardebr0"}))
         assert virsh("list", "--all", "--name").split() == []
         assert os.listdir(f"{folder}/jobs") == []
         virsh("net-destroy", "jobs")

@@ -13,6 +13,18 @@ from test_images import domain, undefined  # noqa: F401: a fixture
 
 # Which test shows what an option does.
 SHOWN_BY = {
+    "concurrency": ["test_a_vm_has_the_size_and_the_disks_that_were_asked_for"],
+    "disk-size": ["test_a_vm_has_the_size_and_the_disks_that_were_asked_for", "test_a_shape_that_cannot_be"],
+    "scratch-disk": ["test_a_vm_has_the_size_and_the_disks_that_were_asked_for", "test_a_shape_that_cannot_be"],
+    "max-disk-size": ["test_a_shape_that_cannot_be"],
+    "nested": ["vm shape: nested virtualisation is hidden from jobs that were not given it"],
+    "timezone": ["test_a_vm_has_the_size_and_the_disks_that_were_asked_for", "vm shape: a hardware clock in local time gets the job's time zone"],
+    "network-limit": ["test_jobs_on_a_libvirt_network", "test_a_shape_that_cannot_be"],
+    "disk-limit": ["test_a_vm_has_the_size_and_the_disks_that_were_asked_for"],
+    "max-vms": ["test_killed_jobs_hold_no_room", "test_who_waits_too_long_is_told_what_for"],
+    "memory-overcommit": ["test_who_waits_too_long_is_told_what_for"],
+    "admission-timeout": ["test_who_waits_too_long_is_told_what_for"],
+    "guest-runner": ["test_the_hosts_gitlab_runner_is_there_for_artifacts", "test_a_user_who_cannot_mount_gets_it_sent"],
     "cloud-init": ["test_a_cloud_image_runs_jobs_with_a_key_of_their_own"],
     "guest-setup": ["test_a_guest_may_be_said_to_be_set_up_already"],
     "cloud-init-user-data": ["test_errors_of_cloud_init_are_told", "test_cloud_init_itself_merges_the_parts"],
@@ -124,8 +136,8 @@ def test_every_option_is_listed_and_has_a_test(place):
 
 # A value of each kind of option, and one that it does not take.
 VALUES = {"guest-setup": ("none", "ignition"), "firmware": ("uefi", "coreboot"), "format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"), "ssh-algorithms": ("legacy", "old"),
-          "ssh-port": ("22", "x"), "threads": ("2", "many"), "vcpus": ("2", "two"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "max-job-disk": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
-          "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than", "login-grace")}
+          "ssh-port": ("22", "x"), "threads": ("2", "many"), "vcpus": ("2", "two"), "cpus": ("auto", "two"), "max-vms": ("2", "two"), "memory-overcommit": ("1.5", "0.5"), "disk-size": ("1GiB", "much"), "scratch-disk": ("1GiB", "much"), "network-limit": ("1MB", "much"), "disk-limit": ("1MB", "much"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "max-job-disk": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
+          "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than", "login-grace", "admission-timeout")}
 WORDS = {"run": ["script", "stage"], "clone": ["a", "b"], "settings": [], "login": ["h.example"], "logout": ["h.example"]}
 
 

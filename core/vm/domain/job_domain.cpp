@@ -91,6 +91,7 @@ class JobDomainBuilder {
     devices_ = add(domain_, "devices");
     auto left_out = copy_carried(node_, domain_, {.takes = Takes::job, .pci_bridges = keeps_pci_place_});
     complete_features(domain_, image_, vm_.virt_type);
+    set_timezone();
     devices(left_out);
     if (user_network_from_socket_) connect_to_socket();
     for (const auto& known : not_worth_a_word) left_out.erase(std::string(known));
@@ -136,6 +137,7 @@ class JobDomainBuilder {
     const bool is_kvm = vm_.virt_type == VirtType::kvm;
     const bool has_topology = vcpus > 1 && (image_.topology || architecture_.is_x86());
     const bool has_mode = is_kvm || architecture_.has_maximum_cpu;
+    const bool hides_nested = is_kvm && architecture_.is_x86() && !vm_.nested;
     if (!has_mode && !has_topology) return;
     auto cpu = add(domain_, "cpu");
     if (is_kvm && !image_.cpu_model.empty()) {
@@ -145,6 +147,9 @@ class JobDomainBuilder {
     } else if (has_mode) {
       cpu.append_attribute("mode").set_value(is_kvm ? "host-passthrough" : "maximum");
     }
+    // Whoever has them can attack KVM's emulation of them.
+    for (const auto* feature : {"vmx", "svm"})
+      if (hides_nested) add(cpu, "feature", {{"policy", "disable"}, {"name", feature}});
     if (!has_topology) return;
     // One socket unless the image has its processors in several: what libvirt would do by itself, a socket
     // for each, is more than Windows' licences allow.
@@ -155,6 +160,14 @@ class JobDomainBuilder {
         {{"sockets", std::to_string(topology.sockets)},
          {"cores", std::to_string(topology.cores)},
          {"threads", std::to_string(topology.threads)}});
+  }
+
+  /// Windows has its hardware clock in local time; other systems in UTC, and only their scripts are told.
+  void set_timezone() {
+    auto clock = domain_.child("clock");
+    if (vm_.timezone.empty() || !clock || attribute(clock, "offset") != "localtime") return;
+    clock.attribute("offset").set_value("timezone");
+    clock.append_attribute("timezone").set_value(vm_.timezone.c_str());
   }
 
   void firmware_and_machine() {
@@ -168,7 +181,10 @@ class JobDomainBuilder {
     // `unsafe`: what a job's VM wrote is thrown away anyhow, so its flushes need not reach the disk.
     write_disks(devices_, {.node = node_, .values = image_}, vm_.disk_files,
                 {{"cache", "unsafe"}, {"discard", "unmap"}});
-    if (!vm_.seed.empty()) add_seed();
+    auto on_virtio =
+        static_cast<std::size_t>(std::ranges::count(image_.disks, std::string("virtio"), &ImageDisk::bus));
+    for (const auto& own : vm_.own_disks) add_own_disk(own, on_virtio++);
+    if (vm_.disk_limit) limit_disks();
     add_allowed(left_out);
     add_interface(devices_);
     auto serial = add(devices_, "serial", {{"type", "pty"}});
@@ -190,19 +206,31 @@ class JobDomainBuilder {
         add(video, "model", {{"type", architecture_.is_x86() ? "vga" : "virtio"}, {"primary", "yes"}});
   }
 
-  /// A disk rather than a CD, because kernels made for clouds know virtio and not SATA. It comes last, so the
-  /// others keep their names.
-  void add_seed() {
-    const auto on_virtio =
-        static_cast<std::size_t>(std::ranges::count(image_.disks, std::string("virtio"), &ImageDisk::bus));
+  /// Disks rather than CDs, because kernels made for clouds know virtio and not SATA. They come last, so the
+  /// image's keep their names.
+  void add_own_disk(const OwnDisk& own, std::size_t index) {
     constexpr std::size_t letters = 26;
-    if (on_virtio == letters)
-      throw Error(Blame::job, "the image has no room for cloud-init's disk: 26 virtio disks");
+    if (index >= letters)
+      throw Error(Blame::job, "the image has no room for the disk " + quote(own.serial) + ": 26 virtio disks");
     auto disk = add(devices_, "disk", {{"type", "file"}, {"device", "disk"}});
-    add(disk, "driver", {{"name", "qemu"}, {"type", "raw"}});
-    write_disk_source(disk, {.path = vm_.seed, .format = "raw"});
-    add(disk, "target", {{"dev", disk_target("virtio", on_virtio)}, {"bus", "virtio"}});
-    add(disk, "readonly");
+    auto driver = add(disk, "driver", {{"name", "qemu"}, {"type", own.format}});
+    if (!own.read_only)
+      for (const auto& [name, value] : {std::pair("cache", "unsafe"), std::pair("discard", "unmap")})
+        driver.append_attribute(name).set_value(value);
+    write_disk_source(disk, {.path = own.file, .format = own.format, .ownership = own.ownership});
+    add(disk, "target", {{"dev", disk_target("virtio", index)}, {"bus", "virtio"}});
+    if (own.read_only) add(disk, "readonly");
+    add(disk, "serial", {}, own.serial);
+  }
+
+  /// One limit for all of them, which form a group.
+  void limit_disks() {
+    for (auto disk : devices_.children("disk")) {
+      if (attribute(disk, "device") == "cdrom") continue;
+      auto tune = add(disk, "iotune");
+      add(tune, "total_bytes_sec", {}, std::to_string(*vm_.disk_limit));
+      add(tune, "group_name", {}, "job");
+    }
   }
 
   /// Devices that the administrator lets pass as the image has them.
@@ -224,11 +252,14 @@ class JobDomainBuilder {
     auto type = image_.interface.type;
     if (vm_.network == NetworkMode::user) type = "user";
     if (vm_.network == NetworkMode::named) type = "network";
+    if (vm_.network == NetworkMode::bridge) type = "bridge";
     user_network_from_socket_ = type == "user" && !vm_.user_network_socket.empty();
     auto node = add(parent, "interface", {{"type", type}});
     add(node, "mac", {{"address", vm_.name.mac_address()}});
     if (vm_.network == NetworkMode::named) {
       add(node, "source", {{"network", vm_.network_name}});
+    } else if (vm_.network == NetworkMode::bridge) {
+      add(node, "source", {{"bridge", vm_.network_name}});
     } else if (type == "network" || type == "bridge") {
       add(node, "source", {{type.c_str(), source_of_image(type)}});
     } else if (type != "user") {
@@ -236,6 +267,7 @@ class JobDomainBuilder {
                                   "; set 'network' to a libvirt network's name or to 'user'");
     }
     if (type != "user") restrict_to_own_traffic(node);
+    if (vm_.network_limit) limit_network(node, type);
     if (type != "user" && parent == devices_) add_agent_channel();
     copy_carried_child(interface(), node, "devices/interface", "model");
     if (!node.child("model").attribute("type") && architecture_.has_pci) {
@@ -248,6 +280,18 @@ class JobDomainBuilder {
     constexpr Check cards_on_other_buses = "spapr-vlan|lance|smc91c111|usb-net";
     if (architecture_.has_roms && !passes(model, cards_on_other_buses))
       add(node, "rom", {{"enabled", "no"}});  // no second spent on a network boot
+  }
+
+  /// libvirt counts in KiB per second.
+  void limit_network(xml_node node, const std::string& type) {
+    if (type == "user")
+      throw Error(
+          "network-limit is set, but libvirt cannot limit the user-mode network; set 'network' to a libvirt "
+          "network or a bridge, or unset network-limit");
+    auto bandwidth = add(node, "bandwidth");
+    for (const auto* direction : {"inbound", "outbound"})
+      add(bandwidth, direction,
+          {{"average", std::to_string(std::max<std::uint64_t>(1, *vm_.network_limit / 1024))}});
   }
 
   /// Ports that are isolated reach the bridge's own machine and the world, but not each other: one job's VM

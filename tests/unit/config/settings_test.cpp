@@ -68,7 +68,9 @@ TEST_CASE("settings: an exact image beats a glob, and the longest glob wins") {
   const auto file =
       file_with("[images.\"a/*\"]\nvcpus = 1\n[images.\"a/b*\"]\nvcpus = 2\n[images.\"a/bc\"]\nvcpus = 3\n");
   const auto vcpus = [&](const std::string& image) {
-    return Values({.file = file, .command = "prepare", .image = {image}}, Environment(), true).get<"vcpus">();
+    return Values({.file = file, .command = "prepare", .image = {image}}, Environment(), true)
+        .get<"vcpus">()
+        .number;
   };
   CHECK(vcpus("a/x") == 1);
   CHECK(vcpus("a/bx") == 2);
@@ -205,4 +207,17 @@ TEST_CASE("settings: timeout stands for the two waits that are not given") {
   const auto both = resolve("timeout = 30\nboot-timeout = \"5m\"\n");
   CHECK(both.get<"boot-timeout">() == std::chrono::seconds(300));
   CHECK(both.get<"address-timeout">() == std::chrono::seconds(30));
+}
+
+TEST_CASE("settings: a size may be left to the host, a factor has a fraction, and a table holds texts") {
+  const auto file = file_with(
+      "memory = \"auto\"\ncpus = \"auto\"\n[aliases]\ndebian = \"h.example/vms/debian\"\n\"a b\" = \"x=y\"\n");
+  const Values values({.file = file, .command = "prepare"}, Environment(), true);
+  CHECK(values.get<"memory">().is_auto);
+  CHECK(values.get<"vcpus">().is_auto);
+  CHECK(values.get<"aliases">() ==
+        std::map<std::string, std::string>{{"debian", "h.example/vms/debian"}, {"a b", "x=y"}});
+  CHECK_THROWS(file_with("aliases = \"x\"\n"));
+  CHECK_THROWS(file_with("[aliases]\n\"a=b\" = \"x\"\n"));
+  CHECK_THROWS(file_with("cpus = \"many\"\n"));
 }
