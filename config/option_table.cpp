@@ -36,7 +36,8 @@ std::vector<std::string> words_of(std::string_view words) {
 bool is_option_of(const OptionRow& row, std::string_view command) {
   if (row.commands == "*") return true;
   const auto words = words_of(row.commands);
-  return std::ranges::find(words, command) != words.end();
+  const auto has = [&](std::string_view word) { return std::ranges::find(words, word) != words.end(); };
+  return has(command) || (command == "try" && has("prepare"));
 }
 
 }  // namespace sarde

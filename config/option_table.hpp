@@ -29,16 +29,16 @@ inline constexpr auto option_table = [] {
   return std::to_array<OptionRow>({
       // where things are kept
       {.name = "ocidir", .group = places, .kind = path, .help = "folder for images in the form in which registries store them",
-       .commands = "prepare fetch import pull export push list getconfig inspect clone rm prune gc selftest",
+       .commands = "prepare fetch import pull export push list getconfig inspect clone rm prune gc selftest doctor",
        .initial = "<data>/oci", .letter = 'd'},
       {.name = "vmdir", .group = places, .kind = path, .help = "folder for the unpacked disks of images, on which the disks of jobs' VMs are based",
-       .commands = "prepare import pull export clone rm prune gc selftest", .initial = "<data>/vms", .letter = 'o', .alias = "outdir"},
+       .commands = "prepare import pull export clone rm prune gc selftest doctor", .initial = "<data>/vms", .letter = 'o', .alias = "outdir"},
       {.name = "jobsdir", .group = places, .kind = path, .help = "folder for the files of running jobs",
-       .commands = "config prepare run cleanup rm prune gc selftest", .initial = "<data>/jobs", .alias = "clonedir"},
+       .commands = "config prepare run cleanup rm prune gc jobs ssh console logs selftest doctor", .initial = "<data>/jobs", .alias = "clonedir"},
 
       // libvirt and the VMs
       {.name = "connect", .group = vms, .kind = text, .help = "libvirt connection URI", .commands = "*", .initial = "<uri>"},
-      {.name = "virt-type", .group = vms, .kind = text, .help = "auto, kvm or qemu (emulation)", .commands = "prepare selftest",
+      {.name = "virt-type", .group = vms, .kind = text, .help = "auto, kvm or qemu (emulation)", .commands = "prepare selftest doctor",
        .initial = "auto", .choices = "auto kvm qemu", .job_may_set = true},
       {.name = "network", .group = vms, .kind = text,
        .help = "user (passt if available, otherwise slirp), passt, slirp, image, bridge:NAME (a bridge of this host), or the name of a libvirt network; default: user with qemu:///session, otherwise libvirt's network 'default'",
@@ -147,6 +147,10 @@ inline constexpr auto option_table = [] {
       {.name = "prepare-script-timeout", .group = jobs, .kind = seconds, .help = "how long the prepare-script may take", .commands = "prepare",
        .initial = "600"},
 
+      {.name = "keep-on-failure", .group = jobs, .kind = seconds,
+       .help = "how long the VM of a job whose script has failed is kept after the job, for 'ssh' and 'console'; default: it is removed at once",
+       .commands = "run", .example = "30m", .job_may_set = true},
+
       // how long things may take
       {.name = "fetch-timeout", .group = times, .kind = seconds,
        .help = "time limit for one transfer from or to a registry, and for waiting while another process uses the same image",
@@ -194,11 +198,13 @@ inline constexpr auto option_table = [] {
       {.name = "password-stdin", .group = calls, .kind = flag, .help = "read the password from standard input", .commands = "login", .scope = call},
       {.name = "older-than", .group = calls, .kind = seconds, .help = "remove images that have not been used for this long (30d, 12h)", .commands = "prune", .scope = call},
       {.name = "budget", .group = calls, .kind = size, .help = "remove the images that have been unused for longest, until the rest fits into this size", .commands = "prune", .scope = call},
+      {.name = "script", .group = calls, .kind = path, .help = "file with the script to run", .commands = "try", .scope = call},
+      {.name = "follow", .group = calls, .kind = flag, .help = "go on as long as more is written", .commands = "logs", .scope = call, .letter = 'f'},
       {.name = "dry-run", .group = calls, .kind = flag, .help = "show what would be removed, but remove nothing", .commands = "rm prune gc", .scope = call},
       {.name = "executor", .group = calls, .kind = flag, .help = "with 'convert': the file is one of sardinecake's GitLab executor", .commands = "settings", .scope = call},
-      {.name = "format", .group = calls, .kind = text, .help = "text or json", .commands = "list inspect rm prune gc settings selftest", .initial = "text",
+      {.name = "format", .group = calls, .kind = text, .help = "text or json", .commands = "list inspect rm prune gc jobs settings selftest doctor", .initial = "text",
        .choices = "text json", .scope = call},
-      {.name = "json", .group = calls, .kind = flag, .help = "the same as --format json", .commands = "list inspect rm prune gc settings selftest", .scope = call},
+      {.name = "json", .group = calls, .kind = flag, .help = "the same as --format json", .commands = "list inspect rm prune gc jobs settings selftest doctor", .scope = call},
   });
   // clang-format on
 }();

@@ -73,7 +73,8 @@ class CommandLine {
     for (auto& argument : positionals_) {
       if (!argument.empty()) invocation_.arguments.push_back(argument);
     }
-    if (!repeated_.empty()) invocation_.arguments = repeated_;
+    auto& arguments = invocation_.arguments;
+    arguments.insert(arguments.end(), repeated_.begin(), repeated_.end());
     if (verbose_ != 0 || quiet_ != 0) {
       invocation_.options["verbosity"] = {.items = {std::to_string(std::max(0, 1 + verbose_ - quiet_))},
                                           .origin = "command line"};

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 namespace sarde {
 
@@ -33,8 +34,32 @@ class Reporter {
   /// Reports something that should not be the case. It is shown even under -q.
   virtual void warn(const std::string& line) = 0;
 
+  /// What is said until end_section() belongs together, for logs that can fold it away. `name`: letters and
+  /// underscores, once in a log.
+  virtual void begin_section(const std::string& /*name*/, const std::string& /*title*/) {}
+
+  virtual void end_section(const std::string& /*name*/) {}
+
   /// From now on, no line may show this text.
   virtual void mask(const std::string& secret) = 0;
+};
+
+/// A section of the log, from here to the end of the block.
+class Section {
+ public:
+  Section(Reporter& reporter, std::string name, const std::string& title)
+      : reporter_(reporter), name_(std::move(name)) {
+    reporter_.begin_section(name_, title);
+  }
+
+  Section(const Section&) = delete;
+  Section& operator=(const Section&) = delete;
+
+  ~Section() { reporter_.end_section(name_); }
+
+ private:
+  Reporter& reporter_;
+  std::string name_;
 };
 
 }  // namespace sarde

@@ -27,6 +27,7 @@ struct Job {
   Secret docker_auth_config = {};                    ///< the text of DOCKER_AUTH_CONFIG; empty: none
   std::map<std::string, std::string> settings = {};  ///< the author's variables SARDE_<OPTION>
   std::string project;                               ///< for display
+  std::string name = {};                             ///< the job's, for display
   std::chrono::seconds timeout{3600};
   bool has_services = false;
 };

@@ -55,7 +55,8 @@ Job parse_job_response(std::string_view text, const std::string& what) {
           .image = text_member(image, "name"),
           .pull_policies = {},
           .logins = logins_in(member(response, "credentials")),
-          .project = text_member(info, "project_name")};
+          .project = text_member(info, "project_name"),
+          .name = text_member(info, "name")};
   const auto project_id = member(info, "project_id");
   job.distinction = (project_id.is_null() ? "" : project_id.dump()) + "\n" + job.project + "\n" +
                     text_member(response, "token");

@@ -19,6 +19,10 @@ constexpr auto lock_name = "lock";
 constexpr auto owner_name = "owner";
 constexpr auto image_name = "image";
 constexpr auto expectation_name = "vm-started";
+constexpr auto description_name = "description.json";
+constexpr auto stage_name = "stage";
+constexpr auto failure_name = "failed";
+constexpr auto keep_name = "kept-until.json";
 constexpr auto ticket_name = "ticket";
 constexpr auto reservation_name = "reservation";
 
@@ -109,6 +113,65 @@ void JobFolder::note_image(const std::string& config_digest) const {
 
 std::optional<std::string> JobFolder::image() const {
   return read_file_if_there(path_ / image_name);
+}
+
+void JobFolder::describe(const JobDescription& description) const {
+  const json value{{"id", description.id},
+                   {"project", description.project},
+                   {"name", description.name},
+                   {"image", description.image},
+                   {"since", description.since}};
+  write_file(path_ / description_name, value.dump(-1, ' ', false, json::error_handler_t::replace), 0600);
+}
+
+std::optional<JobDescription> JobFolder::description() const {
+  const auto path = path_ / description_name;
+  const auto text = read_file_if_there(path);
+  if (!text) return std::nullopt;
+  return read_json(*text, path.string(), Blame::host, [](const json& value) {
+    return std::optional(JobDescription{.id = value.at("id").get<std::string>(),
+                                        .project = value.at("project").get<std::string>(),
+                                        .name = value.at("name").get<std::string>(),
+                                        .image = value.at("image").get<std::string>(),
+                                        .since = value.at("since").get<std::int64_t>()});
+  });
+}
+
+void JobFolder::note_stage(const std::string& stage) const {
+  if (stage.empty()) {
+    remove_if_there(path_ / stage_name);
+  } else {
+    write_file(path_ / stage_name, stage, 0600);
+  }
+}
+
+std::string JobFolder::stage() const {
+  return read_file_if_there(path_ / stage_name).value_or("");
+}
+
+void JobFolder::keep_after_job(std::chrono::seconds time) const {
+  write_file(path_ / failure_name, std::to_string(time.count()), 0600);
+}
+
+std::optional<std::chrono::seconds> JobFolder::time_to_keep() const {
+  const auto seconds = number_in(path_ / failure_name);
+  return seconds ? std::optional(std::chrono::seconds(*seconds)) : std::nullopt;
+}
+
+void JobFolder::keep_until(const Moment& moment) const {
+  const json value{{"unix", moment.unix_seconds}, {"boot", moment.boot}, {"uptime", moment.uptime}};
+  write_file(path_ / keep_name, value.dump(), 0600);
+}
+
+std::optional<Moment> JobFolder::kept_until() const {
+  const auto path = path_ / keep_name;
+  const auto text = read_file_if_there(path);
+  if (!text) return std::nullopt;
+  return read_json(*text, path.string(), Blame::host, [](const json& value) {
+    return std::optional(Moment{.unix_seconds = value.at("unix").get<std::int64_t>(),
+                                .boot = value.at("boot").get<std::string>(),
+                                .uptime = value.at("uptime").get<std::int64_t>()});
+  });
 }
 
 void JobFolder::write(const JobRecord& record) const {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/foundation/secret.hpp"
+#include "core/system/clock.hpp"
 #include "core/system/file_lock.hpp"
 #include "core/system/process_identity.hpp"
 
@@ -25,6 +26,15 @@ struct JobRecord {
   std::string path_folder = {};  ///< in the guest, at the end of the scripts' PATH; empty: none
   std::uint64_t disk_limit = UINT64_MAX;  ///< bytes that the job may write to its disks
   std::uint64_t room = 0;                 ///< free bytes on the disks' file system when the VM started
+};
+
+/// What people want to know of a job. Its author chose most of the text.
+struct JobDescription {
+  std::string id;
+  std::string project;
+  std::string name;
+  std::string image;
+  std::int64_t since = 0;  ///< seconds since 1970-01-01 UTC
 };
 
 /// The owner of a job: the runner's process, and the file that it keeps for the job until `cleanup` has run.
@@ -96,6 +106,28 @@ class JobFolder {
 
   /// Returns nothing if no image has been recorded yet.
   [[nodiscard]] std::optional<std::string> image() const;
+
+  void describe(const JobDescription& description) const;
+
+  /// Returns nothing if the job has not come so far.
+  [[nodiscard]] std::optional<JobDescription> description() const;
+
+  /// Notes the stage whose script runs now; empty: none does.
+  void note_stage(const std::string& stage) const;
+
+  [[nodiscard]] std::string stage() const;
+
+  /// Notes that a script of the job has failed, so its VM is to be kept for this long when the job is over.
+  void keep_after_job(std::chrono::seconds time) const;
+
+  /// Returns nothing unless that was noted.
+  [[nodiscard]] std::optional<std::chrono::seconds> time_to_keep() const;
+
+  /// Keeps the VM until then, although the job is over.
+  void keep_until(const Moment& moment) const;
+
+  /// Returns nothing if the job is not over, or if its VM was not kept.
+  [[nodiscard]] std::optional<Moment> kept_until() const;
 
   void write(const JobRecord& record) const;
 

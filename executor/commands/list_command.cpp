@@ -1,7 +1,6 @@
 #include "executor/commands/list_command.hpp"
 
 #include <algorithm>
-#include <array>
 #include <future>
 
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "executor/commands/image_users.hpp"
+#include "executor/commands/text_table.hpp"
 
 namespace sarde {
 
@@ -69,34 +69,21 @@ std::string shortened(const Digest& digest) {
 
 std::string as_table(const std::vector<CatalogEntry>& entries, const AskedStates& asked) {
   const auto& states = asked.states;
-  constexpr std::size_t columns = 5;
-  std::vector<std::array<std::string, columns>> rows{{"SOURCE", "NAME", "IMAGE ID", "STATE", ""}};
+  const bool has_users =
+      std::ranges::any_of(entries, [&](const auto& entry) { return !users_of(entry, asked).empty(); });
+  TextTable table({"SOURCE", "NAME", "IMAGE ID", "STATE", has_users ? "USED BY" : ""});
   for (const auto& entry : entries) {
     const auto state = states.find(entry.config_digest.text());
     const bool has_tag = !entry.tag.empty() && !Digest::parse(entry.tag);
-    rows.push_back({"oci",
+    table.add({"oci",
                     entry.repository + (has_tag ? ":" + entry.tag : "@" + shortened(entry.manifest.digest)),
                     shortened(entry.config_digest),
                     state == states.end()      ? "missing"
                     : state->second.is_running ? "running"
                                                : "stopped",
                     join(users_of(entry, asked), ", ")});
-    if (!rows.back().back().empty()) rows.front().back() = "USED BY";
   }
-  std::array<std::size_t, columns> widths{};
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::vector<std::string> lines;
-  for (const auto& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i + 1 < row.size(); ++i)
-      line += row[i] + std::string(widths[i] - row[i].size() + 2, ' ');
-    line += row.back();
-    line.erase(line.find_last_not_of(' ') + 1);
-    lines.push_back(line);
-  }
-  return join(lines, "\n");
+  return table.text();
 }
 
 }  // namespace

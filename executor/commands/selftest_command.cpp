@@ -23,12 +23,6 @@ namespace sarde {
 
 namespace {
 
-struct Finding {
-  std::string what;
-  bool is_well = true;
-  std::string detail;
-};
-
 class Tester {
  public:
   Tester(const CommandTools& tools, const SelftestRequest& request) : tools_(tools), request_(request) {}
@@ -64,11 +58,7 @@ class Tester {
  private:
   template <typename Look>
   void look_at(const std::string& what, Look look) {
-    try {
-      findings_.push_back({.what = what, .is_well = true, .detail = look()});
-    } catch (const Error& error) {
-      findings_.push_back({.what = what, .is_well = false, .detail = error.what()});
-    }
+    findings_.push_back(finding_of(what, look));
   }
 
   std::string first_line_of(const std::vector<std::string>& argv) {
@@ -192,17 +182,25 @@ class Tester {
 
 }  // namespace
 
-SelftestAnswer self_test(const CommandTools& tools, const SelftestRequest& request) {
+std::vector<Finding> look_at_host(const CommandTools& tools, const SelftestRequest& request) {
+  return Tester(tools, request).run();
+}
+
+SelftestAnswer answer_of(const std::vector<Finding>& findings, AnswerForm form) {
   SelftestAnswer answer;
   auto list = nlohmann::ordered_json::array();
   std::vector<std::string> lines;
-  for (const auto& finding : Tester(tools, request).run()) {
+  for (const auto& finding : findings) {
     answer.all_is_well = answer.all_is_well && finding.is_well;
     list.push_back({{"what", finding.what}, {"ok", finding.is_well}, {"detail", finding.detail}});
     lines.push_back((finding.is_well ? "ok      " : "FAILED  ") + finding.what + ": " + finding.detail);
   }
-  answer.text = request.form == AnswerForm::json ? json_text(list) : join(lines, "\n");
+  answer.text = form == AnswerForm::json ? json_text(list) : join(lines, "\n");
   return answer;
+}
+
+SelftestAnswer self_test(const CommandTools& tools, const SelftestRequest& request) {
+  return answer_of(look_at_host(tools, request), request.form);
 }
 
 }  // namespace sarde

@@ -188,14 +188,17 @@ std::optional<OwnDisk> GuestRunners::disk_for(const std::string& architecture) {
   constexpr std::uint64_t spare = 4U << 20U;
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const auto kib = std::to_string((size + size / 16 + spare) / 1024);
-  const auto made = run_program({.argv = {"mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-N",
+  const auto made = run_program({.argv = {"/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-N",
                                           "16", "-E", "root_owner=0:0", "-d", content.string(), image.string(), kib},
                                  .environment = parts_.environment},
                                 {.clock = parts_.clock,
                                  .cancellation = parts_.cancellation,
                                  .deadline = parts_.clock.now() + std::chrono::minutes(2)});
-  if (!made.succeeded())
-    throw Error("make a disk with " + binary_.string() + " for guests: " + quote(trimmed(made.errors)));
+  if (!made.succeeded()) {
+    parts_.reporter.detail("Could not make a disk with " + binary_.string() +
+                           ", which is sent to each guest instead: " + quote(trimmed(made.errors)));
+    return std::nullopt;
+  }
   for (const auto& old : folder_entries(rules.cache))
     if (old.extension() == ".ext4") remove_if_there(old);
   fs::rename(image, disk);

@@ -48,8 +48,12 @@ std::string why_left_now(const std::string& name, Machines& machines, const fs::
 }
 
 /// Why the folder is not needed any more; empty if it may still be needed. The caller holds its lock.
-std::string why_left(const JobFolder& folder, const std::string& name, Machines& machines) {
+std::string why_left(const JobFolder& folder, const std::string& name, Machines& machines, const Moment& now) {
   if (!folder.is_prepared()) return "its prepare was killed";
+  if (const auto kept = folder.kept_until())
+    return kept->is_before(now)                                ? "it was kept for long enough"
+           : machines.state(name) == DomainState::gone ? "its VM is gone"
+                                                               : "";
   const auto owner = folder.owner();
   const auto runner = owner ? life_of(owner->runner) : ProcessLife::unknown;
   if (runner == ProcessLife::ended) return "its runner is gone";
@@ -83,7 +87,7 @@ std::vector<Leftover> find_leftovers(Machines& machines, const fs::path& jobsdir
     if (!VmName::parse(name)) continue;
     const JobFolder folder(path);
     const auto lock = lock_of(folder);
-    const auto why = lock ? why_left(folder, name, machines) : "";
+    const auto why = lock ? why_left(folder, name, machines, now) : "";
     if (!why.empty()) found.try_emplace(name, Leftover{.name = name, .why = why});
   }
   std::vector<Leftover> leftovers;
@@ -101,7 +105,7 @@ void remove_leftover(const Leftover& leftover, Machines& machines, const fs::pat
   if (!lock && fs::exists(folder.path(), ignored)) return;
   // Checks everything again under the lock, because the job's next try may be using the name by now.
   const auto why = leftover.is_vm ? why_left_now(leftover.name, machines, jobsdir, clock.moment())
-                                  : why_left(folder, leftover.name, machines);
+                                  : why_left(folder, leftover.name, machines, clock.moment());
   if (why.empty()) return;
   if (leftover.is_vm) machines.destroy(leftover.name);
   JobResources(*name, folder, [&]() -> Machines& { return machines; }).take_down();

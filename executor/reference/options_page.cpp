@@ -14,7 +14,7 @@ This page is generated from the program's own tables (`config/option_table.hpp`)
 - **TIME** is a whole number of seconds, or a number with a unit: `90`, `45m`, `12h`, `30d`, `2w`.
 - **SIZE** is a number of bytes, or a number with a unit: `256MiB`, `1.5GB`, `64k`.
 - **LIST** is a TOML array. In a variable, its items are separated by commas.
-- **commands** lists the commands that accept the option on their command line. "settings only" means that the option can be set only in files and in the environment.
+- **commands** lists the commands that accept the option on their command line. `try` also accepts those of `prepare`. "settings only" means that the option can be set only in files and in the environment.
 - Jobs may set the options marked **job** if `job-settable` lists them.
 - The defaults are those of a system-wide installation. Without root privileges, `/var/lib/sardinecake` is `$XDG_DATA_HOME/sardinecake` (`~/.local/share/sardinecake`), and `qemu:///system` is `qemu:///session`.
 

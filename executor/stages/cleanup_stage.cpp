@@ -1,14 +1,24 @@
 #include "executor/stages/cleanup_stage.hpp"
 
+#include "core/foundation/text.hpp"
+
 namespace sarde {
 
-void clean_up(const JobResources& resources, Reporter& reporter) {
+void clean_up(const JobResources& resources, const Clock& clock, Reporter& reporter) {
+  const auto& name = resources.name().text();
   if (!resources.are_there()) {
-    reporter.detail("nothing to clean up for VM '" + resources.name().text() + "'");
+    reporter.detail("nothing to clean up for VM '" + name + "'");
+    return;
+  }
+  const auto& folder = resources.folder();
+  if (const auto time = folder.time_to_keep(); time && folder.is_prepared()) {
+    if (!folder.kept_until()) folder.keep_until(clock.moment().after(*time));
+    reporter.say("The job has failed: VM '" + name + "' is kept for " + duration_text(*time) +
+                 "; the next job after that, or 'sarde-executor gc', removes it");
     return;
   }
   resources.take_down();
-  reporter.detail("VM '" + resources.name().text() + "' has been removed");
+  reporter.detail("VM '" + name + "' has been removed");
 }
 
 }  // namespace sarde

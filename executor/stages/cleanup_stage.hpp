@@ -1,12 +1,13 @@
 #pragma once
 
 #include "core/foundation/reporter.hpp"
+#include "core/system/clock.hpp"
 #include "executor/job/job_resources.hpp"
 
 namespace sarde {
 
-/// `cleanup`: removes the job's VM and files. Succeeds if there is nothing to remove, and when it is called
-/// again.
-void clean_up(const JobResources& resources, Reporter& reporter);
+/// `cleanup`: removes the job's VM and files, unless they are kept because the job has failed
+/// (keep-on-failure). Succeeds if there is nothing to remove, and when it is called again.
+void clean_up(const JobResources& resources, const Clock& clock, Reporter& reporter);
 
 }  // namespace sarde

@@ -38,16 +38,26 @@ void PrepareStage::run(const Job& job) {
   const auto lock =
       within("prepare " + resources.name().text(), [&] { return resources.folder().create(rules.owner); });
   const auto choice = choose_image(job, rules.image);
-  const auto image =
-      images.obtain(choice, job, resources.folder(), [&] { starter.check_host(rules.vmdir, rules.jobsdir); });
+  const auto image = [&] {
+    const Section section(reporter, "image", "Getting the image " + choice.reference.text());
+    return images.obtain(choice, job, resources.folder(),
+                         [&] { starter.check_host(rules.vmdir, rules.jobsdir); });
+  }();
+  resources.folder().describe({.id = job.id,
+                               .project = job.project,
+                               .name = job.name,
+                               .image = image.image.reference.text(),
+                               .since = clock.moment().unix_seconds});
   const auto setup = seeds.set_up(image.image, login_for(image.image.vm_config, rules.login, reporter),
                                   resources.folder(), resources.name());
   admission.wait_for(resources.folder(), starter.memory_of(image.image));
   const auto bounds = disk_bounds(resources.folder().path(), rules.max_job_disk);
   DiskWatch disks(resources, bounds, machines, clock);
   const auto watch = [&] { disks.look(); };
-  const auto started =
-      starter.start(job, image, resources, {.ssh_port = setup.login.port, .disks = disks_for(image.image, setup)});
+  const auto started = [&] {
+    const Section section(reporter, "vm", "Starting a VM");
+    return starter.start(job, image, resources, {.ssh_port = setup.login.port, .disks = disks_for(image.image, setup)});
+  }();
   auto guest = open(started, setup, watch);
   resources.folder().write(record_of(guest.door, setup.login, bounds, rules.scripts, guest.path_folder));
   whole.done("VM " + resources.name().text() + " is ready");
@@ -79,6 +89,7 @@ void PrepareStage::discard_earlier(const Job& job) {
 PrepareStage::OpenGuest PrepareStage::open(const StartedVm& started, const GuestSetup& setup,
                                            const std::function<void()>& watch) {
   try {
+    const Section section(parts_.reporter, "guest", "Waiting for the guest");
     OpenGuest guest{.door = parts_.door.open(started, setup.login, watch), .path_folder = {}};
     auto& shell = *guest.door.shell;
     if (!setup.seed.empty())

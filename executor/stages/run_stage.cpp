@@ -48,7 +48,20 @@ bool RunStage::vm_is_gone() noexcept {
   }
 }
 
-ScriptOutcome RunStage::run(const std::filesystem::path& script) {
+/// For `jobs`, and for `cleanup`, which may keep the VM of a job that has failed.
+void RunStage::note(const ScriptOutcome& outcome) {
+  const auto& folder = parts_.resources.folder();
+  folder.note_stage("");
+  const auto* exited = std::get_if<ScriptExited>(&outcome);
+  if (exited != nullptr && exited->code == 0) return;
+  if (!parts_.keep_on_failure || folder.time_to_keep()) return;
+  folder.keep_after_job(*parts_.keep_on_failure);
+  parts_.reporter.say("The VM will be kept for " + duration_text(*parts_.keep_on_failure) +
+                      " after the job: on the runner's host, 'sarde-executor ssh " + parts_.job_id +
+                      "' leads into it");
+}
+
+ScriptOutcome RunStage::run(const std::filesystem::path& script, const std::string& stage) {
   const auto record = parts_.resources.folder().read();
   if (!record)
     throw Error("run a script in VM '" + parts_.resources.name().text() +
@@ -59,8 +72,10 @@ ScriptOutcome RunStage::run(const std::filesystem::path& script) {
                   parts_.clock);
   guest_script.watch = [&] { disks.look(); };
   const auto shell = parts_.door.reopen(parts_.resources.name().text(), *record);
+  parts_.resources.folder().note_stage(stage);
   try {
     auto outcome = shell->run_script(guest_script, parts_.cancellation);
+    note(outcome);
     if (const auto* stopped = std::get_if<ScriptStopped>(&outcome))
       parts_.reporter.warn("Stopped by a signal: " + fate_of_processes(stopped->remaining) +
                            "; the VM was kept");

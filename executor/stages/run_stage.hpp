@@ -15,6 +15,9 @@ namespace sarde {
 class RunStage {
  public:
   struct Parts {
+    /// How long the VM is kept after a job that failed; nothing: it is not.
+    std::optional<std::chrono::seconds> keep_on_failure = {};
+    std::string job_id = {};
     JobResources resources;
     GuestDoor door;
     Source<Machines> machines;
@@ -26,10 +29,11 @@ class RunStage {
   explicit RunStage(Parts parts) : parts_(std::move(parts)) {}
 
   /// Throws Error, the host's fault, within seconds if the VM does not exist or no longer exists.
-  ScriptOutcome run(const std::filesystem::path& script);
+  ScriptOutcome run(const std::filesystem::path& script, const std::string& stage);
 
  private:
   [[nodiscard]] bool vm_is_gone() noexcept;
+  void note(const ScriptOutcome& outcome);
 
   Parts parts_;
 };

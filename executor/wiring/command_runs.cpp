@@ -1,19 +1,25 @@
 #include "executor/wiring/command_runs.hpp"
 
+#include "config/runner_file.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "executor/commands/clone_command.hpp"
+#include "executor/commands/console_command.hpp"
+#include "executor/commands/doctor_command.hpp"
 #include "executor/commands/export_command.hpp"
 #include "executor/commands/gc_command.hpp"
 #include "executor/commands/import_command.hpp"
 #include "executor/commands/inspect_command.hpp"
+#include "executor/commands/jobs_command.hpp"
 #include "executor/commands/list_command.hpp"
 #include "executor/commands/login_command.hpp"
 #include "executor/commands/prune_command.hpp"
 #include "executor/commands/rm_command.hpp"
 #include "executor/commands/selftest_command.hpp"
 #include "executor/commands/settings_command.hpp"
+#include "executor/commands/ssh_command.hpp"
 #include "executor/commands/transfer_commands.hpp"
+#include "executor/job/guest_runner.hpp"
 #include "executor/wiring/command_table.hpp"
 #include "executor/wiring/stage_runs.hpp"
 #include "executor/wiring/wiring.hpp"
@@ -179,19 +185,81 @@ int run_gc(Wiring& wiring) {
       {.removal = removal(values), .form = answer_form(values), .jobsdirs = jobsdirs(wiring)}));
 }
 
-int run_selftest(Wiring& wiring) {
+int run_jobs(Wiring& wiring) {
+  return print(list_jobs(tools_of(wiring), answer_form(wiring.values()), jobsdirs(wiring)));
+}
+
+int run_ssh(Wiring& wiring) {
+  const auto& words = wiring.invocation().arguments;
+  return log_into_job(find_job(jobsdirs(wiring), argument(wiring, 0)),
+                      {.command = {words.begin() + 1, words.end()}, .environment = wiring.environment().list()});
+}
+
+int run_console(Wiring& wiring) {
+  return open_console(find_job(jobsdirs(wiring), argument(wiring, 0)), wiring.values().get<"connect">(),
+                      wiring.environment().list());
+}
+
+int run_logs(Wiring& wiring) {
+  show_logs(tools_of(wiring), find_job(jobsdirs(wiring), argument(wiring, 0)), wiring.values().get<"follow">(),
+            [](const std::string& line) { print(line.empty() ? " " : line); });
+  return 0;
+}
+
+namespace {
+
+SelftestRequest selftest_request(const Wiring& wiring) {
   const auto& values = wiring.values();
-  const auto answer = self_test(tools_of(wiring), {.connect = values.get<"connect">(),
-                                                   .network = values.get<"network">(),
-                                                   .ocidir = values.get<"ocidir">(),
-                                                   .vmdir = values.get<"vmdir">(),
-                                                   .jobsdir = values.get<"jobsdir">(),
-                                                   .authfile = values.get<"authfile">(),
-                                                   .identity_file = values.get<"identity-file">(),
-                                                   .form = answer_form(values),
-                                                   .environment = wiring.environment_of_helpers()});
+  return {.connect = values.get<"connect">(),
+          .network = values.get<"network">(),
+          .ocidir = values.get<"ocidir">(),
+          .vmdir = values.get<"vmdir">(),
+          .jobsdir = values.get<"jobsdir">(),
+          .authfile = values.get<"authfile">(),
+          .identity_file = values.get<"identity-file">(),
+          .form = answer_form(values),
+          .environment = wiring.environment_of_helpers()};
+}
+
+int answer(const Wiring& wiring, const SelftestAnswer& answer) {
   print(answer.text);
   return answer.all_is_well ? 0 : wiring.exit_codes().of(Blame::host);
+}
+
+/// Those of the custom executor.
+std::optional<std::vector<RunnerFacts>> runners_in(const std::optional<RunnerFile>& file) {
+  if (!file) return std::nullopt;
+  std::vector<RunnerFacts> runners;
+  for (const auto& runner : file->runners)
+    if (runner.executor == "custom")
+      runners.push_back({.name = runner.name, .programs = runner.programs, .timeouts = runner.timeouts});
+  return runners;
+}
+
+}  // namespace
+
+int run_selftest(Wiring& wiring) {
+  return answer(wiring, self_test(tools_of(wiring), selftest_request(wiring)));
+}
+
+int run_doctor(Wiring& wiring) {
+  const auto& values = wiring.values();
+  const auto host = selftest_request(wiring);
+  const auto path = runner_file_path({}, wiring.environment(), is_root());
+  std::error_code ignored;
+  return answer(
+      wiring,
+      examine(tools_of(wiring),
+              {.host = host,
+               .program = std::filesystem::read_symlink("/proc/self/exe", ignored),
+               .runner_file = path,
+               .runners = [&] { return runners_in(read_runner_file(path)); },
+               .concurrency = concurrency(wiring),
+               .longest_prepare = values.get<"admission-timeout">().value() + values.get<"address-timeout">().value() +
+                                  values.get<"boot-timeout">().value(),
+               .settings_files = paths_of(wiring.settings_files()),
+               .guest_runner = values.get<"guest-runner">(),
+               .runner_of_host = runner_of_host(0, wiring.environment().get("PATH").value_or(""))}));
 }
 
 int run_settings(Wiring& wiring) {

@@ -20,7 +20,12 @@ int run_clone(Wiring& wiring);
 int run_login(Wiring& wiring);
 int run_logout(Wiring& wiring);
 int run_gc(Wiring& wiring);
+int run_jobs(Wiring& wiring);
+int run_ssh(Wiring& wiring);
+int run_console(Wiring& wiring);
+int run_logs(Wiring& wiring);
 int run_settings(Wiring& wiring);
 int run_selftest(Wiring& wiring);
+int run_doctor(Wiring& wiring);
 
 }  // namespace sarde

@@ -11,7 +11,9 @@ std::span<const CommandRow> command_table() {
   constexpr auto stages = "Stages of a job, called by gitlab-runner";
   constexpr auto images = "Images";
   constexpr auto vms = "Virtual machines";
+  constexpr auto jobs = "Running jobs";
   constexpr auto host = "This host";
+  static const Positional job{"JOB", "the job's number, or its VM's name"};
   static const Positional container{"CONTAINER", "the image"};
   static const Positional registry{"REGISTRY", "the registry's host[:port]"};
   // clang-format off
@@ -47,6 +49,18 @@ std::span<const CommandRow> command_table() {
       {"clone", vms, "define a VM whose disks are thin copies of an image's or of another VM's",
        "An image that is not in the cache is fetched. A VM must be shut down, and must not be started again while it has clones.",
        {{"SOURCE", "a VM, or an image"}, {"TARGET", "the new VM's name"}}, run_clone},
+      {"try", jobs, "run a job on an image, without GitLab",
+       "Starts a VM as for a job, runs the command in it (or a script: --script, or standard input), and removes the VM. At a terminal and without a command, "
+       "there is a shell. Takes the options of 'prepare'. The exit code is the command's.",
+       {container, {"COMMAND", "what to run; a single word is a command line. Put -- in front of a command that has options", false, true}}, run_try},
+      {"jobs", jobs, "list the jobs on this host",
+       "Shows each job's state or the stage that runs, since when and for whom, its image, memory and address.", {}, run_jobs},
+      {"ssh", jobs, "log into a job's VM, or run a command in it",
+       "Uses OpenSSH's client, the job's login, and the host key that was seen when the VM started. Several words are one command with its arguments; a single word is "
+       "a command line. Put -- in front of a command that has options.",
+       {job, {"COMMAND", "what to run; default: a login shell", false, true}}, run_ssh},
+      {"console", jobs, "connect to the serial console of a job's VM", "Uses virsh; Ctrl-] leaves the console.", {job}, run_console},
+      {"logs", jobs, "print what a job's VM wrote to its serial console", "With --follow, goes on until the job is cleaned up.", {job}, run_logs},
       {"login", host, "store credentials for a registry",
        "Tries the credentials first. Asks at the terminal for what is not given.", {registry}, run_login},
       {"logout", host, "remove a registry's credentials", "",
@@ -56,6 +70,8 @@ std::span<const CommandRow> command_table() {
       {"settings", host, "print the effective settings",
        "'settings IMAGE' prints those for jobs on that image. 'settings convert FILE.ini' prints one of sardinecake's files as TOML.",
        {{"IMAGE", "print the settings for jobs on this image; or the word 'convert'", false}, {"FILE", "the file to convert", false}}, run_settings},
+      {"doctor", host, "examine this host, and say what to do about what is wrong",
+       "Checks what 'selftest' checks, and gitlab-runner's configuration, room, memory, the rights of files, DHCP, security modules and further programs.", {}, run_doctor},
       {"selftest", host, "check whether this host has what is needed",
        "Checks programs, libvirt, folders, and every byte of the unpacked disks that jobs share.", {}, run_selftest},
   };
@@ -73,6 +89,10 @@ std::set<std::string> command_names() {
   std::set<std::string> names;
   for (const auto& row : command_table()) names.emplace(row.name);
   return names;
+}
+
+bool has_job(std::string_view command) {
+  return command == "try" || is_job_stage(command);
 }
 
 bool is_job_stage(std::string_view command) {

@@ -36,6 +36,9 @@ const CommandRow* find_command(std::string_view name);
 
 std::set<std::string> command_names();
 
+/// Is it one that works for a job: a stage, or `try`?
+bool has_job(std::string_view command);
+
 /// Is it one of the four commands that gitlab-runner calls?
 bool is_job_stage(std::string_view command);
 

@@ -57,8 +57,12 @@ std::string progress_text(const Progress& progress, std::uint64_t done_before, m
   return text + ", " + duration_text(milliseconds(static_cast<std::int64_t>(left * 1000))) + " left";
 }
 
-ConsoleReporter::ConsoleReporter(int fd, unsigned verbosity, const Clock& clock)
-    : fd_(fd), verbosity_(verbosity), clock_(clock), is_terminal_(::isatty(fd) == 1) {}
+ConsoleReporter::ConsoleReporter(int fd, unsigned verbosity, const Clock& clock, bool sections)
+    : fd_(fd),
+      verbosity_(verbosity),
+      clock_(clock),
+      has_sections_(sections && verbosity > 0),
+      is_terminal_(::isatty(fd) == 1) {}
 
 ConsoleReporter::~ConsoleReporter() {
   clear_bar();
@@ -99,6 +103,21 @@ void ConsoleReporter::progress(const Progress& progress) {
   }
   write("\r\x1b[K" + bar_line(printable_line(masked(text)), progress, columns_of(fd_)));
   bar_is_shown_ = true;
+}
+
+void ConsoleReporter::begin_section(const std::string& name, const std::string& title) {
+  const std::scoped_lock lock(mutex_);
+  if (!has_sections_) return;
+  write("\x1b[0Ksection_start:" + std::to_string(clock_.moment().unix_seconds) + ":sarde_" + name +
+        "\r\x1b[0K" + title + "\n");
+}
+
+void ConsoleReporter::end_section(const std::string& name) {
+  const std::scoped_lock lock(mutex_);
+  if (!has_sections_) return;
+  clear_bar();
+  write("\x1b[0Ksection_end:" + std::to_string(clock_.moment().unix_seconds) + ":sarde_" + name +
+        "\r\x1b[0K\n");
 }
 
 void ConsoleReporter::mask(const std::string& secret) {

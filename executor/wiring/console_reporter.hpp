@@ -15,7 +15,9 @@ namespace sarde {
 /// seconds. May be used by several threads.
 class ConsoleReporter final : public Reporter {
  public:
-  ConsoleReporter(int fd, unsigned verbosity, const Clock& clock);
+  /// `sections`: whether sections are marked as GitLab's job logs want it
+  /// (docs.gitlab.com/ee/ci/jobs/job_logs: "Custom collapsible sections").
+  ConsoleReporter(int fd, unsigned verbosity, const Clock& clock, bool sections = false);
   ConsoleReporter(const ConsoleReporter&) = delete;
   ConsoleReporter& operator=(const ConsoleReporter&) = delete;
   ~ConsoleReporter() override;
@@ -24,6 +26,8 @@ class ConsoleReporter final : public Reporter {
   void progress(const Progress& progress) override;
   void detail(const std::string& line) override;
   void warn(const std::string& line) override;
+  void begin_section(const std::string& name, const std::string& title) override;
+  void end_section(const std::string& name) override;
   void mask(const std::string& secret) override;
 
  private:
@@ -36,6 +40,7 @@ class ConsoleReporter final : public Reporter {
   int fd_;
   unsigned verbosity_;
   const Clock& clock_;
+  bool has_sections_;
   bool is_terminal_;
   bool bar_is_shown_ = false;
   std::string doing_;

@@ -1,13 +1,20 @@
 #include "executor/wiring/stage_runs.hpp"
 
+#include <iostream>
+#include <iterator>
+#include <unistd.h>
+
 #include "config/runner_file.hpp"
+#include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/guest/identity_file.hpp"
 #include "core/guest/ssh_guest_shell.hpp"
 #include "core/job/job_environment.hpp"
+#include "core/system/files.hpp"
 #include "core/system/host_size.hpp"
 #include "core/system/process_identity.hpp"
 #include "core/vm/hypervisor_loader.hpp"
+#include "executor/commands/ssh_command.hpp"
 #include "executor/job/leftovers.hpp"
 #include "executor/stages/cleanup_stage.hpp"
 #include "executor/stages/config_stage.hpp"
@@ -58,13 +65,6 @@ ShapeRules::Size size_of(const Share& share) {
 std::vector<std::string> command_line_of_runner(const Wiring& wiring) {
   const auto runner = wiring.job_if_any() ? starter_of_our_group() : std::nullopt;
   return runner ? command_line_of(runner->pid) : std::vector<std::string>();
-}
-
-unsigned concurrency(const Wiring& wiring) {
-  if (const auto given = wiring.values().get<"concurrency">()) return *given;
-  const auto path = runner_file_path(command_line_of_runner(wiring), wiring.environment(), is_root());
-  const auto file = read_runner_file(path);
-  return file ? file->concurrent : 1;
 }
 
 ShapeRules shape_rules(const Wiring& wiring) {
@@ -137,7 +137,7 @@ CloudRules cloud_rules(const Values& values) {
           .user_data = values.get<"cloud-init-user-data">()};
 }
 
-PrepareStage::Rules prepare_rules(Wiring& wiring) {
+PrepareStage::Rules prepare_rules(Wiring& wiring, const std::optional<JobOwner>& owner) {
   const auto& values = wiring.values();
   if (const auto key = values.get<"identity-file">(); !key.empty())
     static_cast<void>(read_identity_file(key));
@@ -156,10 +156,17 @@ PrepareStage::Rules prepare_rules(Wiring& wiring) {
           .boot_timeout = values.get<"boot-timeout">().value(),
           .jobsdir = values.get<"jobsdir">(),
           .vmdir = values.get<"vmdir">(),
-          .owner = owner_of_job(wiring.environment())};
+          .owner = owner};
 }
 
 }  // namespace
+
+unsigned concurrency(const Wiring& wiring) {
+  if (const auto given = wiring.values().get<"concurrency">()) return *given;
+  const auto path = runner_file_path(command_line_of_runner(wiring), wiring.environment(), is_root());
+  const auto file = read_runner_file(path);
+  return file ? file->concurrent : 1;
+}
 
 PartialLogin partial_login(const Values& values) {
   PartialLogin login;
@@ -176,8 +183,10 @@ int run_config(Wiring& wiring) {
                              wiring.job_if_any()));
 }
 
-int run_prepare(Wiring& wiring) {
-  PrepareStage({.rules = prepare_rules(wiring),
+namespace {
+
+void prepare(Wiring& wiring, const std::optional<JobOwner>& owner) {
+  PrepareStage({.rules = prepare_rules(wiring, owner),
                 .resources = resources_of(wiring, wiring.job()),
                 .images = JobImages({.images = wiring.images(),
                                      .registry = wiring.registry(),
@@ -203,24 +212,73 @@ int run_prepare(Wiring& wiring) {
                 .cancellation = wiring.cancellation(),
                 .reporter = wiring.reporter()})
       .run(wiring.job());
+}
+
+RunStage run_stage(Wiring& wiring) {
+  return RunStage({.keep_on_failure = wiring.values().get<"keep-on-failure">(),
+                   .job_id = wiring.job().id,
+                   .resources = resources_of(wiring, wiring.job()),
+                   .door = guest_door(wiring),
+                   .machines = wiring.hypervisor(),
+                   .clock = wiring.clock(),
+                   .cancellation = wiring.cancellation(),
+                   .reporter = wiring.reporter()});
+}
+
+/// The script that `try` is to run; nothing if somebody at a terminal gets a shell.
+std::optional<std::string> script_to_try(const Wiring& wiring) {
+  const auto& words = wiring.invocation().arguments;
+  const auto file = wiring.values().get<"script">();
+  if (words.size() > 1 && !file.empty())
+    throw Error(Blame::job, "try: a command and --script are both given; one of them can be run");
+  constexpr std::uint64_t largest_script = 256U << 20U;
+  if (!file.empty()) return read_file(file, largest_script);
+  if (words.size() > 1) {
+    std::vector<std::string> quoted;
+    for (std::size_t i = 1; i < words.size(); ++i)
+      quoted.push_back(words.size() == 2 ? words[i] : shell_quoted(words[i]));
+    return join(quoted, " ") + "\n";
+  }
+  if (::isatty(STDIN_FILENO) == 1) return std::nullopt;
+  return std::string(std::istreambuf_iterator<char>(std::cin), {});
+}
+
+}  // namespace
+
+int run_prepare(Wiring& wiring) {
+  prepare(wiring, owner_of_job(wiring.environment()));
   return 0;
+}
+
+int run_try(Wiring& wiring) {
+  const auto script = script_to_try(wiring);
+  // If this process is killed, the next job finds out that nobody needs the VM.
+  auto self = identity_of(::getpid());
+  prepare(wiring, self ? std::optional(JobOwner{.runner = std::move(*self), .response_file = {}}) : std::nullopt);
+  const auto resources = resources_of(wiring, wiring.job());
+  const Rollback undo(resources, wiring.reporter());
+  if (!script)
+    return log_into_job({.vm = resources.name().text(), .folder = resources.folder()},
+                        {.environment = wiring.environment().list()});
+  const auto file = resources.folder().path() / "script";
+  write_file(file, *script, 0600);
+  const auto outcome = run_stage(wiring).run(file, "try");
+  if (std::holds_alternative<ScriptStopped>(outcome)) wiring.cancellation().check();
+  const auto* exited = std::get_if<ScriptExited>(&outcome);
+  constexpr int killed = 128;
+  return exited != nullptr ? exited->code : killed;
 }
 
 int run_script(Wiring& wiring) {
   wiring.exit_codes().forget_earlier_failure();
   wiring.reporter().detail("stage " + quote(wiring.invocation().argument(1)));
-  RunStage stage({.resources = resources_of(wiring, wiring.job()),
-                  .door = guest_door(wiring),
-                  .machines = wiring.hypervisor(),
-                  .clock = wiring.clock(),
-                  .cancellation = wiring.cancellation(),
-                  .reporter = wiring.reporter()});
-  return wiring.exit_codes().of(stage.run(wiring.invocation().argument(0)));
+  auto stage = run_stage(wiring);
+  return wiring.exit_codes().of(stage.run(wiring.invocation().argument(0), wiring.invocation().argument(1)));
 }
 
 int run_cleanup(Wiring& wiring) {
   if (const auto& job = wiring.job_if_any()) {
-    clean_up(resources_of(wiring, *job), wiring.reporter());
+    clean_up(resources_of(wiring, *job), wiring.clock(), wiring.reporter());
   } else {
     wiring.reporter().detail("there is no job to clean up after");
   }

@@ -11,8 +11,14 @@ class Wiring;
 // Cancelled.
 int run_config(Wiring& wiring);
 int run_prepare(Wiring& wiring);
+
+/// The jobs that run at once on this host: the setting, or what gitlab-runner's config.toml says.
+unsigned concurrency(const Wiring& wiring);
 int run_script(Wiring& wiring);
 int run_cleanup(Wiring& wiring);
+
+/// `try`: prepare, run and cleanup in one, for people.
+int run_try(Wiring& wiring);
 
 /// The parts of a login that the values contain.
 PartialLogin partial_login(const Values& values);

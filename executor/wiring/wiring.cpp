@@ -49,6 +49,23 @@ int print(const std::string& answer) {
   return 0;
 }
 
+namespace {
+
+/// Its number is one that GitLab gives to nobody: the time, in milliseconds since 1970.
+std::optional<Job> job_to_try(const std::string& image, const Clock& clock) {
+  constexpr std::int64_t thousand = 1000;
+  const auto number = clock.moment().unix_seconds * thousand + ::getpid() % thousand;
+  return Job{.id = std::to_string(number),
+             .distinction = "try",
+             .image = image,
+             .pull_policies = {},
+             .logins = {},
+             .project = {},
+             .name = "try"};
+}
+
+}  // namespace
+
 Wiring::Wiring(const Invocation& invocation, const Environment& environment, Cancellation& cancellation,
                const ExitCodes& exit_codes)
     : invocation_(invocation),
@@ -56,10 +73,13 @@ Wiring::Wiring(const Invocation& invocation, const Environment& environment, Can
       helpers_(environment.for_helpers()),
       cancellation_(cancellation),
       exit_codes_(exit_codes),
-      job_(is_job_stage(invocation.command) ? job_in(environment) : std::nullopt),
+      job_(invocation.command == "try"           ? job_to_try(invocation.argument(0), clock_)
+           : is_job_stage(invocation.command) ? job_in(environment)
+                                              : std::nullopt),
       sources_(read_sources()),
       values_(sources_, environment, is_root()),
-      reporter_(STDERR_FILENO, static_cast<unsigned>(values_.get<"verbosity">()), clock_) {
+      reporter_(STDERR_FILENO, static_cast<unsigned>(values_.get<"verbosity">()), clock_,
+                invocation.command == "prepare" && environment.non_empty("JOB_RESPONSE_FILE")) {
   say_notes();
 }
 
@@ -68,7 +88,7 @@ Values Wiring::values_of(const ValueSources& sources) const {
 }
 
 ValueSources Wiring::read_sources() {
-  const auto user = is_job_stage(invocation_.command) ? SettingsUser::job_stage : SettingsUser::command;
+  const auto user = has_job(invocation_.command) ? SettingsUser::job_stage : SettingsUser::command;
   auto found = read_settings_files(environment_, command_names(), user);
   notes_ = std::move(found.notes);
   settings_files_ = std::move(found.files);

@@ -34,6 +34,9 @@ class Wiring {
   /// The places that the values come from, for `settings`.
   [[nodiscard]] const ValueSources& sources() const { return sources_; }
 
+  /// The settings files that were read.
+  [[nodiscard]] const std::vector<std::string>& settings_files() const { return settings_files_; }
+
   /// The sources for the stages. sardinecake has different files for commands and for stages.
   [[nodiscard]] ValueSources sources_of_stages() const;
 

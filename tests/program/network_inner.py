@@ -1,5 +1,5 @@
-"""What test_network.py runs in the namespace: two jobs on one libvirt network. PROGRAM GUEST FILTER as arguments; FILTER: which network
-filter the VMs are to get."""
+"""What test_network.py runs in the namespace: two jobs on one libvirt network. PROGRAM GUEST FILTER TALKING as arguments; FILTER: which network
+filter the VMs are to get; TALKING: a guest that pings its gateway."""
 import os
 import pathlib
 import re
@@ -74,14 +74,15 @@ def with_a_limit(runner):
 
 
 def on_a_bridge(runner):
-    """The same network, as an administrator's own bridge, of which libvirt knows nothing."""
-    with runner.job(job_id=3, image="h.example/vms/small") as job:
+    """The same network, as an administrator's own bridge, of which libvirt knows nothing: the address of a guest that has said
+    something is in the host's neighbour table."""
+    with runner.job(job_id=3, image="h.example/vms/talking") as job:
         assert job.prepare(), job.result.text
         assert "<source bridge='sardebr0'/>" in virsh("dumpxml", job.settings["hostname"])
         assert job.run_script(bash_script("echo here")).stdout == b"here\n"
 
 
-def main(program, guest, filter_name):
+def main(program, guest, filter_name, talking):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     if filter_name == "clean-traffic":
         define_libvirts_filters()
@@ -93,9 +94,10 @@ def main(program, guest, filter_name):
         virsh("net-start", "jobs")
         config = pathlib.Path(folder, "sarde.toml")
         config.write_text('network = "jobs"\nconnect = "qemu:///system"\npull-policy = "never"\naddress-timeout = 90\n')
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SARDE_")} | {"SARDE_CONF_FILES": str(config), "SARDE_OCIDIR": f"{folder}/oci", "SARDE_VMDIR": f"{folder}/vms", "SARDE_JOBSDIR": f"{folder}/jobs"}
-        subprocess.run([program, "export", "--compression", "fast", "--libvirtconfig", f"{guest}/domain.xml", "--vmconfig", f"{guest}/vmconfig.json", "small",
-                        "h.example/vms/small:latest"], env=environment, check=True)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SARDE_")} | {"SARDE_GUEST_RUNNER": "none", "SARDE_CONF_FILES": str(config), "SARDE_OCIDIR": f"{folder}/oci", "SARDE_VMDIR": f"{folder}/vms", "SARDE_JOBSDIR": f"{folder}/jobs"}
+        for name, source in (("small", guest), ("talking", talking)):
+            subprocess.run([program, "export", "--compression", "fast", "--libvirtconfig", f"{source}/domain.xml", "--vmconfig", f"{guest}/vmconfig.json", name,
+                            f"h.example/vms/{name}:latest"], env=environment, check=True)
         runner = FakeRunner(program, environment)
         with runner.job(job_id=1, image="h.example/vms/small") as one, runner.job(job_id=2, image="h.example/vms/small") as two:
             addresses = []

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace sarde {
+
+/// Columns of text as wide as their longest entry, two spaces apart. The last is not padded.
+class TextTable {
+ public:
+  explicit TextTable(std::vector<std::string> heads) : rows_{std::move(heads)} {}
+
+  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+
+  /// The lines, without a line break behind the last.
+  [[nodiscard]] std::string text() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace sarde
