@@ -178,6 +178,9 @@ inline constexpr auto option_table = [] {
       {.name = "verbosity", .group = program, .kind = number, .help = "0: results and warnings, 1: also steps, 2: also details (-q, -v)", .initial = "1", .job_may_set = true},
       {.name = "threads", .group = program, .kind = count, .help = "threads that compress, inflate and hash; 0: one per processor, at most 16",
        .commands = "prepare export import pull clone inspect", .initial = "0", .example = "4"},
+      {.name = "metrics-file", .group = program, .kind = path,
+       .help = "file to which the stages of jobs add what happened, for node_exporter's textfile collector; its folder is made if need be", .commands = "prepare run cleanup",
+       .example = "/var/lib/prometheus/node-exporter/sarde.prom"},
       {.name = "no-run", .group = program, .kind = flag, .help = "read the settings and the command line, then stop", .commands = "*", .initial = "false"},
 
       // what one call does

@@ -65,6 +65,7 @@ std::filesystem::path runner_file_path(const std::vector<std::string>& command_l
     if (word.starts_with(assigned)) return word.substr(assigned.size());
     if ((word == "--config" || word == "-c") && i + 1 < command_line.size()) return command_line[i + 1];
   }
+  if (const auto given = environment.non_empty("CONFIG_FILE")) return *given;
   if (is_root) return "/etc/gitlab-runner/config.toml";
   return std::filesystem::path(environment.non_empty("HOME").value_or("/")) / ".gitlab-runner/config.toml";
 }

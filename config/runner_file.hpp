@@ -34,8 +34,9 @@ struct RunnerFile {
 /// TOML.
 std::optional<RunnerFile> read_runner_file(const std::filesystem::path& path);
 
-/// Where gitlab-runner's config.toml is: the --config of this gitlab-runner's own command line (its words), if
-/// it has one; otherwise /etc/gitlab-runner/config.toml for root and ~/.gitlab-runner/config.toml for others.
+/// Where gitlab-runner's config.toml is: the --config of this gitlab-runner's own command line (its words),
+/// if it has one; otherwise its variable CONFIG_FILE; otherwise /etc/gitlab-runner/config.toml for root and
+/// ~/.gitlab-runner/config.toml for others.
 std::filesystem::path runner_file_path(const std::vector<std::string>& command_line,
                                        const Environment& environment, bool is_root);
 

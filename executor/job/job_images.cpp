@@ -80,6 +80,7 @@ ObtainedImage JobImages::from_cache(const ImageReference& reference, const std::
   parts_.reporter.say("The image's digest is " + image.manifest.digest.text());
   auto unpacked = parts_.images.unpacked.unpack_shared(image, progress_of(parts_.reporter, "unpacking"));
   say_unpacked(unpacked, phase);
+  parts_.metrics.pulled("cached", 0);
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 
@@ -101,6 +102,7 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
   if (chosen.access.authfile) remove_if_there(*chosen.access.authfile);
   const auto& image = obtained.image;
   const bool was_known = known && known->second.manifest.digest == image.manifest.digest;
+  parts_.metrics.pulled(was_known ? "up_to_date" : "fetched", was_known ? 0 : image.compressed_size());
   const auto facts = ", " + image.manifest.digest.text() + ", " + size_text(image.compressed_size());
   const auto name = "image " + quote(reference.text());
   if (obtained.unpacked.was_there) {

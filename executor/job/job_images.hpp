@@ -10,6 +10,7 @@
 #include "core/job/job_record.hpp"
 #include "executor/job/credential_chain.hpp"
 #include "executor/job/image_choice.hpp"
+#include "executor/job/metrics.hpp"
 #include "executor/job/phases.hpp"
 
 namespace sarde {
@@ -21,6 +22,7 @@ class JobImages {
   struct Parts {
     const ImageStore& images;
     Registry& registry;
+    Metrics& metrics;
     const Clock& clock;
     Reporter& reporter;
     std::vector<std::string> allowed_devices = {};  ///< allow-devices

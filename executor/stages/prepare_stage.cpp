@@ -31,14 +31,16 @@ JobRecord record_of(const OpenDoor& door, const GuestLogin& login, const DiskWat
 }  // namespace
 
 void PrepareStage::run(const Job& job) {
-  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, clock, cancellation, reporter] = parts_;
+  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, metrics, clock, cancellation, reporter] = parts_;
   discard_earlier(job);
   Rollback undo(resources, reporter);
   const Phase whole(clock, reporter);
+  const ObservedPhase observed(metrics, clock, "prepare");
   const auto lock =
       within("prepare " + resources.name().text(), [&] { return resources.folder().create(rules.owner); });
   const auto choice = choose_image(job, rules.image);
   const auto image = [&] {
+    const ObservedPhase phase(metrics, clock, "image");
     const Section section(reporter, "image", "Getting the image " + choice.reference.text());
     return images.obtain(choice, job, resources.folder(),
                          [&] { starter.check_host(rules.vmdir, rules.jobsdir); });
@@ -50,11 +52,15 @@ void PrepareStage::run(const Job& job) {
                                .since = clock.moment().unix_seconds});
   const auto setup = seeds.set_up(image.image, login_for(image.image.vm_config, rules.login, reporter),
                                   resources.folder(), resources.name());
-  admission.wait_for(resources.folder(), starter.memory_of(image.image));
+  {
+    const ObservedPhase phase(metrics, clock, "admission");
+    admission.wait_for(resources.folder(), starter.memory_of(image.image));
+  }
   const auto bounds = disk_bounds(resources.folder().path(), rules.max_job_disk);
   DiskWatch disks(resources, bounds, machines, clock);
   const auto watch = [&] { disks.look(); };
   const auto started = [&] {
+    const ObservedPhase phase(metrics, clock, "vm");
     const Section section(reporter, "vm", "Starting a VM");
     return starter.start(job, image, resources, {.ssh_port = setup.login.port, .disks = disks_for(image.image, setup)});
   }();
@@ -89,6 +95,7 @@ void PrepareStage::discard_earlier(const Job& job) {
 PrepareStage::OpenGuest PrepareStage::open(const StartedVm& started, const GuestSetup& setup,
                                            const std::function<void()>& watch) {
   try {
+    const ObservedPhase phase(parts_.metrics, parts_.clock, "guest");
     const Section section(parts_.reporter, "guest", "Waiting for the guest");
     OpenGuest guest{.door = parts_.door.open(started, setup.login, watch), .path_folder = {}};
     auto& shell = *guest.door.shell;

@@ -11,6 +11,7 @@
 #include "executor/job/guest_runner.hpp"
 #include "executor/job/job_images.hpp"
 #include "executor/job/job_resources.hpp"
+#include "executor/job/metrics.hpp"
 #include "executor/job/provision.hpp"
 #include "executor/job/vm_starter.hpp"
 
@@ -48,6 +49,7 @@ class PrepareStage {
     VmStarter starter;
     GuestDoor door;
     Source<Machines> machines;
+    Metrics& metrics;
     Clock& clock;
     Cancellation& cancellation;
     Reporter& reporter;

@@ -236,6 +236,15 @@ std::optional<std::vector<RunnerFacts>> runners_in(const std::optional<RunnerFil
   return runners;
 }
 
+/// A config.toml that cannot be read is a finding, not the end.
+unsigned concurrency_or_one(const Wiring& wiring) {
+  try {
+    return concurrency(wiring);
+  } catch (const Error&) {
+    return 1;
+  }
+}
+
 }  // namespace
 
 int run_selftest(Wiring& wiring) {
@@ -254,7 +263,7 @@ int run_doctor(Wiring& wiring) {
                .program = std::filesystem::read_symlink("/proc/self/exe", ignored),
                .runner_file = path,
                .runners = [&] { return runners_in(read_runner_file(path)); },
-               .concurrency = concurrency(wiring),
+               .concurrency = concurrency_or_one(wiring),
                .longest_prepare = values.get<"admission-timeout">().value() + values.get<"address-timeout">().value() +
                                   values.get<"boot-timeout">().value(),
                .settings_files = paths_of(wiring.settings_files()),

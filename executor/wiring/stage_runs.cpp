@@ -1,5 +1,6 @@
 #include "executor/wiring/stage_runs.hpp"
 
+#include <algorithm>
 #include <iostream>
 #include <iterator>
 #include <unistd.h>
@@ -190,6 +191,7 @@ void prepare(Wiring& wiring, const std::optional<JobOwner>& owner) {
                 .resources = resources_of(wiring, wiring.job()),
                 .images = JobImages({.images = wiring.images(),
                                      .registry = wiring.registry(),
+                                     .metrics = wiring.metrics(),
                                      .clock = wiring.clock(),
                                      .reporter = wiring.reporter(),
                                      .allowed_devices = wiring.values().get<"allow-devices">(),
@@ -208,6 +210,7 @@ void prepare(Wiring& wiring, const std::optional<JobOwner>& owner) {
                                       .reporter = wiring.reporter()}),
                 .door = guest_door(wiring),
                 .machines = wiring.hypervisor(),
+                .metrics = wiring.metrics(),
                 .clock = wiring.clock(),
                 .cancellation = wiring.cancellation(),
                 .reporter = wiring.reporter()})
@@ -245,9 +248,58 @@ std::optional<std::string> script_to_try(const Wiring& wiring) {
 
 }  // namespace
 
+namespace {
+
+/// VMs of jobs whose folders are here.
+unsigned running_vms(const std::filesystem::path& jobsdir) {
+  const auto folders = folder_entries(jobsdir);
+  return static_cast<unsigned>(std::ranges::count_if(folders, [](const auto& path) {
+    return VmName::parse(path.filename().string()) && JobFolder(path).expects_vm();
+  }));
+}
+
+/// What cannot be written is no reason for a job to fail.
+void write_metrics(Wiring& wiring) {
+  const auto file = wiring.values().get<"metrics-file">();
+  if (file.empty()) return;
+  try {
+    Cancellation never;  // a stage that was stopped is counted too
+    wiring.metrics().write_to(file, running_vms(wiring.values().get<"jobsdir">()), wiring.clock(), never);
+  } catch (const Error& error) {
+    wiring.reporter().warn(std::string("WARNING: ") + error.what());
+  }
+}
+
+/// Runs a stage, and writes down what happened however it ends.
+template <typename Work>
+int counted(Wiring& wiring, std::string_view stage, Work work) {
+  const auto fail = [&](std::string_view kind) {
+    wiring.metrics().failed(stage, kind);
+    write_metrics(wiring);
+  };
+  try {
+    const int code = work();
+    write_metrics(wiring);
+    return code;
+  } catch (const Cancelled&) {
+    fail("stopped");
+    throw;
+  } catch (const Error& error) {
+    fail(error.blame() == Blame::job ? "job" : "host");
+    throw;
+  } catch (...) {
+    fail("host");
+    throw;
+  }
+}
+
+}  // namespace
+
 int run_prepare(Wiring& wiring) {
-  prepare(wiring, owner_of_job(wiring.environment()));
-  return 0;
+  return counted(wiring, "prepare", [&] {
+    prepare(wiring, owner_of_job(wiring.environment()));
+    return 0;
+  });
 }
 
 int run_try(Wiring& wiring) {
@@ -272,17 +324,29 @@ int run_try(Wiring& wiring) {
 int run_script(Wiring& wiring) {
   wiring.exit_codes().forget_earlier_failure();
   wiring.reporter().detail("stage " + quote(wiring.invocation().argument(1)));
-  auto stage = run_stage(wiring);
-  return wiring.exit_codes().of(stage.run(wiring.invocation().argument(0), wiring.invocation().argument(1)));
+  return counted(wiring, "run", [&] {
+    const auto outcome = [&] {
+      const ObservedPhase phase(wiring.metrics(), wiring.clock(), "script");
+      return run_stage(wiring).run(wiring.invocation().argument(0), wiring.invocation().argument(1));
+    }();
+    const auto* exited = std::get_if<ScriptExited>(&outcome);
+    if (exited == nullptr || exited->code != 0)
+      wiring.metrics().failed("run", std::holds_alternative<ScriptStopped>(outcome) ? "stopped" : "script");
+    return wiring.exit_codes().of(outcome);
+  });
 }
 
 int run_cleanup(Wiring& wiring) {
-  if (const auto& job = wiring.job_if_any()) {
-    clean_up(resources_of(wiring, *job), wiring.clock(), wiring.reporter());
-  } else {
+  const auto& job = wiring.job_if_any();
+  if (!job) {
     wiring.reporter().detail("there is no job to clean up after");
+    return 0;
   }
-  return 0;
+  return counted(wiring, "cleanup", [&] {
+    const ObservedPhase phase(wiring.metrics(), wiring.clock(), "cleanup");
+    clean_up(resources_of(wiring, *job), wiring.clock(), wiring.reporter());
+    return 0;
+  });
 }
 
 }  // namespace sarde

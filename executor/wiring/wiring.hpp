@@ -14,6 +14,7 @@
 #include "core/system/environment.hpp"
 #include "core/vm/hypervisor.hpp"
 #include "executor/job/image_choice.hpp"
+#include "executor/job/metrics.hpp"
 #include "executor/wiring/console_reporter.hpp"
 #include "executor/wiring/exit_codes.hpp"
 #include "executor/wiring/invocation.hpp"
@@ -55,6 +56,8 @@ class Wiring {
 
   Reporter& reporter() { return reporter_; }
 
+  Metrics& metrics() { return metrics_; }
+
   [[nodiscard]] const ExitCodes& exit_codes() const { return exit_codes_; }
 
   [[nodiscard]] const Environment& environment() const { return environment_; }
@@ -87,6 +90,7 @@ class Wiring {
   ValueSources sources_;
   Values values_;
   ConsoleReporter reporter_;
+  Metrics metrics_;
   std::unique_ptr<ImageStore> images_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<Hypervisor> hypervisor_;

@@ -82,6 +82,8 @@ struct Bench {
     registry.tags.insert_or_assign("one", registry.add(to_text(manifest), media_type::manifest).digest);
   }
 
+  Metrics metrics;
+
   JobResources resources() {
     return {name, job_folder, [this]() -> Machines& { return hypervisor; }};
   }
@@ -108,7 +110,7 @@ struct Bench {
                    .scripts = {.shell = "bash"},
                    .jobsdir = folder / "jobs"},
          .resources = resources(),
-         .images = JobImages({.images = store, .registry = registry, .clock = clock, .reporter = reporter}),
+         .images = JobImages({.images = store, .registry = registry, .metrics = metrics, .clock = clock, .reporter = reporter}),
          .seeds = CloudSeeds({.rules = {},
                               .environment = {},
                               .clock = clock,
@@ -137,6 +139,7 @@ struct Bench {
                                .reporter = reporter}),
          .door = door(),
          .machines = source,
+         .metrics = metrics,
          .clock = clock,
          .cancellation = cancellation,
          .reporter = reporter})
