@@ -117,6 +117,8 @@ inline constexpr auto option_table = [] {
        .commands = "config prepare run cleanup login", .initial = "vagrant", .letter = 'p', .job_may_set = true},
       {.name = "identity-file", .group = logins, .kind = path, .help = "private key for logging into guests", .commands = "config prepare run cleanup",
        .example = "/etc/sardinecake/id_ed25519"},
+      {.name = "ssh-agent", .group = logins, .kind = flag,
+       .help = "also try the keys of the SSH agent that SSH_AUTH_SOCK names; the guest gets no access to the agent", .commands = "prepare run cleanup", .initial = "false"},
       {.name = "ssh-port", .group = logins, .kind = port, .help = "port of the guests' SSH server; 0: the image's value, otherwise 22", .commands = "prepare",
        .initial = "0", .example = "2222", .job_may_set = true},
 
@@ -147,6 +149,10 @@ inline constexpr auto option_table = [] {
       {.name = "prepare-script-timeout", .group = jobs, .kind = seconds, .help = "how long the prepare-script may take", .commands = "prepare",
        .initial = "600"},
 
+      {.name = "post-script", .group = jobs, .kind = path,
+       .help = "script that runs in each job's VM, as the login user, after the job and before the VM is removed; its failure is only reported",
+       .commands = "cleanup", .example = "/etc/sardinecake/post.sh"},
+      {.name = "post-script-timeout", .group = jobs, .kind = seconds, .help = "how long the post-script may take", .commands = "cleanup", .initial = "60"},
       {.name = "keep-on-failure", .group = jobs, .kind = seconds,
        .help = "how long the VM of a job whose script has failed is kept after the job, for 'ssh' and 'console'; default: it is removed at once",
        .commands = "run", .example = "30m", .job_may_set = true},

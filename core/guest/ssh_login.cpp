@@ -99,6 +99,9 @@ class Login {
       if (attempt([&] { return ssh_userauth_publickey(session, nullptr, key.get()); }) == SSH_AUTH_SUCCESS)
         return std::nullopt;
     }
+    if (target_.use_agent &&
+        attempt([&] { return ssh_userauth_agent(session, nullptr); }) == SSH_AUTH_SUCCESS)
+      return std::nullopt;
     auto result =
         attempt([&] { return ssh_userauth_password(session, nullptr, target_.password.reveal().c_str()); });
     if (result == SSH_AUTH_DENIED) result = keyboard_interactive();
@@ -112,6 +115,7 @@ class Login {
         Kind::login_refused,
         "the guest's SSH server refuses user " + quote(target_.username) + " with " +
             (target_.identity_file.empty() ? "this password" : "this key and this password") +
+            (target_.use_agent ? ", and with the keys of the SSH agent" : "") +
             accepted_methods()};
   }
 

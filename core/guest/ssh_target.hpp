@@ -17,6 +17,7 @@ struct SshTarget {
   std::string username;
   Secret password;
   std::filesystem::path identity_file;        ///< empty: none
+  bool use_agent = false;                     ///< the agent's keys are tried, too: SSH_AUTH_SOCK
   std::optional<std::string> known_host_key;  ///< `type base64`; none: any
   SshAlgorithms algorithms = SshAlgorithms::modern;
 };

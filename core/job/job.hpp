@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/foundation/secret.hpp"
@@ -30,6 +31,8 @@ struct Job {
   std::string name = {};                             ///< the job's, for display
   std::chrono::seconds timeout{3600};
   bool has_services = false;
+  /// The job's variables that are no secrets: public ones that are not masked and no files.
+  std::vector<std::pair<std::string, std::string>> public_variables = {};
 };
 
 }  // namespace sarde

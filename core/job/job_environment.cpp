@@ -40,6 +40,32 @@ std::vector<RegistryLogin> logins_in(const json& credentials) {
   return logins;
 }
 
+bool is_variable_name(std::string_view name) {
+  constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+  return !name.empty() && letters.find(name.front()) != std::string_view::npos &&
+         name.find_first_not_of(std::string(letters) + "0123456789") == std::string_view::npos;
+}
+
+/// As GitLab says which are shown to everybody (gitlab-runner, common/variables.go). Their number and size are
+/// bounded, because they become a part of a script.
+std::vector<std::pair<std::string, std::string>> public_variables_in(const json& variables) {
+  constexpr std::size_t largest = 64U << 10U;
+  constexpr std::size_t most = 1000;
+  std::vector<std::pair<std::string, std::string>> found;
+  const auto is_set = [](const json& variable, const char* key) {
+    const auto value = member(variable, key);
+    return value.is_boolean() && value.get<bool>();
+  };
+  for (const auto& variable : variables) {
+    const auto name = text_member(variable, "key");
+    const auto value = text_member(variable, "value");
+    if (!is_set(variable, "public") || is_set(variable, "masked") || is_set(variable, "file")) continue;
+    if (!is_variable_name(name) || value.size() > largest || value.find('\0') != std::string::npos) continue;
+    if (found.size() < most) found.emplace_back(name, value);
+  }
+  return found;
+}
+
 }  // namespace
 
 Job parse_job_response(std::string_view text, const std::string& what) {
@@ -69,6 +95,7 @@ Job parse_job_response(std::string_view text, const std::string& what) {
   }
   const auto services = member(response, "services");
   job.has_services = services.is_array() && !services.empty();
+  job.public_variables = public_variables_in(member(response, "variables"));
   return job;
 }
 

@@ -20,6 +20,7 @@ struct JobRecord {
   std::string username;
   Secret password;
   std::string identity_file;  ///< a path, or empty
+  bool use_agent = false;     ///< the SSH agent's keys are tried
   bool legacy_ssh = false;    ///< the guest may use SSH's old algorithms
   std::string shell;
   std::string timezone = {};     ///< TZ of the job's scripts; empty: the guest's

@@ -31,7 +31,9 @@ void allow_old_algorithms(std::vector<std::string>& argv) {
 /// no command line and no variable.
 void add_login(std::vector<std::string>& argv, const JobRecord& record, const fs::path& folder,
                std::vector<std::pair<std::string, std::string>>& environment) {
-  if (record.identity_file.empty()) {
+  if (record.use_agent) {
+    add_option(argv, "IdentityFile=none");
+  } else if (record.identity_file.empty()) {
     add_option(argv, "PubkeyAuthentication=no");
   } else {
     argv.insert(argv.end(), {"-i", record.identity_file});

@@ -38,6 +38,7 @@ OpenDoor GuestDoor::open(const StartedVm& started, const GuestLogin& login,
                          .username = login.username,
                          .password = login.password,
                          .identity_file = login.identity_file,
+                         .use_agent = login.use_agent,
                          .known_host_key = {},
                          .algorithms = login.algorithms};
   // On an overloaded host, even a guest that has booted takes long to answer. The longer the wait so far, the
@@ -87,6 +88,7 @@ std::unique_ptr<GuestShell> GuestDoor::reopen(const std::string& vm_name, const 
                          .username = record.username,
                          .password = record.password,
                          .identity_file = record.identity_file,
+                         .use_agent = record.use_agent,
                          .known_host_key = record.host_key,
                          .algorithms = record.legacy_ssh ? SshAlgorithms::legacy : SshAlgorithms::modern};
   // The first attempt is short, because the first question is whether the VM still exists. After that, few

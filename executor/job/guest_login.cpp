@@ -38,6 +38,7 @@ GuestLogin login_for(const VmConfig& image, const LoginRules& rules, Reporter& r
       .password = rules.of_image.password.value_or(
           image.password.value_or(rules.otherwise.password.value_or(Secret()))),
       .identity_file = rules.identity_file,
+      .use_agent = rules.use_agent,
       .port = rules.ssh_port.value_or(image.ssh_port.value_or(22)),
       .algorithms = rules.algorithms,
       .origin = "the user name comes from " + origin_of(rules.of_image.username, image.username) +

@@ -23,6 +23,7 @@ struct LoginRules {
   PartialLogin of_image = {};                  ///< from the section for the image; overrides the image's own
   PartialLogin otherwise = {};                 ///< from other places; used if the image has none
   std::filesystem::path identity_file = {};    ///< private key; empty: none
+  bool use_agent = false;                      ///< the SSH agent's keys are tried, too
   std::optional<std::uint16_t> ssh_port = {};  ///< nothing: the image's, or else 22
   SshAlgorithms algorithms = SshAlgorithms::modern;
 };
@@ -32,6 +33,7 @@ struct GuestLogin {
   std::string username;
   Secret password;
   std::filesystem::path identity_file;
+  bool use_agent = false;
   std::uint16_t port = 22;
   SshAlgorithms algorithms = SshAlgorithms::modern;
   std::string origin = {};  ///< where user name and password come from, for messages

@@ -7,13 +7,32 @@
 
 namespace sarde {
 
-void provision(GuestShell& guest, const ProvisionRules& rules, const std::function<void()>& watch,
-               Clock& clock, Cancellation& cancellation, Reporter& reporter) {
+std::string assignments(const std::vector<std::pair<std::string, std::string>>& variables,
+                        const std::string& shell) {
+  std::string text;
+  const bool is_powershell = shell == "pwsh" || shell == "powershell";
+  for (const auto& [name, value] : variables) {
+    if (!is_powershell) {
+      text += "export " + name + "=" + shell_quoted(value) + "; ";
+      continue;
+    }
+    std::string doubled;  // PowerShell takes these quotes, too, for the end of a text
+    for (const char c : value) doubled += c == '\'' ? "''" : std::string(1, c);
+    for (const std::string quote : {"\u2018", "\u2019", "\u201a", "\u201b"})
+      for (auto at = doubled.find(quote); at != std::string::npos; at = doubled.find(quote, at + 2 * quote.size()))
+        doubled.insert(at, quote);
+    text += "$env:" + name + " = '" + doubled + "'; ";
+  }
+  return text.empty() ? "" : text + "\n";
+}
+
+void run_admin_script(GuestShell& guest, const AdminScript& rules, const std::function<void()>& watch,
+                      Clock& clock, Cancellation& cancellation, Reporter& reporter) {
   if (rules.script.empty()) return;
   const Phase phase(clock, reporter);
-  const auto doing = "run the prepare-script " + rules.script.string() + " in the VM";
+  const auto doing = "run the " + rules.option + " " + rules.script.string() + " in the VM";
   const auto outcome = within(doing, [&] {
-    const GuestScript script{.content = read_file(rules.script),
+    const GuestScript script{.content = assignments(rules.variables, rules.shell) + read_file(rules.script),
                              .shell = rules.shell,
                              .deadline = clock.now() + rules.timeout,
                              .watch = watch};
@@ -21,7 +40,7 @@ void provision(GuestShell& guest, const ProvisionRules& rules, const std::functi
   });
   if (std::holds_alternative<ScriptTimedOut>(outcome))
     throw Error(doing + ": it did not end within " + duration_text(rules.timeout) +
-                " (prepare-script-timeout)");
+                " (" + rules.option + "-timeout)");
   if (std::holds_alternative<ScriptStopped>(outcome)) cancellation.check();
   const auto* exited = std::get_if<ScriptExited>(&outcome);
   if (exited == nullptr || exited->code != 0) {
@@ -29,7 +48,7 @@ void provision(GuestShell& guest, const ProvisionRules& rules, const std::functi
                 (exited != nullptr ? "ended with exit code " + std::to_string(exited->code)
                                    : std::string("was killed by a signal")));
   }
-  phase.done("Ran the prepare-script");
+  phase.done("Ran the " + rules.option);
 }
 
 }  // namespace sarde

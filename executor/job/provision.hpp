@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/foundation/reporter.hpp"
 #include "core/guest/guest_shell.hpp"
@@ -11,16 +13,23 @@
 
 namespace sarde {
 
-/// What to do in each job's VM before the job.
-struct ProvisionRules {
-  std::filesystem::path script = {};  ///< prepare-script; empty: none
+/// A script of the administrator's that runs in jobs' VMs.
+struct AdminScript {
+  std::string option = {};            ///< that names it: prepare-script, post-script
+  std::filesystem::path script = {};  ///< empty: none
   std::chrono::milliseconds timeout{};
   std::string shell = {};
+  /// Put in front of the script. Names are letters, digits and underscores; values may be anything.
+  std::vector<std::pair<std::string, std::string>> variables = {};
 };
 
-/// Runs the administrator's script in the VM. Throws Error, the host's fault, unless the script succeeds in
-/// time; throws Cancelled.
-void provision(GuestShell& guest, const ProvisionRules& rules, const std::function<void()>& watch,
-               Clock& clock, Cancellation& cancellation, Reporter& reporter);
+/// Runs the script in the VM, if there is one. Throws Error, the host's fault, unless it succeeds in time;
+/// throws Cancelled.
+void run_admin_script(GuestShell& guest, const AdminScript& rules, const std::function<void()>& watch,
+                      Clock& clock, Cancellation& cancellation, Reporter& reporter);
+
+/// The assignments as a program of the shell, on one line unless a value has several.
+std::string assignments(const std::vector<std::pair<std::string, std::string>>& variables,
+                        const std::string& shell);
 
 }  // namespace sarde

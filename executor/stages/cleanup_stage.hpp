@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include "core/foundation/reporter.hpp"
 #include "core/system/clock.hpp"
 #include "executor/job/job_resources.hpp"
@@ -8,6 +10,8 @@ namespace sarde {
 
 /// `cleanup`: removes the job's VM and files, unless they are kept because the job has failed
 /// (keep-on-failure). Succeeds if there is nothing to remove, and when it is called again.
-void clean_up(const JobResources& resources, const Clock& clock, Reporter& reporter);
+/// `before`: what is done in the VM of a prepared job first; its failure is a warning.
+void clean_up(const JobResources& resources, const std::function<void()>& before, const Clock& clock,
+              Reporter& reporter);
 
 }  // namespace sarde

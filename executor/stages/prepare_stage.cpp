@@ -20,6 +20,7 @@ JobRecord record_of(const OpenDoor& door, const GuestLogin& login, const DiskWat
           .username = login.username,
           .password = login.password,
           .identity_file = login.identity_file.string(),
+          .use_agent = login.use_agent,
           .legacy_ssh = login.algorithms == SshAlgorithms::legacy,
           .shell = scripts.shell,
           .timezone = scripts.timezone,
@@ -102,7 +103,7 @@ PrepareStage::OpenGuest PrepareStage::open(const StartedVm& started, const Guest
     if (!setup.seed.empty())
       parts_.seeds.await(shell, watch, parts_.clock.now() + parts_.rules.boot_timeout);
     guest.path_folder = parts_.runners.put_in(shell, watch);
-    provision(shell, parts_.rules.provision, watch, parts_.clock, parts_.cancellation,
+    run_admin_script(shell, parts_.rules.script, watch, parts_.clock, parts_.cancellation,
               parts_.reporter);
     return guest;
   } catch (const Error&) {

@@ -30,7 +30,7 @@ class PrepareStage {
   struct Rules {
     ImageRules image = {};
     LoginRules login = {};
-    ProvisionRules provision = {};
+    AdminScript script = {};  ///< prepare-script
     ScriptRules scripts = {};
     std::uint64_t max_job_disk = UINT64_MAX;   ///< bytes that the job may write to its disks
     std::chrono::milliseconds boot_timeout{};  ///< also for what sets up the guest once it is there

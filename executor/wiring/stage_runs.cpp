@@ -32,10 +32,10 @@ JobResources resources_of(Wiring& wiring, const Job& job) {
   return {name, JobFolder(wiring.values().get<"jobsdir">() / name.text()), wiring.hypervisor()};
 }
 
-GuestDoor guest_door(Wiring& wiring) {
+GuestDoor guest_door(Wiring& wiring, std::chrono::milliseconds boot_timeout) {
   const auto& values = wiring.values();
   return GuestDoor({.address_timeout = values.get<"address-timeout">().value(),
-                    .boot_timeout = values.get<"boot-timeout">().value(),
+                    .boot_timeout = boot_timeout,
                     .login_grace = values.get<"login-grace">().value(),
                     .hypervisor = wiring.hypervisor(),
                     .connect =
@@ -45,6 +45,10 @@ GuestDoor guest_door(Wiring& wiring) {
                     .clock = wiring.clock(),
                     .cancellation = wiring.cancellation(),
                     .reporter = wiring.reporter()});
+}
+
+GuestDoor guest_door(Wiring& wiring) {
+  return guest_door(wiring, wiring.values().get<"boot-timeout">().value());
 }
 
 JobNetworks job_networks(Wiring& wiring) {
@@ -146,12 +150,15 @@ PrepareStage::Rules prepare_rules(Wiring& wiring, const std::optional<JobOwner>&
           .login = {.of_image = partial_login(values.of_image()),
                     .otherwise = partial_login(values.of_others()),
                     .identity_file = values.get<"identity-file">(),
+                    .use_agent = values.get<"ssh-agent">(),
                     .ssh_port = values.get<"ssh-port">(),
                     .algorithms = values.get<"ssh-algorithms">() == "legacy" ? SshAlgorithms::legacy
                                                                              : SshAlgorithms::modern},
-          .provision = {.script = values.get<"prepare-script">(),
-                        .timeout = values.get<"prepare-script-timeout">().value(),
-                        .shell = values.get<"shell">()},
+          .script = {.option = "prepare-script",
+                     .script = values.get<"prepare-script">(),
+                     .timeout = values.get<"prepare-script-timeout">().value(),
+                     .shell = values.get<"shell">(),
+                     .variables = wiring.job().public_variables},
           .scripts = {.shell = values.get<"shell">(), .timezone = values.get<"timezone">()},
           .max_job_disk = values.get<"max-job-disk">().value_or(UINT64_MAX),
           .boot_timeout = values.get<"boot-timeout">().value(),
@@ -258,6 +265,26 @@ unsigned running_vms(const std::filesystem::path& jobsdir) {
   }));
 }
 
+/// The administrator's last words to the VM. A guest that does not answer is not waited for longer than its
+/// script might take.
+void run_post_script(Wiring& wiring) {
+  const auto& values = wiring.values();
+  AdminScript script{.option = "post-script",
+                     .script = values.get<"post-script">(),
+                     .timeout = values.get<"post-script-timeout">().value(),
+                     .shell = values.get<"shell">(),
+                     .variables = wiring.job().public_variables};
+  if (script.script.empty()) return;
+  if (const auto status = wiring.environment().get("CUSTOM_ENV_CI_JOB_STATUS"))
+    script.variables.emplace_back("CI_JOB_STATUS", *status);
+  const auto resources = resources_of(wiring, wiring.job());
+  const auto record = resources.folder().read();
+  if (!record) return;
+  auto door = guest_door(wiring, script.timeout);
+  const auto shell = door.reopen(resources.name().text(), *record);
+  run_admin_script(*shell, script, {}, wiring.clock(), wiring.cancellation(), wiring.reporter());
+}
+
 /// What cannot be written is no reason for a job to fail.
 void write_metrics(Wiring& wiring) {
   const auto file = wiring.values().get<"metrics-file">();
@@ -344,7 +371,8 @@ int run_cleanup(Wiring& wiring) {
   }
   return counted(wiring, "cleanup", [&] {
     const ObservedPhase phase(wiring.metrics(), wiring.clock(), "cleanup");
-    clean_up(resources_of(wiring, *job), wiring.clock(), wiring.reporter());
+    clean_up(
+        resources_of(wiring, *job), [&] { run_post_script(wiring); }, wiring.clock(), wiring.reporter());
     return 0;
   });
 }

@@ -25,6 +25,13 @@ SHOWN_BY = {
     "memory-overcommit": ["test_who_waits_too_long_is_told_what_for"],
     "admission-timeout": ["test_who_waits_too_long_is_told_what_for"],
     "guest-runner": ["test_the_hosts_gitlab_runner_is_there_for_artifacts", "test_a_user_who_cannot_mount_gets_it_sent"],
+    "post-script": ["test_scripts_before_and_after_a_job_know_it_but_not_its_secrets"],
+    "post-script-timeout": ["test_a_post_script_that_fails_is_only_reported"],
+    "ssh-agent": ["test_the_keys_of_an_agent_log_in_when_they_may"],
+    "keep-on-failure": ["test_the_vm_of_a_failed_job_is_kept_for_a_while", "test_a_job_may_ask_for_it_if_it_is_let"],
+    "metrics-file": ["test_every_metric_moves"],
+    "script": ["test_a_script_runs_in_it"],
+    "follow": ["test_what_a_vm_wrote_to_its_console_is_printed"],
     "cloud-init": ["test_a_cloud_image_runs_jobs_with_a_key_of_their_own"],
     "guest-setup": ["test_a_guest_may_be_said_to_be_set_up_already"],
     "cloud-init-user-data": ["test_errors_of_cloud_init_are_told", "test_cloud_init_itself_merges_the_parts"],
@@ -137,8 +144,8 @@ def test_every_option_is_listed_and_has_a_test(place):
 # A value of each kind of option, and one that it does not take.
 VALUES = {"guest-setup": ("none", "ignition"), "firmware": ("uefi", "coreboot"), "format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"), "ssh-algorithms": ("legacy", "old"),
           "ssh-port": ("22", "x"), "threads": ("2", "many"), "vcpus": ("2", "two"), "cpus": ("auto", "two"), "max-vms": ("2", "two"), "memory-overcommit": ("1.5", "0.5"), "disk-size": ("1GiB", "much"), "scratch-disk": ("1GiB", "much"), "network-limit": ("1MB", "much"), "disk-limit": ("1MB", "much"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "max-job-disk": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
-          "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than", "login-grace", "admission-timeout")}
-WORDS = {"run": ["script", "stage"], "clone": ["a", "b"], "settings": [], "login": ["h.example"], "logout": ["h.example"]}
+          "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than", "login-grace", "admission-timeout", "post-script-timeout", "keep-on-failure")}
+WORDS = {"run": ["script", "stage"], "ssh": ["1"], "console": ["1"], "logs": ["1"], "jobs": [], "doctor": [], "clone": ["a", "b"], "settings": [], "login": ["h.example"], "logout": ["h.example"]}
 
 
 def test_every_option_is_taken_by_the_commands_that_list_it_and_no_nonsense_is(place):

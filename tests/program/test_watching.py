@@ -5,6 +5,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import subprocess
 import time
 
@@ -57,8 +58,9 @@ def test_ssh_leads_into_the_vm_of_a_job(place, running):
     assert not [path for path in place.jobs.iterdir() if path.name.startswith(".")]
 
 
-def at_a_terminal(place, words, answers):
-    """Runs it at a terminal; answers are pairs of what to wait for and what to type. All that was shown."""
+def at_a_terminal(place, words, answers, insist=b""):
+    """Runs it at a terminal; answers are pairs of what to wait for and what to type; in the end, insist is typed again and again.
+    All that was shown, and the exit code."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(place.program, [str(place.program), *words], place.environment | {"TERM": "vt100"})
@@ -66,6 +68,9 @@ def at_a_terminal(place, words, answers):
     deadline = time.monotonic() + 60
     answers = list(answers)
     while time.monotonic() < deadline:
+        if not answers and insist:
+            time.sleep(1)
+            os.write(terminal, insist)
         if answers and answers[0][0] in shown:
             os.write(terminal, answers.pop(0)[1])
         if terminal in select.select([terminal], [], [], 0.2)[0]:
@@ -76,6 +81,8 @@ def at_a_terminal(place, words, answers):
             if not piece:
                 break
             shown += piece
+    else:
+        os.kill(pid, signal.SIGKILL)
     os.close(terminal)
     return shown, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -84,7 +91,7 @@ def test_a_shell_and_the_console_at_a_terminal(place, running):
     need(shutil.which("ssh"), "OpenSSH's client is not installed")
     shown, code = at_a_terminal(place, ["ssh", "700"], [(b"$", b"readlink /proc/self/fd/0; echo in-$((40+2))\n"), (b"in-42", b"exit 5\n")])
     assert b"/dev/pts/" in shown and code == 5, shown
-    shown, code = at_a_terminal(place, ["console", "700"], [(b"Escape character", b"\n"), (b"\n", b"\x1d")])
+    shown, code = at_a_terminal(place, ["console", "700"], [(b"Escape character", b"\n")], insist=b"\x1d")
     assert b"Connected to domain" in shown and code == 0, shown
 
 
