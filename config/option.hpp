@@ -15,21 +15,21 @@ namespace sarde {
 
 /// What an option's value is, and what Values::get() makes of it.
 enum class ValueKind {
-  text,     ///< std::string; one of `choices` if there are any
-  path,     ///< `~/` is the home folder; relative to the working directory. Empty: not set
-  flag,     ///< true or false
-  number,   ///< a whole number
-  port,     ///< 1 to 65535; 0: nothing
-  count,    ///< 1 to 512; 0: nothing
-  seconds,  ///< a second or more, with a unit if wanted: 90, 90m, 12h, 30d, 2w. Nothing if not set
-  size,     ///< bytes, with a unit if wanted: 256MiB, 1GB
-  limit,    ///< bytes; 0: nothing
-  memory,   ///< MiB; 0: nothing; less than a MiB is an error
+  text,          ///< std::string; one of `choices` if there are any
+  path,          ///< `~/` is the home folder; relative to the working directory. Empty: not set
+  flag,          ///< true or false
+  number,        ///< a whole number
+  port,          ///< 1 to 65535; 0: nothing
+  count,         ///< 1 to 512; 0: nothing
+  seconds,       ///< a second or more, with a unit if wanted: 90, 90m, 12h, 30d, 2w. Nothing if not set
+  size,          ///< bytes, with a unit if wanted: 256MiB, 1GB
+  limit,         ///< bytes; 0: nothing
+  memory,        ///< MiB; 0: nothing; less than a MiB is an error
   count_share,   ///< like count; or `auto`: this host's divided among its jobs
   memory_share,  ///< like memory; or `auto`
-  factor,   ///< 1 or more, with a fraction if wanted: 1.5
-  list,     ///< of texts, each one of `choices` if there are any
-  pairs,    ///< a TOML table of texts; NAME=TEXT, separated by commas, in a variable
+  factor,        ///< 1 or more, with a fraction if wanted: 1.5
+  list,          ///< of texts, each one of `choices` if there are any
+  pairs,         ///< a TOML table of texts; NAME=TEXT, separated by commas, in a variable
 };
 
 /// Where an option may be set.

@@ -99,13 +99,15 @@ class FileReader {
   /// The text of a value whose TOML type fits the option.
   [[nodiscard]] std::string scalar(const toml::node& node, const OptionRow& rule) const {
     const bool numeric = is_number(rule.kind);
-    const bool has_unit =
-        rule.kind != ValueKind::number && rule.kind != ValueKind::port && rule.kind != ValueKind::count &&
-        rule.kind != ValueKind::count_share && rule.kind != ValueKind::factor;
+    const bool has_unit = rule.kind != ValueKind::number && rule.kind != ValueKind::port &&
+                          rule.kind != ValueKind::count && rule.kind != ValueKind::count_share &&
+                          rule.kind != ValueKind::factor;
     if (node.is_string() && (!numeric || has_unit) && rule.kind != ValueKind::flag)
       return node.value_or(std::string());
-    if (rule.kind == ValueKind::count_share && node.value_or(std::string()) == "auto") return node.value_or(std::string());
-    if (node.is_floating_point() && rule.kind == ValueKind::factor) return fmt::format("{}", node.value_or(0.0));
+    if (rule.kind == ValueKind::count_share && node.value_or(std::string()) == "auto")
+      return node.value_or(std::string());
+    if (node.is_floating_point() && rule.kind == ValueKind::factor)
+      return fmt::format("{}", node.value_or(0.0));
     if (node.is_integer() && numeric) return std::to_string(node.value_or(std::int64_t{-1}));
     if (node.is_boolean() && rule.kind == ValueKind::flag) return node.value_or(false) ? "true" : "false";
     const auto* const wanted = rule.kind == ValueKind::flag    ? "true or false"

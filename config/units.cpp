@@ -61,7 +61,8 @@ std::optional<double> parse_factor(std::string_view text) {
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const auto number = parse_number(parts[i]);
     if (!number) return std::nullopt;
-    factor += static_cast<double>(*number) / (i == 0 ? 1 : std::pow(10, static_cast<double>(parts[i].size())));
+    factor +=
+        static_cast<double>(*number) / (i == 0 ? 1 : std::pow(10, static_cast<double>(parts[i].size())));
   }
   return factor >= 1 && factor <= most ? std::optional(factor) : std::nullopt;
 }

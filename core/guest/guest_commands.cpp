@@ -78,7 +78,8 @@ GuestCommands posix_commands(const std::string& shell, const std::string& nonce,
   // stat.
   commands.run = through_sh(fmt::format(
       R"sh(umask 077; while IFS= read -r l && [ "$l" != {0} ]; do :; done; [ "$l" = {0} ] || {5}; mkdir {1} && cat >{2} && [ "$(wc -c <{2})" -eq {3} ] && chmod 700 {2} || exit 1; g=$$; [ -r /proc/$$/stat ] && read -r a b c d g e </proc/$$/stat; s=; [ "$g" = $$ ] || s=setsid; umask 022; {6}export SARDE_SCRIPT={0}; set -- $e; echo {0} $$ ${{17:-0}}; exec $s {4} </dev/null)sh",
-      nonce, folder, script, size, posix_interpreter(shell, script), name_the_profile, exports_of(environment)));
+      nonce, folder, script, size, posix_interpreter(shell, script), name_the_profile,
+      exports_of(environment)));
   commands.input_prefix = std::string(16, '\n') + commands.run + "\n" + nonce + "\n";
   commands.remove = through_sh("rm -rf " + folder);
   return commands;
@@ -105,8 +106,7 @@ GuestCommands windows_commands(const std::string& nonce, std::uint64_t size,
       "if ((Get-Item $f).Length -ne {1}) {{ exit 1 }}; "
       "[Console]::Out.Write(\"{2} $PID 0`n\"); [Console]::Out.Flush(); "
       "{3}& powershell -NoProfile -NonInteractive -ExecutionPolicy Bypass -File $f; exit $LASTEXITCODE",
-      folder, size, nonce,
-      environment.folder.empty() ? "" : "$env:PATH += ';" + environment.folder + "'; "));
+      folder, size, nonce, environment.folder.empty() ? "" : "$env:PATH += ';" + environment.folder + "'; "));
   commands.remove = encoded_powershell(folder + "Remove-Item -Recurse -Force $d");
   return commands;
 }

@@ -25,7 +25,7 @@ struct GuestScript {
   std::string content;  ///< any bytes
   std::string shell;    ///< bash, sh, pwsh: in a POSIX guest; powershell: in a Windows guest
   ScriptEnvironment environment = {};
-  int output = 1;       ///< descriptors that receive its stdout and stderr, unchanged and at once
+  int output = 1;  ///< descriptors that receive its stdout and stderr, unchanged and at once
   int errors = 2;
   std::optional<TimePoint> deadline = std::nullopt;  ///< the time at which its processes are ended
   /// Called about once a second while the script runs. If it throws, the wait for the script ends and the

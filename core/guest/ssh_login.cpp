@@ -115,8 +115,7 @@ class Login {
         Kind::login_refused,
         "the guest's SSH server refuses user " + quote(target_.username) + " with " +
             (target_.identity_file.empty() ? "this password" : "this key and this password") +
-            (target_.use_agent ? ", and with the keys of the SSH agent" : "") +
-            accepted_methods()};
+            (target_.use_agent ? ", and with the keys of the SSH agent" : "") + accepted_methods()};
   }
 
   std::string said_by_server() {

@@ -46,8 +46,8 @@ bool is_variable_name(std::string_view name) {
          name.find_first_not_of(std::string(letters) + "0123456789") == std::string_view::npos;
 }
 
-/// As GitLab says which are shown to everybody (gitlab-runner, common/variables.go). Their number and size are
-/// bounded, because they become a part of a script.
+/// As GitLab says which are shown to everybody (gitlab-runner, common/variables.go). Their number and size
+/// are bounded, because they become a part of a script.
 std::vector<std::pair<std::string, std::string>> public_variables_in(const json& variables) {
   constexpr std::size_t largest = 64U << 10U;
   constexpr std::size_t most = 1000;

@@ -23,8 +23,8 @@ struct JobRecord {
   bool use_agent = false;     ///< the SSH agent's keys are tried
   bool legacy_ssh = false;    ///< the guest may use SSH's old algorithms
   std::string shell;
-  std::string timezone = {};     ///< TZ of the job's scripts; empty: the guest's
-  std::string path_folder = {};  ///< in the guest, at the end of the scripts' PATH; empty: none
+  std::string timezone = {};              ///< TZ of the job's scripts; empty: the guest's
+  std::string path_folder = {};           ///< in the guest, at the end of the scripts' PATH; empty: none
   std::uint64_t disk_limit = UINT64_MAX;  ///< bytes that the job may write to its disks
   std::uint64_t room = 0;                 ///< free bytes on the disks' file system when the VM started
 };

@@ -23,6 +23,7 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
 class Deaf {
  public:
   Deaf() : interrupt_(std::signal(SIGINT, SIG_IGN)), quit_(std::signal(SIGQUIT, SIG_IGN)) {}
+
   Deaf(const Deaf&) = delete;
   Deaf& operator=(const Deaf&) = delete;
 
@@ -59,8 +60,7 @@ int run_in_foreground(const std::vector<std::string>& argv,
   const int failed = ::posix_spawnp(&child, words.front().c_str(), nullptr, &attributes,
                                     pointers_to(words).data(), pointers_to(variables).data());
   ::posix_spawnattr_destroy(&attributes);
-  if (failed == ENOENT)
-    throw Error("run " + argv.front() + ": there is no such program; install it");
+  if (failed == ENOENT) throw Error("run " + argv.front() + ": there is no such program; install it");
   if (failed != 0) throw Error("run " + argv.front() + ": " + errno_text(failed));
   int status = 0;
   while (::waitpid(child, &status, 0) < 0) {

@@ -20,8 +20,8 @@ enum class NetworkMode { user, named, bridge, image };
 /// A disk that a job's VM has beside its image's.
 struct OwnDisk {
   std::filesystem::path file;
-  std::string format;   ///< raw or qcow2
-  std::string serial;   ///< by which a Linux guest finds it: /dev/disk/by-id/virtio-<serial>
+  std::string format;  ///< raw or qcow2
+  std::string serial;  ///< by which a Linux guest finds it: /dev/disk/by-id/virtio-<serial>
   bool read_only = true;
   DiskOwnership ownership = DiskOwnership::own;
 };
@@ -42,9 +42,9 @@ struct JobVm {
   DiskFiles disk_files;                                ///< by the image's bare name
   std::filesystem::path console_log;
   std::vector<OwnDisk> own_disks = {};  ///< behind the image's
-  std::filesystem::path nvram;      ///< where UEFI variables go, if the image boots by UEFI
-  std::string timezone = {};           ///< IANA's name; empty: as the image has it
-  bool nested = false;                 ///< it may run VMs itself
+  std::filesystem::path nvram;          ///< where UEFI variables go, if the image boots by UEFI
+  std::string timezone = {};            ///< IANA's name; empty: as the image has it
+  bool nested = false;                  ///< it may run VMs itself
   std::optional<std::uint64_t> network_limit = std::nullopt;   ///< bytes per second in each direction
   std::optional<std::uint64_t> disk_limit = std::nullopt;      ///< bytes per second, all disks together
   std::optional<std::uint64_t> memory_mib = std::nullopt;      ///< nothing: as the image has it

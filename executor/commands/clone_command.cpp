@@ -41,7 +41,8 @@ ObtainedImage obtain(const CommandTools& tools, const std::string& source) {
 Copies copies_of_image(const CommandTools& tools, const std::string& source, const fs::path& folder) {
   const auto [image, unpacked] = obtain(tools, source);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
-  auto files = make_thin_copies(domain, unpacked, {.path = [&](const std::string& disk) { return folder / disk; }});
+  auto files =
+      make_thin_copies(domain, unpacked, {.path = [&](const std::string& disk) { return folder / disk; }});
   return {.xml = image.domain_xml,
           .files = std::move(files),
           .has_uefi_variables = copy_uefi_variables(image, uefi_variables_in(folder), tools.reporter),

@@ -31,7 +31,8 @@ void show_logs(const CommandTools& tools, const KnownJob& job, bool follow,
   std::string text;
   std::string piece(longest_line, '\0');
   const auto print_lines = [&] {
-    for (auto end = text.find('\n'); end != std::string::npos || text.size() > longest_line; end = text.find('\n')) {
+    for (auto end = text.find('\n'); end != std::string::npos || text.size() > longest_line;
+         end = text.find('\n')) {
       print(text.substr(0, end));
       text.erase(0, end == std::string::npos ? text.size() : end + 1);
     }

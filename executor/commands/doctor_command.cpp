@@ -20,12 +20,14 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::seconds;
 
-/// The runner waits this long for each of config, prepare and cleanup (docs.gitlab.com/runner/executors/custom).
+/// The runner waits this long for each of config, prepare and cleanup
+/// (docs.gitlab.com/runner/executors/custom).
 constexpr seconds runners_own_limit(3600);
 
 /// The program behind a name or a path; empty if there is none.
 fs::path find_program(const std::string& name, const Environment& environment) {
-  if (name.find('/') != std::string::npos) return ::access(name.c_str(), X_OK) == 0 ? fs::path(name) : fs::path();
+  if (name.find('/') != std::string::npos)
+    return ::access(name.c_str(), X_OK) == 0 ? fs::path(name) : fs::path();
   for (const auto& folder : split(environment.get("PATH").value_or("/usr/bin:/bin"), ':')) {
     const auto file = fs::path(folder) / name;
     if (!folder.empty() && ::access(file.c_str(), X_OK) == 0) return file;
@@ -36,7 +38,8 @@ fs::path find_program(const std::string& name, const Environment& environment) {
 std::string program_facts(const Environment& environment, const std::string& name, const std::string& package,
                           const std::string& purpose) {
   const auto found = find_program(name, environment);
-  if (found.empty()) throw Error(name + " is missing, which " + purpose + " needs: apt-get install " + package);
+  if (found.empty())
+    throw Error(name + " is missing, which " + purpose + " needs: apt-get install " + package);
   return found.string();
 }
 
@@ -50,14 +53,16 @@ void check_runner(const RunnerFacts& runner, const DoctorRequest& request) {
                   quote(request.program.string()));
   }
   if (!missing.empty())
-    throw Error(where + join(missing, ", ") + " are not set; add under [runners.custom]: " + missing.front() + " = " +
-                quote(request.program.string()) + ", and so on (gitlab-runner/config.toml is an example)");
+    throw Error(where + join(missing, ", ") + " are not set; add under [runners.custom]: " + missing.front() +
+                " = " + quote(request.program.string()) +
+                ", and so on (gitlab-runner/config.toml is an example)");
   auto prepare = runners_own_limit;
   for (const auto& [name, limit] : runner.timeouts)
     if (name == "prepare_exec_timeout") prepare = limit;
   if (prepare < request.longest_prepare)
     throw Error(where + "prepare_exec_timeout is " + duration_text(prepare) +
-                ", but waiting for room and for the guest may take " + duration_text(request.longest_prepare) +
+                ", but waiting for room and for the guest may take " +
+                duration_text(request.longest_prepare) +
                 " (admission-timeout, address-timeout, boot-timeout); set prepare_exec_timeout = " +
                 std::to_string(request.longest_prepare.count()) + ", or shorten these");
 }
@@ -66,41 +71,44 @@ std::string runner_facts(const DoctorRequest& request) {
   const auto runners = request.runners();
   if (!runners)
     return "no " + request.runner_file.string() +
-           " for this account; if gitlab-runner is to use this host, register it there (gitlab-runner/README.md)";
+           " for this account; if gitlab-runner is to use this host, register it there "
+           "(gitlab-runner/README.md)";
   if (runners->empty())
-    throw Error(request.runner_file.string() +
-                " has no runner with executor = 'custom'; 'gitlab-runner register --executor custom' adds one");
+    throw Error(
+        request.runner_file.string() +
+        " has no runner with executor = 'custom'; 'gitlab-runner register --executor custom' adds one");
   std::vector<std::string> names;
   for (const auto& runner : *runners) {
     check_runner(runner, request);
     names.push_back(quote(runner.name));
   }
-  return request.runner_file.string() + ": " + join(names, ", ") + ", " + std::to_string(request.concurrency) +
-         " job(s) at once";
+  return request.runner_file.string() + ": " + join(names, ", ") + ", " +
+         std::to_string(request.concurrency) + " job(s) at once";
 }
 
 std::string memory_facts(const DoctorRequest& request) {
   const auto host = host_size();
   const auto share = share_of(host, request.concurrency);
   return size_text(memory_for_vms(host.memory_mib) << 20U) + " for VMs; each of " +
-         std::to_string(request.concurrency) + " job(s) at once: " + size_text(share.memory_mib << 20U) + " and " +
-         std::to_string(share.processors) + " processor(s) (memory = auto, cpus = auto)";
+         std::to_string(request.concurrency) + " job(s) at once: " + size_text(share.memory_mib << 20U) +
+         " and " + std::to_string(share.processors) + " processor(s) (memory = auto, cpus = auto)";
 }
 
 std::string room_facts(const SelftestRequest& host) {
   constexpr std::uint64_t least_bytes = 5'000'000'000;
   constexpr std::uint64_t least_files = 1000;
   std::vector<std::string> facts;
-  for (const auto& [name, folder] :
-       {std::pair("ocidir", host.ocidir), std::pair("vmdir", host.vmdir), std::pair("jobsdir", host.jobsdir)}) {
+  for (const auto& [name, folder] : {std::pair("ocidir", host.ocidir), std::pair("vmdir", host.vmdir),
+                                     std::pair("jobsdir", host.jobsdir)}) {
     struct statvfs room {};
 
     if (::statvfs(folder.c_str(), &room) != 0) continue;
     const auto free = std::uint64_t{room.f_bavail} * room.f_frsize;
     const auto whole = std::uint64_t{room.f_blocks} * room.f_frsize;
     if (free < std::max(least_bytes, whole / 20))
-      throw Error(std::string(name) + ": only " + size_text(free) + " of " + size_text(whole) + " are free at " +
-                  folder.string() + "; 'sarde-executor prune --older-than 30d' removes unused images");
+      throw Error(std::string(name) + ": only " + size_text(free) + " of " + size_text(whole) +
+                  " are free at " + folder.string() +
+                  "; 'sarde-executor prune --older-than 30d' removes unused images");
     if (room.f_files != 0 && room.f_favail < least_files)
       throw Error(std::string(name) + ": only " + std::to_string(room.f_favail) + " more files fit at " +
                   folder.string());
@@ -118,10 +126,12 @@ std::string settings_facts(const DoctorRequest& request) {
     if (::stat(file.c_str(), &status) != 0) continue;
     names.push_back(file.string());
     if ((status.st_mode & 0022U) != 0)
-      throw Error("other accounts may write to " + file.string() + ", and so decide what this program does: chmod go-w " +
+      throw Error("other accounts may write to " + file.string() +
+                  ", and so decide what this program does: chmod go-w " + file.string());
+    if ((status.st_mode & 0044U) != 0 &&
+        read_file_if_there(file).value_or("").find("password") != std::string::npos)
+      throw Error("other accounts may read " + file.string() + ", which holds a password: chmod 600 " +
                   file.string());
-    if ((status.st_mode & 0044U) != 0 && read_file_if_there(file).value_or("").find("password") != std::string::npos)
-      throw Error("other accounts may read " + file.string() + ", which holds a password: chmod 600 " + file.string());
   }
   return names.empty() ? "no files; all settings have their defaults" : join(names, ", ");
 }
@@ -141,16 +151,17 @@ std::string dhcp_facts(const CommandTools& tools, const SelftestRequest& host) {
   constexpr std::string_view bridge = "bridge:";
   if (network.empty() || network == "user" || network == "passt" || network == "slirp")
     return "not needed on the user-mode network";
-  if (network == "image" || network.starts_with(bridge)) return "not libvirt's: the guest needs its own way to an address";
-  const auto result = run_program({.argv = {"virsh", "-c", host.connect, "net-dumpxml", network},
-                                   .environment = host.environment.list()},
-                                  {.clock = tools.clock,
-                                   .cancellation = tools.cancellation,
-                                   .deadline = tools.clock.now() + seconds(20)});
+  if (network == "image" || network.starts_with(bridge))
+    return "not libvirt's: the guest needs its own way to an address";
+  const auto result = run_program(
+      {.argv = {"virsh", "-c", host.connect, "net-dumpxml", network}, .environment = host.environment.list()},
+      {.clock = tools.clock,
+       .cancellation = tools.cancellation,
+       .deadline = tools.clock.now() + seconds(20)});
   if (!result.succeeded()) throw Error("virsh net-dumpxml " + network + ": " + quote(trimmed(result.errors)));
   if (result.output.find("<dhcp>") == std::string::npos)
-    throw Error("libvirt's network " + quote(network) +
-                " has no DHCP server; 'virsh net-edit " + network + "': add <dhcp><range …/></dhcp> to its <ip>");
+    throw Error("libvirt's network " + quote(network) + " has no DHCP server; 'virsh net-edit " + network +
+                "': add <dhcp><range …/></dhcp> to its <ip>");
   return "libvirt's network " + quote(network) + " has a DHCP server";
 }
 
@@ -164,7 +175,8 @@ std::string guest_runner_facts(const DoctorRequest& request) {
   }
   if (request.runner_of_host.empty())
     throw Error(
-        "there is no gitlab-runner in PATH to put into guests that have none, so their artifacts and caches do not "
+        "there is no gitlab-runner in PATH to put into guests that have none, so their artifacts and caches "
+        "do not "
         "work; install gitlab-runner, or set guest-runner to a binary, or to none");
   return request.runner_of_host.string() + " is put into guests that have none";
 }
@@ -173,7 +185,9 @@ std::string guest_runner_facts(const DoctorRequest& request) {
 
 SelftestAnswer examine(const CommandTools& tools, const DoctorRequest& request) {
   auto findings = look_at_host(tools, request.host);
-  const auto look = [&](const std::string& what, const auto& work) { findings.push_back(finding_of(what, work)); };
+  const auto look = [&](const std::string& what, const auto& work) {
+    findings.push_back(finding_of(what, work));
+  };
   const auto& environment = request.host.environment;
   look("DHCP", [&] { return dhcp_facts(tools, request.host); });
   look("room", [&] { return room_facts(request.host); });
@@ -183,7 +197,8 @@ SelftestAnswer examine(const CommandTools& tools, const DoctorRequest& request) 
   look("gitlab-runner in guests", [&] { return guest_runner_facts(request); });
   look("confinement", [] { return confinement_facts(); });
   look("ssh", [&] { return program_facts(environment, "ssh", "openssh-client", "'sarde-executor ssh'"); });
-  look("virsh", [&] { return program_facts(environment, "virsh", "libvirt-clients", "'sarde-executor console'"); });
+  look("virsh",
+       [&] { return program_facts(environment, "virsh", "libvirt-clients", "'sarde-executor console'"); });
   look("qemu-img", [&] { return program_facts(environment, "qemu-img", "qemu-utils", "'export'"); });
   look("xorriso", [&] { return program_facts(environment, "xorriso", "xorriso", "cloud-init in guests"); });
   return answer_of(findings, request.host.form);

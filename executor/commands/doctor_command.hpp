@@ -15,7 +15,7 @@ namespace sarde {
 /// What is known of one runner in gitlab-runner's config.toml.
 struct RunnerFacts {
   std::string name;
-  std::vector<std::pair<std::string, std::string>> programs;               ///< by stage; empty: not set
+  std::vector<std::pair<std::string, std::string>> programs;           ///< by stage; empty: not set
   std::vector<std::pair<std::string, std::chrono::seconds>> timeouts;  ///< by setting
 };
 
@@ -27,10 +27,10 @@ struct DoctorRequest {
   /// Error.
   std::function<std::optional<std::vector<RunnerFacts>>()> runners;
   unsigned concurrency = 1;
-  std::chrono::seconds longest_prepare{};               ///< that the settings allow, without the fetch
+  std::chrono::seconds longest_prepare{};  ///< that the settings allow, without the fetch
   std::vector<std::filesystem::path> settings_files = {};
-  std::string guest_runner = {};                        ///< the setting
-  std::filesystem::path runner_of_host = {};            ///< gitlab-runner's binary; empty: none
+  std::string guest_runner = {};              ///< the setting
+  std::filesystem::path runner_of_host = {};  ///< gitlab-runner's binary; empty: none
 };
 
 /// `doctor`: what `selftest` checks, and the rest of the host: gitlab-runner's configuration and time limits,

@@ -40,7 +40,9 @@ std::string state_of(const KnownJob& job, const std::optional<DomainState>& vm) 
 JobState look_at(const CommandTools& tools, const KnownJob& job) {
   std::optional<DomainState> vm;
   if (job.folder.expects_vm()) vm = tools.hypervisor().state(job.vm);
-  JobState state{.about = job.folder.description().value_or(JobDescription{}), .state = state_of(job, vm), .address = {}};
+  JobState state{.about = job.folder.description().value_or(JobDescription{}),
+                 .state = state_of(job, vm),
+                 .address = {}};
   if (state.about.id.empty()) state.about.id = split(job.vm, '-').at(1);
   if (const auto record = job.folder.read())
     state.address = record->address + " port " + std::to_string(record->port);
@@ -82,9 +84,11 @@ KnownJob find_job(const std::vector<std::filesystem::path>& jobsdirs, const std:
     found.push_back(std::move(job));
   }
   if (found.empty())
-    throw Error(Blame::job, "there is no job " + quote(wanted) + " on this host; 'sarde-executor jobs' lists them");
+    throw Error(Blame::job,
+                "there is no job " + quote(wanted) + " on this host; 'sarde-executor jobs' lists them");
   if (found.size() > 1)
-    throw Error(Blame::job, "several jobs have the number " + quote(wanted) + ": " + join(names, ", ") + "; name one of them");
+    throw Error(Blame::job, "several jobs have the number " + quote(wanted) + ": " + join(names, ", ") +
+                                "; name one of them");
   return found.front();
 }
 
@@ -95,16 +99,17 @@ std::string list_jobs(const CommandTools& tools, AnswerForm form,
   TextTable table({"JOB", "STATE", "SINCE", "PROJECT", "NAME", "IMAGE", "MEMORY", "ADDRESS"});
   for (const auto& job : known_jobs(jobsdirs)) {
     const auto [about, state, address, memory] = look_at(tools, job);
-    list.push_back({{"id", about.id},
-                    {"vm", job.vm},
-                    {"state", state},
-                    {"since", about.since == 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(about.since)},
-                    {"project", about.project},
-                    {"name", about.name},
-                    {"image", about.image},
-                    {"memory", memory ? nlohmann::ordered_json(*memory << 20U) : nlohmann::ordered_json()},
-                    {"address", address},
-                    {"folder", job.folder.path().string()}});
+    list.push_back(
+        {{"id", about.id},
+         {"vm", job.vm},
+         {"state", state},
+         {"since", about.since == 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(about.since)},
+         {"project", about.project},
+         {"name", about.name},
+         {"image", about.image},
+         {"memory", memory ? nlohmann::ordered_json(*memory << 20U) : nlohmann::ordered_json()},
+         {"address", address},
+         {"folder", job.folder.path().string()}});
     table.add({about.id, state, since_text(about.since, now), about.project, about.name, about.image,
                memory ? size_text(*memory << 20U) : "", address});
   }

@@ -75,13 +75,12 @@ std::string as_table(const std::vector<CatalogEntry>& entries, const AskedStates
   for (const auto& entry : entries) {
     const auto state = states.find(entry.config_digest.text());
     const bool has_tag = !entry.tag.empty() && !Digest::parse(entry.tag);
-    table.add({"oci",
-                    entry.repository + (has_tag ? ":" + entry.tag : "@" + shortened(entry.manifest.digest)),
-                    shortened(entry.config_digest),
-                    state == states.end()      ? "missing"
-                    : state->second.is_running ? "running"
-                                               : "stopped",
-                    join(users_of(entry, asked), ", ")});
+    table.add({"oci", entry.repository + (has_tag ? ":" + entry.tag : "@" + shortened(entry.manifest.digest)),
+               shortened(entry.config_digest),
+               state == states.end()      ? "missing"
+               : state->second.is_running ? "running"
+                                          : "stopped",
+               join(users_of(entry, asked), ", ")});
   }
   return table.text();
 }

@@ -20,15 +20,14 @@ void add_option(std::vector<std::string>& argv, const std::string& option) {
 
 /// Options for guests that know nothing newer (ssh-algorithms).
 void allow_old_algorithms(std::vector<std::string>& argv) {
-  for (const auto* option :
-       {"HostKeyAlgorithms=+ssh-rsa", "PubkeyAcceptedAlgorithms=+ssh-rsa",
-        "KexAlgorithms=+diffie-hellman-group14-sha1,diffie-hellman-group-exchange-sha1",
-        "Ciphers=+aes128-cbc,aes192-cbc,aes256-cbc", "MACs=+hmac-sha1"})
+  for (const auto* option : {"HostKeyAlgorithms=+ssh-rsa", "PubkeyAcceptedAlgorithms=+ssh-rsa",
+                             "KexAlgorithms=+diffie-hellman-group14-sha1,diffie-hellman-group-exchange-sha1",
+                             "Ciphers=+aes128-cbc,aes192-cbc,aes256-cbc", "MACs=+hmac-sha1"})
     add_option(argv, option);
 }
 
-/// How the client is to prove who it is. The password reaches it through a program that prints it, so it is in
-/// no command line and no variable.
+/// How the client is to prove who it is. The password reaches it through a program that prints it, so it is
+/// in no command line and no variable.
 void add_login(std::vector<std::string>& argv, const JobRecord& record, const fs::path& folder,
                std::vector<std::pair<std::string, std::string>>& environment) {
   if (record.use_agent) {
@@ -67,7 +66,8 @@ int log_into_job(const KnownJob& job, const SshRequest& request) {
   add_login(argv, *record, folder.path(), environment);
   if (!request.command.empty() && ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1)
     argv.emplace_back("-t");
-  argv.insert(argv.end(), {"-p", std::to_string(record->port), "-l", record->username, "--", record->address});
+  argv.insert(argv.end(),
+              {"-p", std::to_string(record->port), "-l", record->username, "--", record->address});
   if (request.command.size() == 1) {
     argv.push_back(request.command.front());
   } else {

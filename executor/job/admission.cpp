@@ -61,7 +61,8 @@ std::string Admission::obstacle(const Ledger& ledger, std::uint64_t needed_mib) 
   const auto& [max_vms, overcommit, timeout, jobsdir] = parts_.rules;
   if (ledger.ahead > 0) return std::to_string(ledger.ahead) + " other job(s) came first";
   if (max_vms && ledger.vms.size() >= *max_vms)
-    return std::to_string(ledger.vms.size()) + " VM(s) are running, and max-vms is " + std::to_string(*max_vms);
+    return std::to_string(ledger.vms.size()) + " VM(s) are running, and max-vms is " +
+           std::to_string(*max_vms);
   const auto memory = parts_.memory(ledger.vms);
   if (!memory) return "";
   const auto most = memory_to_give(*memory, overcommit);
@@ -83,8 +84,8 @@ void Admission::wait_for(const JobFolder& folder, std::uint64_t memory_mib) {
   if (const auto memory = parts_.memory({})) {
     const auto most = memory_to_give(*memory, parts_.rules.overcommit);
     if (needed > most)
-      throw Error(Blame::job, "the VM needs " + mib_text(needed) + " of memory, more than the " + mib_text(most) +
-                                  " that this host has for VMs (memory, memory-overcommit)");
+      throw Error(Blame::job, "the VM needs " + mib_text(needed) + " of memory, more than the " +
+                                  mib_text(most) + " that this host has for VMs (memory, memory-overcommit)");
   }
   const auto deadline = parts_.clock.now() + parts_.rules.timeout;
   const auto begun = parts_.clock.now();

@@ -20,7 +20,8 @@ std::string ask_guest(GuestShell& guest, GuestScript script, Cancellation& cance
   script.errors = nowhere.get();
   const auto outcome = guest.run_script(script, cancellation);
   if (std::holds_alternative<ScriptStopped>(outcome)) cancellation.check();
-  if (std::holds_alternative<ScriptTimedOut>(outcome)) throw Error("ask the guest: it did not answer in time");
+  if (std::holds_alternative<ScriptTimedOut>(outcome))
+    throw Error("ask the guest: it did not answer in time");
   std::string text(longest, '\0');
   const auto size = ::pread(answer.get(), text.data(), text.size(), 0);
   text.resize(size < 0 ? 0 : static_cast<std::size_t>(size));

@@ -188,12 +188,13 @@ std::optional<OwnDisk> GuestRunners::disk_for(const std::string& architecture) {
   constexpr std::uint64_t spare = 4U << 20U;
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const auto kib = std::to_string((size + size / 16 + spare) / 1024);
-  const auto made = run_program({.argv = {"/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-N",
-                                          "16", "-E", "root_owner=0:0", "-d", content.string(), image.string(), kib},
-                                 .environment = parts_.environment},
-                                {.clock = parts_.clock,
-                                 .cancellation = parts_.cancellation,
-                                 .deadline = parts_.clock.now() + std::chrono::minutes(2)});
+  const auto made =
+      run_program({.argv = {"/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-N", "16",
+                            "-E", "root_owner=0:0", "-d", content.string(), image.string(), kib},
+                   .environment = parts_.environment},
+                  {.clock = parts_.clock,
+                   .cancellation = parts_.cancellation,
+                   .deadline = parts_.clock.now() + std::chrono::minutes(2)});
   if (!made.succeeded()) {
     parts_.reporter.detail("Could not make a disk with " + binary_.string() +
                            ", which is sent to each guest instead: " + quote(trimmed(made.errors)));
@@ -210,12 +211,15 @@ std::string GuestRunners::put_in(GuestShell& guest, const std::function<void()>&
   if (parts_.rules.wanted == "none") return "";
   const Phase phase(parts_.clock, parts_.reporter);
   if (parts_.rules.shell == "powershell") {
-    const auto has = ask_guest(guest, {.content = "if (Get-Command gitlab-runner -ErrorAction SilentlyContinue) { 'has' }\n",
-                                       .shell = "powershell",
-                                       .watch = watch},
-                               parts_.cancellation);
+    const auto has =
+        ask_guest(guest,
+                  {.content = "if (Get-Command gitlab-runner -ErrorAction SilentlyContinue) { 'has' }\n",
+                   .shell = "powershell",
+                   .watch = watch},
+                  parts_.cancellation);
     if (!trimmed(has).starts_with("has"))
-      parts_.reporter.warn(std::string("WARNING: the guest has no gitlab-runner, and ") + why_not_ + ": " + consequence);
+      parts_.reporter.warn(std::string("WARNING: the guest has no gitlab-runner, and ") + why_not_ + ": " +
+                           consequence);
     return "";
   }
   const auto size = binary_.empty() ? std::string("none") : std::to_string(fs::file_size(binary_));
@@ -233,7 +237,8 @@ std::string GuestRunners::put_in(GuestShell& guest, const std::function<void()>&
 }
 
 /// The first line of what the script prints.
-std::string GuestRunners::ask(GuestShell& guest, const std::string& script, const std::function<void()>& watch) {
+std::string GuestRunners::ask(GuestShell& guest, const std::string& script,
+                              const std::function<void()>& watch) {
   const auto said = ask_guest(guest, {.content = script, .shell = "sh", .watch = watch}, parts_.cancellation);
   const auto line = split(said, '\n').front();
   // It becomes a part of commands.

@@ -52,7 +52,8 @@ class GuestRunners {
 
  private:
   [[nodiscard]] std::filesystem::path binary_for(const std::string& architecture);
-  [[nodiscard]] std::string ask(GuestShell& guest, const std::string& script, const std::function<void()>& watch);
+  [[nodiscard]] std::string ask(GuestShell& guest, const std::string& script,
+                                const std::function<void()>& watch);
   [[nodiscard]] std::string send(GuestShell& guest, const std::function<void()>& watch);
 
   Parts parts_;
@@ -60,8 +61,8 @@ class GuestRunners {
   std::string why_not_ = {};           ///< a sentence, where none fits
 };
 
-/// Where this host's gitlab-runner is: the program of this process, if it is called so; otherwise the first in
-/// `path` (PATH). Empty if there is none.
+/// Where this host's gitlab-runner is: the program of this process, if it is called so; otherwise the first
+/// in `path` (PATH). Empty if there is none.
 std::filesystem::path runner_of_host(pid_t starter, const std::string& path);
 
 }  // namespace sarde

@@ -25,7 +25,8 @@ void JobNetworks::check() const {
   std::error_code missing;
   const auto device = "/sys/class/net/" + chosen.name + "/bridge";
   if (chosen.mode == NetworkMode::bridge && parts_.hypervisor().is_local() &&
-      (chosen.name.empty() || chosen.name.find('/') != std::string::npos || !std::filesystem::exists(device, missing)))
+      (chosen.name.empty() || chosen.name.find('/') != std::string::npos ||
+       !std::filesystem::exists(device, missing)))
     throw Error("network is " + quote(parts_.wanted) + ", but this host has no bridge " + quote(chosen.name) +
                 "; 'ip link show type bridge' lists those that it has");
 }

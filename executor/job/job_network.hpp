@@ -15,9 +15,9 @@ namespace sarde {
 /// The network of one job's VM.
 struct JobNetwork {
   NetworkMode mode = NetworkMode::user;
-  std::string name = {};                     ///< for NetworkMode::named: the libvirt network's; or the bridge's
-  bool is_user = false;                      ///< a user-mode network: reached through a forwarded port
-  std::optional<PasstNetwork> passt = {};    ///< the user-mode network, unless it is QEMU's built-in one
+  std::string name = {};                   ///< for NetworkMode::named: the libvirt network's; or the bridge's
+  bool is_user = false;                    ///< a user-mode network: reached through a forwarded port
+  std::optional<PasstNetwork> passt = {};  ///< the user-mode network, unless it is QEMU's built-in one
   std::optional<TrafficFilter> filter = {};  ///< on a bridge
 };
 
@@ -25,7 +25,8 @@ struct JobNetwork {
 class JobNetworks {
  public:
   struct Parts {
-    std::string wanted;  ///< `network`: user, passt, slirp, image, bridge:NAME, or a libvirt network; empty: the default
+    std::string wanted;  ///< `network`: user, passt, slirp, image, bridge:NAME, or a libvirt network; empty:
+                         ///< the default
     bool is_session = false;  ///< libvirt runs as an ordinary user and has no bridges
     const Environment& environment;
     Source<Hypervisor> hypervisor;

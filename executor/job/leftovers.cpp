@@ -48,12 +48,13 @@ std::string why_left_now(const std::string& name, Machines& machines, const fs::
 }
 
 /// Why the folder is not needed any more; empty if it may still be needed. The caller holds its lock.
-std::string why_left(const JobFolder& folder, const std::string& name, Machines& machines, const Moment& now) {
+std::string why_left(const JobFolder& folder, const std::string& name, Machines& machines,
+                     const Moment& now) {
   if (!folder.is_prepared()) return "its prepare was killed";
   if (const auto kept = folder.kept_until())
-    return kept->is_before(now)                                ? "it was kept for long enough"
+    return kept->is_before(now)                        ? "it was kept for long enough"
            : machines.state(name) == DomainState::gone ? "its VM is gone"
-                                                               : "";
+                                                       : "";
   const auto owner = folder.owner();
   const auto runner = owner ? life_of(owner->runner) : ProcessLife::unknown;
   if (runner == ProcessLife::ended) return "its runner is gone";

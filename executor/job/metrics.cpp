@@ -23,7 +23,8 @@ constexpr std::array<Metric, 5> metrics_table{
     {{"sarde_phase_seconds", "histogram", "Time that a phase of a job took."},
      {"sarde_pulls_total", "counter", "Images obtained for jobs, by how: fetched, up_to_date, cached."},
      {"sarde_pulled_bytes_total", "counter", "Compressed size of the images that were fetched."},
-     {"sarde_failures_total", "counter", "Stages that failed, by stage and kind: job, host, stopped, script."},
+     {"sarde_failures_total", "counter",
+      "Stages that failed, by stage and kind: job, host, stopped, script."},
      {"sarde_vms", "gauge", "VMs of jobs on this host, as of the last stage that ended."}}};
 
 constexpr std::array<double, 14> bounds{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 900, 3600};
@@ -46,7 +47,8 @@ std::map<std::string, double> series_in(const std::string& text) {
     double value = 0;
     const auto number = std::string_view(line).substr(space + 1);
     const auto read = std::from_chars(number.data(), number.data() + number.size(), value);
-    if (read.ec == std::errc() && read.ptr == number.data() + number.size()) series[line.substr(0, space)] = value;
+    if (read.ec == std::errc() && read.ptr == number.data() + number.size())
+      series[line.substr(0, space)] = value;
   }
   return series;
 }

@@ -11,8 +11,8 @@
 namespace sarde {
 
 /// What happened in this process, for a monitoring system: a file in the text format of Prometheus, which
-/// node_exporter's textfile collector reads (prometheus.io/docs/instrumenting/exposition_formats). The file is
-/// also where the counts of earlier processes are kept.
+/// node_exporter's textfile collector reads (prometheus.io/docs/instrumenting/exposition_formats). The file
+/// is also where the counts of earlier processes are kept.
 class Metrics {
  public:
   /// A phase of a job has taken this long. `phase`: image, admission, vm, guest, prepare, script, cleanup.
@@ -24,8 +24,8 @@ class Metrics {
   /// A stage has failed. `stage`: prepare, run, cleanup. `kind`: job, host, stopped, and for run also script.
   void failed(std::string_view stage, std::string_view kind);
 
-  /// Adds all of this to the file, and says how many VMs of jobs there are now. Appears whole, for all to read.
-  /// Throws Error; waits up to some seconds for other processes.
+  /// Adds all of this to the file, and says how many VMs of jobs there are now. Appears whole, for all to
+  /// read. Throws Error; waits up to some seconds for other processes.
   void write_to(const std::filesystem::path& file, unsigned running_vms, Clock& clock,
                 Cancellation& cancellation) const;
 

@@ -19,7 +19,8 @@ std::string assignments(const std::vector<std::pair<std::string, std::string>>& 
     std::string doubled;  // PowerShell takes these quotes, too, for the end of a text
     for (const char c : value) doubled += c == '\'' ? "''" : std::string(1, c);
     for (const std::string quote : {"\u2018", "\u2019", "\u201a", "\u201b"})
-      for (auto at = doubled.find(quote); at != std::string::npos; at = doubled.find(quote, at + 2 * quote.size()))
+      for (auto at = doubled.find(quote); at != std::string::npos;
+           at = doubled.find(quote, at + 2 * quote.size()))
         doubled.insert(at, quote);
     text += "$env:" + name + " = '" + doubled + "'; ";
   }
@@ -39,8 +40,8 @@ void run_admin_script(GuestShell& guest, const AdminScript& rules, const std::fu
     return guest.run_script(script, cancellation);
   });
   if (std::holds_alternative<ScriptTimedOut>(outcome))
-    throw Error(doing + ": it did not end within " + duration_text(rules.timeout) +
-                " (" + rules.option + "-timeout)");
+    throw Error(doing + ": it did not end within " + duration_text(rules.timeout) + " (" + rules.option +
+                "-timeout)");
   if (std::holds_alternative<ScriptStopped>(outcome)) cancellation.check();
   const auto* exited = std::get_if<ScriptExited>(&outcome);
   if (exited == nullptr || exited->code != 0) {

@@ -22,7 +22,8 @@ void check_timezone(const std::string& zone) {
   constexpr std::size_t longest = 64;
   constexpr auto characters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-/";
   if (zone.size() > longest || zone.find_first_not_of(characters) != std::string::npos)
-    throw Error(Blame::job, "timezone: " + quote(zone) + " is not the name of a time zone such as Europe/Berlin");
+    throw Error(Blame::job,
+                "timezone: " + quote(zone) + " is not the name of a time zone such as Europe/Berlin");
 }
 
 }  // namespace

@@ -20,16 +20,16 @@ struct ShapeRules {
     std::optional<std::uint64_t> number = {};
   };
 
-  std::optional<VirtType> virt_type = {};            ///< nothing: KVM if the host has it
-  Size memory_mib = {};                              ///< nothing: the image's value
-  Size vcpus = {};                                   ///< nothing: the image's value
+  std::optional<VirtType> virt_type = {};  ///< nothing: KVM if the host has it
+  Size memory_mib = {};                    ///< nothing: the image's value
+  Size vcpus = {};                         ///< nothing: the image's value
   HostSize host = {};
-  unsigned concurrency = 1;                          ///< jobs that share the host
-  std::optional<std::uint64_t> disk_size = {};       ///< bytes; nothing: the image's
-  std::optional<std::uint64_t> scratch_disk = {};    ///< bytes; nothing: no such disk
-  std::optional<std::uint64_t> max_disk_size = {};   ///< of both
-  std::optional<std::uint64_t> network_limit = {};   ///< bytes per second
-  std::optional<std::uint64_t> disk_limit = {};      ///< bytes per second
+  unsigned concurrency = 1;                         ///< jobs that share the host
+  std::optional<std::uint64_t> disk_size = {};      ///< bytes; nothing: the image's
+  std::optional<std::uint64_t> scratch_disk = {};   ///< bytes; nothing: no such disk
+  std::optional<std::uint64_t> max_disk_size = {};  ///< of both
+  std::optional<std::uint64_t> network_limit = {};  ///< bytes per second
+  std::optional<std::uint64_t> disk_limit = {};     ///< bytes per second
   bool nested = false;
   std::string timezone = {};                         ///< empty: the image's
   std::optional<std::uint64_t> max_memory_mib = {};  ///< nothing: unlimited
@@ -40,8 +40,8 @@ struct ShapeRules {
 /// What QEMU needs beside its guest's memory, in MiB.
 inline constexpr std::uint64_t qemu_overhead_mib = 128;
 
-/// What the VMs of a host with this much memory may have together, in MiB: all but a tenth, and at least a GiB
-/// less.
+/// What the VMs of a host with this much memory may have together, in MiB: all but a tenth, and at least a
+/// GiB less.
 std::uint64_t memory_for_vms(std::uint64_t total_mib);
 
 /// What each of `concurrency` jobs may have: its part of memory_for_vms(), without QEMU's own, and of the

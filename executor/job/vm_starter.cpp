@@ -91,8 +91,9 @@ JobVm VmStarter::plan(const Job& job, const StoredImage& image, const JobResourc
 DiskFiles VmStarter::make_copies(const DomainSummary& domain, const UnpackedImage& disks,
                                  const JobFolder& folder) {
   const Phase phase(parts_.clock, parts_.reporter);
-  auto files = make_thin_copies(domain, disks, {.path = [&](const std::string& disk) { return folder.overlay(disk); },
-                                                .first_size = parts_.shape.disk_size.value_or(0)});
+  auto files = make_thin_copies(domain, disks,
+                                {.path = [&](const std::string& disk) { return folder.overlay(disk); },
+                                 .first_size = parts_.shape.disk_size.value_or(0)});
   phase.done("Made thin copies of " + std::to_string(files.size()) + " disk(s)");
   return files;
 }

@@ -32,7 +32,8 @@ JobRecord record_of(const OpenDoor& door, const GuestLogin& login, const DiskWat
 }  // namespace
 
 void PrepareStage::run(const Job& job) {
-  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, metrics, clock, cancellation, reporter] = parts_;
+  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, metrics, clock,
+         cancellation, reporter] = parts_;
   discard_earlier(job);
   Rollback undo(resources, reporter);
   const Phase whole(clock, reporter);
@@ -63,7 +64,8 @@ void PrepareStage::run(const Job& job) {
   const auto started = [&] {
     const ObservedPhase phase(metrics, clock, "vm");
     const Section section(reporter, "vm", "Starting a VM");
-    return starter.start(job, image, resources, {.ssh_port = setup.login.port, .disks = disks_for(image.image, setup)});
+    return starter.start(job, image, resources,
+                         {.ssh_port = setup.login.port, .disks = disks_for(image.image, setup)});
   }();
   auto guest = open(started, setup, watch);
   resources.folder().write(record_of(guest.door, setup.login, bounds, rules.scripts, guest.path_folder));
@@ -100,11 +102,9 @@ PrepareStage::OpenGuest PrepareStage::open(const StartedVm& started, const Guest
     const Section section(parts_.reporter, "guest", "Waiting for the guest");
     OpenGuest guest{.door = parts_.door.open(started, setup.login, watch), .path_folder = {}};
     auto& shell = *guest.door.shell;
-    if (!setup.seed.empty())
-      parts_.seeds.await(shell, watch, parts_.clock.now() + parts_.rules.boot_timeout);
+    if (!setup.seed.empty()) parts_.seeds.await(shell, watch, parts_.clock.now() + parts_.rules.boot_timeout);
     guest.path_folder = parts_.runners.put_in(shell, watch);
-    run_admin_script(shell, parts_.rules.script, watch, parts_.clock, parts_.cancellation,
-              parts_.reporter);
+    run_admin_script(shell, parts_.rules.script, watch, parts_.clock, parts_.cancellation, parts_.reporter);
     return guest;
   } catch (const Error&) {
     show_console(started.vm.console_log, parts_.reporter);

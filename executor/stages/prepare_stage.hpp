@@ -63,6 +63,7 @@ class PrepareStage {
 
  private:
   void discard_earlier(const Job& job);
+
   /// A guest that is ready for the job.
   struct OpenGuest {
     OpenDoor door;

@@ -66,7 +66,8 @@ ScriptOutcome RunStage::run(const std::filesystem::path& script, const std::stri
   if (!record)
     throw Error("run a script in VM '" + parts_.resources.name().text() +
                 "': this job has no VM; it was not prepared, or has already been cleaned up");
-  GuestScript guest_script{.content = read_file(script, largest_script), .shell = record->shell,
+  GuestScript guest_script{.content = read_file(script, largest_script),
+                           .shell = record->shell,
                            .environment = {.timezone = record->timezone, .folder = record->path_folder}};
   DiskWatch disks(parts_.resources, {.limit = record->disk_limit, .room = record->room}, parts_.machines,
                   parts_.clock);

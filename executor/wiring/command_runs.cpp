@@ -191,8 +191,9 @@ int run_jobs(Wiring& wiring) {
 
 int run_ssh(Wiring& wiring) {
   const auto& words = wiring.invocation().arguments;
-  return log_into_job(find_job(jobsdirs(wiring), argument(wiring, 0)),
-                      {.command = {words.begin() + 1, words.end()}, .environment = wiring.environment().list()});
+  return log_into_job(
+      find_job(jobsdirs(wiring), argument(wiring, 0)),
+      {.command = {words.begin() + 1, words.end()}, .environment = wiring.environment().list()});
 }
 
 int run_console(Wiring& wiring) {
@@ -201,7 +202,8 @@ int run_console(Wiring& wiring) {
 }
 
 int run_logs(Wiring& wiring) {
-  show_logs(tools_of(wiring), find_job(jobsdirs(wiring), argument(wiring, 0)), wiring.values().get<"follow">(),
+  show_logs(tools_of(wiring), find_job(jobsdirs(wiring), argument(wiring, 0)),
+            wiring.values().get<"follow">(),
             [](const std::string& line) { print(line.empty() ? " " : line); });
   return 0;
 }
@@ -257,18 +259,18 @@ int run_doctor(Wiring& wiring) {
   const auto path = runner_file_path({}, wiring.environment(), is_root());
   std::error_code ignored;
   return answer(
-      wiring,
-      examine(tools_of(wiring),
-              {.host = host,
-               .program = std::filesystem::read_symlink("/proc/self/exe", ignored),
-               .runner_file = path,
-               .runners = [&] { return runners_in(read_runner_file(path)); },
-               .concurrency = concurrency_or_one(wiring),
-               .longest_prepare = values.get<"admission-timeout">().value() + values.get<"address-timeout">().value() +
-                                  values.get<"boot-timeout">().value(),
-               .settings_files = paths_of(wiring.settings_files()),
-               .guest_runner = values.get<"guest-runner">(),
-               .runner_of_host = runner_of_host(0, wiring.environment().get("PATH").value_or(""))}));
+      wiring, examine(tools_of(wiring),
+                      {.host = host,
+                       .program = std::filesystem::read_symlink("/proc/self/exe", ignored),
+                       .runner_file = path,
+                       .runners = [&] { return runners_in(read_runner_file(path)); },
+                       .concurrency = concurrency_or_one(wiring),
+                       .longest_prepare = values.get<"admission-timeout">().value() +
+                                          values.get<"address-timeout">().value() +
+                                          values.get<"boot-timeout">().value(),
+                       .settings_files = paths_of(wiring.settings_files()),
+                       .guest_runner = values.get<"guest-runner">(),
+                       .runner_of_host = runner_of_host(0, wiring.environment().get("PATH").value_or(""))}));
 }
 
 int run_settings(Wiring& wiring) {

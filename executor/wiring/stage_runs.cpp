@@ -103,8 +103,8 @@ Admission admission(Wiring& wiring) {
                               .overcommit = values.get<"memory-overcommit">(),
                               .timeout = values.get<"admission-timeout">().value(),
                               .jobsdir = jobsdir},
-                    .memory = [hypervisor = wiring.hypervisor()](const std::vector<std::string>& vms)
-                        -> std::optional<HostMemory> {
+                    .memory = [hypervisor = wiring.hypervisor()](
+                                  const std::vector<std::string>& vms) -> std::optional<HostMemory> {
                       if (!hypervisor().is_local()) return std::nullopt;
                       return host_memory(vms);
                     },
@@ -121,17 +121,17 @@ GuestRunners guest_runners(Wiring& wiring) {
   const auto& values = wiring.values();
   const auto wanted = values.get<"guest-runner">();
   const auto starter = starter_of_our_group();
-  return GuestRunners({.rules = {.wanted = wanted,
-                                 .of_host = wanted == "auto"
-                                                ? runner_of_host(starter ? starter->pid : 0,
-                                                                 wiring.environment().get("PATH").value_or(""))
-                                                : std::filesystem::path(),
-                                 .cache = values.get<"vmdir">() / ".guest-runner",
-                                 .shell = values.get<"shell">()},
-                       .environment = wiring.environment_of_helpers().list(),
-                       .clock = wiring.clock(),
-                       .cancellation = wiring.cancellation(),
-                       .reporter = wiring.reporter()});
+  return GuestRunners(
+      {.rules = {.wanted = wanted,
+                 .of_host = wanted == "auto" ? runner_of_host(starter ? starter->pid : 0,
+                                                              wiring.environment().get("PATH").value_or(""))
+                                             : std::filesystem::path(),
+                 .cache = values.get<"vmdir">() / ".guest-runner",
+                 .shell = values.get<"shell">()},
+       .environment = wiring.environment_of_helpers().list(),
+       .clock = wiring.clock(),
+       .cancellation = wiring.cancellation(),
+       .reporter = wiring.reporter()});
 }
 
 CloudRules cloud_rules(const Values& values) {
@@ -333,7 +333,8 @@ int run_try(Wiring& wiring) {
   const auto script = script_to_try(wiring);
   // If this process is killed, the next job finds out that nobody needs the VM.
   auto self = identity_of(::getpid());
-  prepare(wiring, self ? std::optional(JobOwner{.runner = std::move(*self), .response_file = {}}) : std::nullopt);
+  prepare(wiring,
+          self ? std::optional(JobOwner{.runner = std::move(*self), .response_file = {}}) : std::nullopt);
   const auto resources = resources_of(wiring, wiring.job());
   const Rollback undo(resources, wiring.reporter());
   if (!script)

@@ -128,15 +128,14 @@ std::uint64_t virtual_size(const std::filesystem::path& file, const std::string&
 
 void create_overlay(const DiskOverlay& overlay) {
   within("make a thin copy of " + overlay.base.string(), [&] {
-    write_empty(overlay, std::max(virtual_size(overlay.base, overlay.base_format),
-                                  whole_sectors(overlay.least_size)));
+    write_empty(overlay,
+                std::max(virtual_size(overlay.base, overlay.base_format), whole_sectors(overlay.least_size)));
   });
 }
 
 void create_empty_disk(const std::filesystem::path& file, std::uint64_t size) {
-  within("make a disk of " + size_text(size), [&] {
-    write_empty({.base = {}, .overlay = file}, whole_sectors(size));
-  });
+  within("make a disk of " + size_text(size),
+         [&] { write_empty({.base = {}, .overlay = file}, whole_sectors(size)); });
 }
 
 }  // namespace sarde

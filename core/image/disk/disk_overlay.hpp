@@ -15,8 +15,8 @@ struct DiskOverlay {
 };
 
 /// Makes it: an empty qcow2 file of version 3 (QEMU, docs/interop/qcow2.txt) of the base's virtual size or
-/// `least_size`, with clusters of 64 KiB, as `qemu-img create -b` would, without the 20 ms of starting that. Not synced. Throws
-/// Error, also if there is such a file.
+/// `least_size`, with clusters of 64 KiB, as `qemu-img create -b` would, without the 20 ms of starting that.
+/// Not synced. Throws Error, also if there is such a file.
 void create_overlay(const DiskOverlay& overlay);
 
 /// Makes an empty disk of this many bytes, in the same way.

@@ -211,7 +211,8 @@ class JobDomainBuilder {
   void add_own_disk(const OwnDisk& own, std::size_t index) {
     constexpr std::size_t letters = 26;
     if (index >= letters)
-      throw Error(Blame::job, "the image has no room for the disk " + quote(own.serial) + ": 26 virtio disks");
+      throw Error(Blame::job,
+                  "the image has no room for the disk " + quote(own.serial) + ": 26 virtio disks");
     auto disk = add(devices_, "disk", {{"type", "file"}, {"device", "disk"}});
     auto driver = add(disk, "driver", {{"name", "qemu"}, {"type", own.format}});
     if (!own.read_only)

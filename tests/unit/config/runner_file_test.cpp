@@ -1,7 +1,8 @@
 #include "config/runner_file.hpp"
 
-#include <doctest/doctest.h>
 #include <fstream>
+
+#include <doctest/doctest.h>
 
 #include "core/system/temp_files.hpp"
 
@@ -11,7 +12,8 @@ TEST_CASE("runner file: what gitlab-runner's config.toml says of the custom exec
   const auto folder = TempFolder::in("/tmp", "sarde-test-", 0700);
   const auto path = folder.path() / "config.toml";
   std::ofstream(path) << "concurrent = 4\n[[runners]]\nname = \"vm\"\nexecutor = \"custom\"\nlimit = 2\n"
-                         "builds_dir = \"/b\"\ncache_dir = \"/c\"\n[runners.custom]\nprepare_exec = \"/usr/bin/sarde-executor\"\n"
+                         "builds_dir = \"/b\"\ncache_dir = \"/c\"\n[runners.custom]\nprepare_exec = "
+                         "\"/usr/bin/sarde-executor\"\n"
                          "prepare_exec_timeout = 600\n[[runners]]\nname = \"other\"\nexecutor = \"shell\"\n";
   const auto file = read_runner_file(path);
   REQUIRE(file);

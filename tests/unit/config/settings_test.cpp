@@ -211,7 +211,8 @@ TEST_CASE("settings: timeout stands for the two waits that are not given") {
 
 TEST_CASE("settings: a size may be left to the host, a factor has a fraction, and a table holds texts") {
   const auto file = file_with(
-      "memory = \"auto\"\ncpus = \"auto\"\n[aliases]\ndebian = \"h.example/vms/debian\"\n\"a b\" = \"x=y\"\n");
+      "memory = \"auto\"\ncpus = \"auto\"\n[aliases]\ndebian = \"h.example/vms/debian\"\n\"a b\" = "
+      "\"x=y\"\n");
   const Values values({.file = file, .command = "prepare"}, Environment(), true);
   CHECK(values.get<"memory">().is_auto);
   CHECK(values.get<"vcpus">().is_auto);

@@ -12,8 +12,9 @@ namespace {
 
 JobVm small_vm() {
   JobVm vm{.name = VmName::of_job("1", "d"),
-           .image_xml = "<domain type='kvm'><memory unit='MiB'>256</memory><vcpu>1</vcpu><os><type "
-                        "arch='x86_64'>hvm</type></os><clock offset='localtime'/></domain>",
+           .image_xml =
+               "<domain type='kvm'><memory unit='MiB'>256</memory><vcpu>1</vcpu><os><type "
+               "arch='x86_64'>hvm</type></os><clock offset='localtime'/></domain>",
            .job_id = "1"};
   return vm;
 }

@@ -104,13 +104,18 @@ struct Bench {
     PrepareStage(
         {.rules = {.image = {.pull_policies = {"always"}},
                    .login = {.otherwise = {.username = "u", .password = Secret("u")}},
-                   .script = {.option = "prepare-script", .script = folder / "prepare.sh",
-                                 .timeout = std::chrono::seconds(9),
-                                 .shell = "sh"},
+                   .script = {.option = "prepare-script",
+                              .script = folder / "prepare.sh",
+                              .timeout = std::chrono::seconds(9),
+                              .shell = "sh"},
                    .scripts = {.shell = "bash"},
                    .jobsdir = folder / "jobs"},
          .resources = resources(),
-         .images = JobImages({.images = store, .registry = registry, .metrics = metrics, .clock = clock, .reporter = reporter}),
+         .images = JobImages({.images = store,
+                              .registry = registry,
+                              .metrics = metrics,
+                              .clock = clock,
+                              .reporter = reporter}),
          .seeds = CloudSeeds({.rules = {},
                               .environment = {},
                               .clock = clock,
@@ -365,7 +370,8 @@ TEST_CASE("cleanup: the VM and the folder go, once and for all; what cannot go i
   CHECK(bench.steps.empty());
   bench.prepare();
   bench.hypervisor.refuses_to_destroy = true;
-  check_error(Blame::host, "libvirt is away", [&] { clean_up(bench.resources(), {}, bench.clock, bench.reporter); });
+  check_error(Blame::host, "libvirt is away",
+              [&] { clean_up(bench.resources(), {}, bench.clock, bench.reporter); });
   CHECK(bench.job_folder.expects_vm());
   bench.hypervisor.refuses_to_destroy = false;
   clean_up(bench.resources(), {}, bench.clock, bench.reporter);
