@@ -136,6 +136,11 @@ inline constexpr auto option_table = [] {
        .initial = "/var/tmp/gitlab-runner/builds", .job_may_set = true},
       {.name = "guest-cache-dir", .group = jobs, .kind = text, .help = "folder in the guest for jobs' caches", .commands = "config",
        .initial = "/var/tmp/gitlab-runner/cache", .job_may_set = true},
+      {.name = "builds-dir", .group = jobs, .kind = path, .help = "folder on this host for builds, which persist from job to job: each project has its own, at guest-builds-dir in its jobs' VMs; default: builds are in the VM",
+       .commands = "config prepare", .example = "/srv/gitlab/builds"},
+      {.name = "cache-dir", .group = jobs, .kind = path, .help = "the same for caches, at guest-cache-dir", .commands = "prepare", .example = "/srv/gitlab/cache"},
+      {.name = "shared-dirs", .group = jobs, .kind = flag, .help = "all projects share builds-dir and cache-dir, so each can change what the others run", .commands = "prepare", .initial = "false"},
+      {.name = "mounts", .group = jobs, .kind = list, .help = "folders of this host in jobs' VMs: HOST:GUEST, or HOST:GUEST:ro", .example = "/srv/data:/data:ro"},
       {.name = "guest-setup", .group = jobs, .kind = text,
        .help = "auto: an image exported with --cloud-init is set up through cloud-init, with a login user and a key made for the job; cloud-init: every image is; none: no image is",
        .commands = "prepare", .initial = "auto", .choices = "auto cloud-init none"},
@@ -156,6 +161,7 @@ inline constexpr auto option_table = [] {
       {.name = "keep-on-failure", .group = jobs, .kind = seconds,
        .help = "how long the VM of a job whose script has failed is kept after the job, for 'ssh' and 'console'; default: it is removed at once",
        .commands = "run", .example = "30m", .job_may_set = true},
+      {.name = "max-keep", .group = jobs, .kind = seconds, .help = "longest keep-on-failure, no matter who asks for it", .commands = "run", .initial = "4h"},
 
       // how long things may take
       {.name = "fetch-timeout", .group = times, .kind = seconds,

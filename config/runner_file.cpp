@@ -19,9 +19,7 @@ std::optional<unsigned> count_in(const toml::table& table, std::string_view key)
 
 RunnerEntry runner_in(const toml::table& table) {
   RunnerEntry runner{.name = table["name"].value_or(std::string()),
-                     .executor = table["executor"].value_or(std::string()),
-                     .limit = count_in(table, "limit"),
-                     .has_builds_dir = table.contains("builds_dir") && table.contains("cache_dir")};
+                     .executor = table["executor"].value_or(std::string())};
   const auto* custom = table["custom"].as_table();
   if (custom == nullptr) return runner;
   for (const std::string stage : {"config", "prepare", "run", "cleanup"}) {

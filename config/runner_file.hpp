@@ -15,8 +15,6 @@ namespace sarde {
 struct RunnerEntry {
   std::string name = {};
   std::string executor = {};
-  std::optional<unsigned> limit = {};  ///< jobs at once; nothing: unlimited
-  bool has_builds_dir = false;         ///< both are needed by the custom executor unless `config` gives them
   /// The stages' programs, by stage: config, prepare, run, cleanup; empty where not set.
   std::vector<std::pair<std::string, std::string>> programs = {};
   /// Their time limits in seconds, by setting (prepare_exec_timeout); only those that are set.

@@ -2,6 +2,7 @@
 #include <exception>
 #include <iostream>
 #include <signal.h>
+#include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "core/system/cancellation.hpp"
 #include "core/system/environment.hpp"
 #include "executor/cli.hpp"
+#include "executor/virtiofsd.hpp"
 #include "executor/wiring/exit_codes.hpp"
 #include "executor/wiring/wiring.hpp"
 
@@ -31,6 +33,8 @@ void keep_only(const sarde::Environment& environment) {
 
 int main(int argc, char** argv) {
   using sarde::Blame;
+  if (argc > 0 && std::string_view(argv[0]).ends_with("/sarde-virtiofsd"))
+    return sarde::become_read_only_virtiofsd(argc, argv);
   ::signal(SIGPIPE, SIG_IGN);  // writing to a closed pipe then fails like any other write()
   ::umask(0077);               // where others may read something, the code that creates it says so
   const auto environment = sarde::Environment::from(environ);

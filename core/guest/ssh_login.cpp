@@ -99,12 +99,12 @@ class Login {
       if (attempt([&] { return ssh_userauth_publickey(session, nullptr, key.get()); }) == SSH_AUTH_SUCCESS)
         return std::nullopt;
     }
-    if (target_.use_agent &&
-        attempt([&] { return ssh_userauth_agent(session, nullptr); }) == SSH_AUTH_SUCCESS)
-      return std::nullopt;
     auto result =
         attempt([&] { return ssh_userauth_password(session, nullptr, target_.password.reveal().c_str()); });
     if (result == SSH_AUTH_DENIED) result = keyboard_interactive();
+    // Last, because an agent may offer more keys than a server lets one try.
+    if (result != SSH_AUTH_SUCCESS && target_.use_agent)
+      result = attempt([&] { return ssh_userauth_agent(session, nullptr); });
     if (result == SSH_AUTH_SUCCESS) return std::nullopt;
     const auto why = problem_of(session);
     if (result == SSH_AUTH_ERROR && !why.starts_with("Access denied") && !why.starts_with("Authentication"))

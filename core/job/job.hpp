@@ -30,8 +30,10 @@ struct Job {
   std::string project;                               ///< for display
   std::string name = {};                             ///< the job's, for display
   std::chrono::seconds timeout{3600};
+  std::string project_key = {};  ///< a file name for what belongs to the project alone; empty: it has none
   bool has_services = false;
-  /// The job's variables that are no secrets: public ones that are not masked and no files.
+  /// The job's variables that say what it is and are no secrets: CI_… and GITLAB_…, public, not masked, no
+  /// files.
   std::vector<std::pair<std::string, std::string>> public_variables = {};
 };
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/base64.hpp"
+#include "core/foundation/digest.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
@@ -40,6 +41,18 @@ std::vector<RegistryLogin> logins_in(const json& credentials) {
   return logins;
 }
 
+/// Of the GitLab server and the project's number there: two servers may have projects of the same number.
+std::string project_key(std::string_view repository, const json& project_id) {
+  if (!project_id.is_number_integer()) return "";
+  constexpr std::string_view scheme_end = "://";
+  if (const auto at = repository.find(scheme_end); at != std::string_view::npos)
+    repository.remove_prefix(at + scheme_end.size());
+  auto host = repository.substr(0, repository.find('/'));
+  host.remove_prefix(std::min(host.size(), host.rfind('@') + 1));  // the job's token, which changes
+  return project_id.dump() + "-" +
+         Digest::of(std::string(host) + "\n" + project_id.dump()).hex().substr(0, 8);
+}
+
 bool is_variable_name(std::string_view name) {
   constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
   return !name.empty() && letters.find(name.front()) != std::string_view::npos &&
@@ -60,6 +73,8 @@ std::vector<std::pair<std::string, std::string>> public_variables_in(const json&
     const auto name = text_member(variable, "key");
     const auto value = text_member(variable, "value");
     if (!is_set(variable, "public") || is_set(variable, "masked") || is_set(variable, "file")) continue;
+    // Others, PATH for example, would change what the administrator's scripts do.
+    if (!name.starts_with("CI_") && !name.starts_with("GITLAB_")) continue;
     if (!is_variable_name(name) || value.size() > largest || value.find('\0') != std::string::npos) continue;
     if (found.size() < most) found.emplace_back(name, value);
   }
@@ -84,6 +99,7 @@ Job parse_job_response(std::string_view text, const std::string& what) {
           .project = text_member(info, "project_name"),
           .name = text_member(info, "name")};
   const auto project_id = member(info, "project_id");
+  job.project_key = project_key(text_member(member(response, "git_info"), "repo_url"), project_id);
   job.distinction = (project_id.is_null() ? "" : project_id.dump()) + "\n" + job.project + "\n" +
                     text_member(response, "token");
   for (const auto& policy : member(image, "pull_policy")) {

@@ -72,8 +72,7 @@ std::optional<FileLock> JobFolder::try_lock() const {
 }
 
 bool JobFolder::is_locked() const {
-  std::error_code missing;
-  return std::filesystem::exists(path_ / lock_name, missing) && !try_lock();
+  return FileLock::is_held(path_ / lock_name);
 }
 
 void JobFolder::take_ticket(std::uint64_t number) const {

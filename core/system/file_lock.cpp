@@ -53,6 +53,11 @@ std::optional<FileLock> FileLock::try_for(const std::filesystem::path& path) {
   return FileLock(std::move(*fd));
 }
 
+bool FileLock::is_held(const std::filesystem::path& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  return fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
 FileLock FileLock::wait_for(const std::filesystem::path& path, const Waiting& waiting) {
   return FileLock(wait_until_locked(path, waiting, lock_file));
 }

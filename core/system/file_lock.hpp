@@ -32,6 +32,9 @@ class FileLock {
   /// Returns nothing if the lock is already held.
   static std::optional<FileLock> try_for(const std::filesystem::path& path);
 
+  /// Whether a process holds the lock. A file that is not there, or goes away, is not locked; none is made.
+  static bool is_held(const std::filesystem::path& path);
+
  private:
   explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}
 

@@ -26,6 +26,18 @@ struct OwnDisk {
   DiskOwnership ownership = DiskOwnership::own;
 };
 
+/// How a folder of the host reaches a guest.
+enum class ShareType { virtiofs, p9 };
+
+/// A folder of the host that a job's VM may use.
+struct SharedFolder {
+  std::filesystem::path folder;
+  std::string tag;  ///< by which the guest mounts it
+  bool read_only = false;
+  ShareType type = ShareType::p9;
+  std::filesystem::path virtiofsd = {};  ///< in place of libvirt's choice; empty: that
+};
+
 /// A job's VM: everything that its domain is written from.
 struct JobVm {
   VmName name;
@@ -42,9 +54,10 @@ struct JobVm {
   DiskFiles disk_files;                                ///< by the image's bare name
   std::filesystem::path console_log;
   std::vector<OwnDisk> own_disks = {};  ///< behind the image's
-  std::filesystem::path nvram;          ///< where UEFI variables go, if the image boots by UEFI
-  std::string timezone = {};            ///< IANA's name; empty: as the image has it
-  bool nested = false;                  ///< it may run VMs itself
+  std::vector<SharedFolder> shared_folders = {};
+  std::filesystem::path nvram;  ///< where UEFI variables go, if the image boots by UEFI
+  std::string timezone = {};    ///< IANA's name; empty: as the image has it
+  bool nested = false;          ///< it may run VMs itself
   std::optional<std::uint64_t> network_limit = std::nullopt;   ///< bytes per second in each direction
   std::optional<std::uint64_t> disk_limit = std::nullopt;      ///< bytes per second, all disks together
   std::optional<std::uint64_t> memory_mib = std::nullopt;      ///< nothing: as the image has it

@@ -56,6 +56,10 @@ void QemuAccess::own(const std::filesystem::path& file) const {
     throw Error("give " + file.string() + " to QEMU: " + errno_text(errno));
 }
 
+void QemuAccess::share(const std::filesystem::path& folder) const {
+  allow(folder, 0770, 0777);
+}
+
 void QemuAccess::read(const std::filesystem::path& file) const {
   allow(file, 0440, 0444);
 }

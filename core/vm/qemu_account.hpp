@@ -30,6 +30,9 @@ class QemuAccess {
   /// Lets QEMU write to the file, which belongs to one VM.
   void own(const std::filesystem::path& file) const;
 
+  /// Lets QEMU do everything in the folder, which belongs to jobs.
+  void share(const std::filesystem::path& folder) const;
+
   /// The group that the files get.
   [[nodiscard]] gid_t group() const { return group_; }
 

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/foundation/error.hpp"
@@ -19,12 +20,25 @@ int open_console(const KnownJob& job, const std::string& connect,
   return run_in_foreground({"virsh", "-c", connect, "console", job.vm}, environment);
 }
 
+namespace {
+
+bool is_same_file(int one, int other) {
+  struct stat a {};
+
+  struct stat b {};
+
+  return ::fstat(one, &a) == 0 && ::fstat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+}  // namespace
+
 void show_logs(const CommandTools& tools, const KnownJob& job, bool follow,
                const std::function<void(const std::string&)>& print) {
   constexpr std::chrono::milliseconds pause(200);
   constexpr std::size_t longest_line = 64U << 10U;
   const auto path = job.folder.console_log();
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const auto open_log = [&] { return UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)); };
+  auto file = open_log();
   if (!file && errno == ENOENT)
     throw Error(Blame::job, "job " + job.vm + " has written nothing yet: its VM has not started");
   if (!file) throw Error("read " + path.string() + ": " + errno_text(errno));
@@ -46,7 +60,9 @@ void show_logs(const CommandTools& tools, const KnownJob& job, bool follow,
       continue;
     }
     std::error_code ignored;
-    if (!follow || !std::filesystem::exists(path, ignored)) break;
+    if (!follow || !std::filesystem::exists(job.folder.path(), ignored)) break;
+    // virtlogd begins a new file when this one is large.
+    if (auto next = open_log(); next && !is_same_file(next.get(), file.get())) file = std::move(next);
     tools.clock.sleep(pause, tools.cancellation);
   }
   if (!text.empty()) print(text);

@@ -117,6 +117,12 @@ std::string room_facts(const SelftestRequest& host) {
   return join(facts, ", ") + " free";
 }
 
+bool sets_password(const std::string& settings) {
+  for (const auto& line : split(settings, '\n'))
+    if (trimmed(line).starts_with("password")) return true;
+  return false;
+}
+
 /// Files with passwords are for this account alone.
 std::string settings_facts(const DoctorRequest& request) {
   std::vector<std::string> names;
@@ -128,8 +134,7 @@ std::string settings_facts(const DoctorRequest& request) {
     if ((status.st_mode & 0022U) != 0)
       throw Error("other accounts may write to " + file.string() +
                   ", and so decide what this program does: chmod go-w " + file.string());
-    if ((status.st_mode & 0044U) != 0 &&
-        read_file_if_there(file).value_or("").find("password") != std::string::npos)
+    if ((status.st_mode & 0044U) != 0 && sets_password(read_file_if_there(file).value_or("")))
       throw Error("other accounts may read " + file.string() + ", which holds a password: chmod 600 " +
                   file.string());
   }

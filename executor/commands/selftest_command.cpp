@@ -76,6 +76,15 @@ class Tester {
     auto network = request_.network;
     if (network.empty()) network = is_session(request_.connect) ? "user" : "default";
     if (network == "slirp" || network == "image") return network;
+    constexpr std::string_view bridge = "bridge:";
+    if (network.starts_with(bridge)) {
+      const auto name = network.substr(bridge.size());
+      std::error_code missing;
+      if (!std::filesystem::exists("/sys/class/net/" + name + "/bridge", missing))
+        throw Error("this host has no bridge " + quote(name) +
+                    "; 'ip link show type bridge' lists those that it has");
+      return "this host's bridge " + quote(name);
+    }
     require_libvirt();
     if (network != "user" && network != "passt") {
       tools_.hypervisor().require_network(network);

@@ -30,14 +30,10 @@ void allow_old_algorithms(std::vector<std::string>& argv) {
 /// in no command line and no variable.
 void add_login(std::vector<std::string>& argv, const JobRecord& record, const fs::path& folder,
                std::vector<std::pair<std::string, std::string>>& environment) {
-  if (record.use_agent) {
-    add_option(argv, "IdentityFile=none");
-  } else if (record.identity_file.empty()) {
-    add_option(argv, "PubkeyAuthentication=no");
-  } else {
-    argv.insert(argv.end(), {"-i", record.identity_file});
-    add_option(argv, "IdentitiesOnly=yes");
-  }
+  const bool has_key = !record.identity_file.empty();
+  if (has_key) argv.insert(argv.end(), {"-i", record.identity_file});
+  if (!has_key) add_option(argv, record.use_agent ? "IdentityFile=none" : "PubkeyAuthentication=no");
+  if (!record.use_agent) add_option(argv, "IdentitiesOnly=yes");
   write_file(folder / "password", record.password.reveal(), 0600);
   write_file(folder / "askpass", "#!/bin/sh\nexec cat " + shell_quoted((folder / "password").string()) + "\n",
              0700);

@@ -6,6 +6,11 @@
 
 namespace sarde {
 
+void TextTable::add(std::vector<std::string> row) {
+  for (auto& cell : row) cell = printable_line(cell);
+  rows_.push_back(std::move(row));
+}
+
 std::string TextTable::text() const {
   std::vector<std::size_t> widths(rows_.front().size(), 0);
   for (const auto& row : rows_) {

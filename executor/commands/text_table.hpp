@@ -10,7 +10,8 @@ class TextTable {
  public:
   explicit TextTable(std::vector<std::string> heads) : rows_{std::move(heads)} {}
 
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  /// Line breaks and other control characters are shown as escapes.
+  void add(std::vector<std::string> row);
 
   /// The lines, without a line break behind the last.
   [[nodiscard]] std::string text() const;

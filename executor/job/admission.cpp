@@ -70,6 +70,7 @@ std::string Admission::obstacle(const Ledger& ledger, std::uint64_t needed_mib) 
   if (ledger.reserved_mib + needed_mib > most)
     return needs + "and " + std::to_string(ledger.vms.size()) + " other(s) have " +
            mib_text(ledger.reserved_mib) + " of the " + mib_text(most) + " that this host has for VMs";
+  if (ledger.vms.empty()) return "";  // nothing would change by waiting for the first
   // Other programs need memory, too. What the VMs were promised and have not touched yet is still to come.
   const auto promised = ledger.reserved_mib - std::min(ledger.reserved_mib, memory->of_vms_mib);
   const auto available = static_cast<std::uint64_t>(static_cast<double>(memory->available_mib) * overcommit);

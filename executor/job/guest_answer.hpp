@@ -6,9 +6,9 @@
 
 namespace sarde {
 
-/// Runs a short script of ours in the guest and returns what it prints, at most 64 KiB; what it prints to
-/// stderr is dropped, its exit code too. Throws Error, the host's fault, if it does not end by its deadline
-/// or if the guest is lost, and Cancelled.
+/// Runs a short script of ours in the guest and returns what it prints; what it prints to stderr is dropped,
+/// its exit code too. Empty if it does not end by its deadline. Throws Error, the host's fault, if the guest
+/// is lost or prints more than 64 KiB, and Cancelled.
 std::string ask_guest(GuestShell& guest, GuestScript script, Cancellation& cancellation);
 
 }  // namespace sarde

@@ -15,6 +15,7 @@
 #include "core/foundation/text.hpp"
 #include "core/foundation/unique_fd.hpp"
 #include "core/image/disk/gzip_stream.hpp"
+#include "core/system/file_lock.hpp"
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
 #include "core/system/temp_files.hpp"
@@ -150,7 +151,13 @@ fs::path GuestRunners::binary_for(const std::string& architecture) {
       return {};
     }
   }
-  const auto reason = within("guest-runner", [&] { return misfit(file, *machine); });
+  std::string reason;
+  try {
+    reason = misfit(file, *machine);
+  } catch (const Error& error) {
+    if (rules.wanted != "auto") throw Error(std::string("guest-runner: ") + error.what());
+    reason = error.what();
+  }
   if (!reason.empty()) {
     why_not_ = file.string() + " cannot be used in a guest of " + architecture + ": " + reason;
     return {};
@@ -174,10 +181,31 @@ std::optional<OwnDisk> GuestRunners::disk_for(const std::string& architecture) {
     throw Error("guest-runner: " + binary_.string() + ": " + errno_text(errno));
   const auto disk = rules.cache / cache_name(binary_, status);
   const OwnDisk own{.file = disk, .format = "raw", .serial = serial, .ownership = DiskOwnership::shared};
-  if (fs::exists(disk)) return own;
+  try {
+    make_disk(disk, static_cast<std::uint64_t>(status.st_size));
+    return own;
+  } catch (const Cancelled&) {
+    throw;
+  } catch (const std::exception& error) {
+    parts_.reporter.detail("Could not make a disk with " + binary_.string() +
+                           ", which is sent to each guest instead: " + error.what());
+    return std::nullopt;
+  }
+}
+
+/// Makes the disk unless it is there. Others that nobody has used for days are removed: an older version's.
+void GuestRunners::make_disk(const fs::path& disk, std::uint64_t size) {
+  constexpr std::chrono::minutes patience(2);
+  constexpr std::chrono::hours unused_for(7 * 24);
+  const auto& cache = parts_.rules.cache;
+  make_folders(cache, 0700);
+  const auto deadline = parts_.clock.now() + patience;
+  const auto lock = FileLock::wait_for(
+      cache / "lock", {.clock = parts_.clock, .cancellation = parts_.cancellation, .deadline = deadline});
+  set_modified_now(disk);
+  if (fs::exists(disk)) return;
   const Phase phase(parts_.clock, parts_.reporter);
-  make_folders(rules.cache, 0700);
-  const auto work = TempFolder::in(rules.cache, ".incoming-", 0700);
+  const auto work = TempFolder::in(cache.parent_path(), ".incoming-", 0700);
   const auto content = work.path() / "content";
   const auto image = work.path() / "image";
   fs::create_directory(content);
@@ -186,25 +214,20 @@ std::optional<OwnDisk> GuestRunners::disk_for(const std::string& architecture) {
   fs::permissions(content / "gitlab-runner", fs::perms(0755));
   // The file system's own tables need a few per cent.
   constexpr std::uint64_t spare = 4U << 20U;
-  const auto size = static_cast<std::uint64_t>(status.st_size);
   const auto kib = std::to_string((size + size / 16 + spare) / 1024);
   const auto made =
       run_program({.argv = {"/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-N", "16",
                             "-E", "root_owner=0:0", "-d", content.string(), image.string(), kib},
                    .environment = parts_.environment},
-                  {.clock = parts_.clock,
-                   .cancellation = parts_.cancellation,
-                   .deadline = parts_.clock.now() + std::chrono::minutes(2)});
-  if (!made.succeeded()) {
-    parts_.reporter.detail("Could not make a disk with " + binary_.string() +
-                           ", which is sent to each guest instead: " + quote(trimmed(made.errors)));
-    return std::nullopt;
+                  {.clock = parts_.clock, .cancellation = parts_.cancellation, .deadline = deadline});
+  if (!made.succeeded()) throw Error("mke2fs: " + quote(trimmed(made.errors)));
+  for (const auto& old : folder_entries(cache)) {
+    std::error_code gone;
+    const auto age = fs::file_time_type::clock::now() - fs::last_write_time(old, gone);
+    if (!gone && old.extension() == ".ext4" && age > unused_for) remove_if_there(old);
   }
-  for (const auto& old : folder_entries(rules.cache))
-    if (old.extension() == ".ext4") remove_if_there(old);
   fs::rename(image, disk);
   phase.done("Made a disk with " + binary_.string() + " for guests");
-  return own;
 }
 
 std::string GuestRunners::put_in(GuestShell& guest, const std::function<void()>& watch) {
@@ -239,7 +262,12 @@ std::string GuestRunners::put_in(GuestShell& guest, const std::function<void()>&
 /// The first line of what the script prints.
 std::string GuestRunners::ask(GuestShell& guest, const std::string& script,
                               const std::function<void()>& watch) {
-  const auto said = ask_guest(guest, {.content = script, .shell = "sh", .watch = watch}, parts_.cancellation);
+  const auto said = ask_guest(guest,
+                              {.content = script,
+                               .shell = "sh",
+                               .deadline = parts_.clock.now() + parts_.rules.timeout,
+                               .watch = watch},
+                              parts_.cancellation);
   const auto line = split(said, '\n').front();
   // It becomes a part of commands.
   constexpr auto harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./- ";

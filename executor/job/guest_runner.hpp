@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -25,9 +27,10 @@ class GuestRunners {
     /// auto: this host's gitlab-runner; none; or a binary, or a folder of binaries that are named as GitLab
     /// names its downloads (gitlab-runner-linux-amd64).
     std::string wanted = "none";
-    std::filesystem::path of_host = {};  ///< for `auto`; empty: there is none
-    std::filesystem::path cache = {};    ///< a folder in which QEMU can read
-    std::string shell = {};              ///< the job's
+    std::filesystem::path of_host = {};   ///< for `auto`; empty: there is none
+    std::filesystem::path cache = {};     ///< a folder in which QEMU can read
+    std::string shell = {};               ///< the job's
+    std::chrono::milliseconds timeout{};  ///< for the guest's answers
   };
 
   struct Parts {
@@ -51,6 +54,7 @@ class GuestRunners {
   std::string put_in(GuestShell& guest, const std::function<void()>& watch);
 
  private:
+  void make_disk(const std::filesystem::path& disk, std::uint64_t size);
   [[nodiscard]] std::filesystem::path binary_for(const std::string& architecture);
   [[nodiscard]] std::string ask(GuestShell& guest, const std::string& script,
                                 const std::function<void()>& watch);

@@ -26,6 +26,25 @@ std::vector<std::string> pull_policies(const Job& job, const ImageRules& rules) 
   return policies;
 }
 
+/// Every spelling that an image of Docker Hub has: with and without its host, and `library/`, which stands
+/// for none.
+std::vector<std::string> all_names(const ImageReference& reference) {
+  constexpr std::string_view hub = "docker.io/";
+  constexpr std::string_view library = "library/";
+  auto names = reference.names();
+  if (reference.asked_registry() + "/" != hub) return names;
+  for (auto name : reference.names()) {
+    if (name.starts_with(hub)) name.erase(0, hub.size());
+    if (name.starts_with(library)) name.erase(0, library.size());
+    names.push_back(name);
+    names.push_back(std::string(hub) + name);
+    if (name.find('/') != std::string::npos) continue;
+    names.push_back(std::string(library) + name);
+    names.push_back(std::string(hub) + std::string(library) + name);
+  }
+  return names;
+}
+
 void check_allowed(const std::string& name, const std::vector<std::string>& names, const ImageRules& rules) {
   const auto refused = "image " + quote(name) + " is not allowed on this runner: ";
   if (const auto pattern = matching_pattern(rules.denied_images, names); !pattern.empty())
@@ -50,7 +69,7 @@ ImageChoice choose_image(const Job& job, const ImageRules& rules) {
                 "registry.example.org/vms/debian12' to the job");
   }
   auto reference = ImageReference::parse(name);
-  check_allowed(reference.text(), reference.names(), rules);
+  check_allowed(reference.text(), all_names(reference), rules);
   return {.reference = std::move(reference), .policies = pull_policies(job, rules)};
 }
 

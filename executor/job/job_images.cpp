@@ -45,8 +45,12 @@ ObtainedImage JobImages::obtain_by(const std::string& policy, const ImageReferen
     }
   } else if (parts_.manifest_ttl) {
     const auto age = catalogue.time_since_asked(reference);
-    if (age && *age < *parts_.manifest_ttl)
-      return use_cache("the registry was asked " + duration_text(*age) + " ago, within manifest-ttl");
+    try {
+      if (age && *age < *parts_.manifest_ttl)
+        return use_cache("the registry was asked " + duration_text(*age) + " ago, within manifest-ttl");
+    } catch (const Error&) {
+      if (catalogue.has(reference)) throw;  // otherwise it has just been removed
+    }
   }
   before_fetch();
   return from_registry(

@@ -36,6 +36,11 @@ std::string why_left(const JobDomain& vm, const fs::path& jobsdir, const Moment&
   if (!is_ours || !fs::is_directory(jobsdir, error)) return "";
   // A job's folder is made before its VM and removed after it.
   if (!fs::exists(vm.folder, error)) return error ? "" : "its folder is gone";
+  const JobFolder folder(vm.folder);
+  if (folder.kept_until()) return "";  // that decides
+  const auto owner = folder.owner();
+  const bool is_tried = owner && owner->response_file.empty();
+  if (is_tried && life_of(owner->runner) == ProcessLife::lives) return "";
   return vm.expires && vm.expires->is_before(now) ? "its time is over" : "";
 }
 
@@ -47,14 +52,21 @@ std::string why_left_now(const std::string& name, Machines& machines, const fs::
   return "";
 }
 
+/// Nobody watches what a VM writes that is kept after its job.
+bool has_filled_its_disk(const JobFolder& folder, const std::string& name, Machines& machines) {
+  const auto record = folder.read();
+  return record && machines.written_bytes(name).value_or(0) > record->disk_limit;
+}
+
 /// Why the folder is not needed any more; empty if it may still be needed. The caller holds its lock.
 std::string why_left(const JobFolder& folder, const std::string& name, Machines& machines,
                      const Moment& now) {
   if (!folder.is_prepared()) return "its prepare was killed";
   if (const auto kept = folder.kept_until())
-    return kept->is_before(now)                        ? "it was kept for long enough"
-           : machines.state(name) == DomainState::gone ? "its VM is gone"
-                                                       : "";
+    return kept->is_before(now)                          ? "it was kept for long enough"
+           : machines.state(name) == DomainState::gone   ? "its VM is gone"
+           : has_filled_its_disk(folder, name, machines) ? "it was kept, and has filled its disks"
+                                                         : "";
   const auto owner = folder.owner();
   const auto runner = owner ? life_of(owner->runner) : ProcessLife::unknown;
   if (runner == ProcessLife::ended) return "its runner is gone";

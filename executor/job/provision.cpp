@@ -7,10 +7,36 @@
 
 namespace sarde {
 
+namespace {
+
+bool is_powershell_name(const std::string& shell) {
+  return shell == "pwsh" || shell == "powershell";
+}
+
+/// PowerShell wants these at the very beginning, so nothing can be put in front of them (about_Requires,
+/// about_Using, about_Scripts).
+bool must_come_first(const std::string& script) {
+  for (const auto& line : split(lowered(script), '\n')) {
+    const auto words = trimmed(line);
+    for (const auto* first : {"param", "using ", "#requires", "[cmdletbinding"})
+      if (words.starts_with(first)) return true;
+  }
+  return false;
+}
+
+/// The script, with the variables in front.
+std::string with_variables(const AdminScript& rules) {
+  auto script = read_file(rules.script);
+  if (is_powershell_name(rules.shell) && must_come_first(script)) return script;
+  return assignments(rules.variables, rules.shell) + script;
+}
+
+}  // namespace
+
 std::string assignments(const std::vector<std::pair<std::string, std::string>>& variables,
                         const std::string& shell) {
   std::string text;
-  const bool is_powershell = shell == "pwsh" || shell == "powershell";
+  const bool is_powershell = is_powershell_name(shell);
   for (const auto& [name, value] : variables) {
     if (!is_powershell) {
       text += "export " + name + "=" + shell_quoted(value) + "; ";
@@ -33,8 +59,9 @@ void run_admin_script(GuestShell& guest, const AdminScript& rules, const std::fu
   const Phase phase(clock, reporter);
   const auto doing = "run the " + rules.option + " " + rules.script.string() + " in the VM";
   const auto outcome = within(doing, [&] {
-    const GuestScript script{.content = assignments(rules.variables, rules.shell) + read_file(rules.script),
+    const GuestScript script{.content = with_variables(rules),
                              .shell = rules.shell,
+                             .environment = rules.environment,
                              .deadline = clock.now() + rules.timeout,
                              .watch = watch};
     return guest.run_script(script, cancellation);

@@ -19,6 +19,7 @@ struct AdminScript {
   std::filesystem::path script = {};  ///< empty: none
   std::chrono::milliseconds timeout{};
   std::string shell = {};
+  ScriptEnvironment environment = {};
   /// Put in front of the script. Names are letters, digits and underscores; values may be anything.
   std::vector<std::pair<std::string, std::string>> variables = {};
 };

@@ -37,43 +37,50 @@ std::uint64_t VmStarter::memory_of(const StoredImage& image) const {
   return vm.memory_mib.value_or(read_image_domain(image.domain_xml).memory_kib / 1024);
 }
 
-StartedVm VmStarter::start(const Job& job, const ObtainedImage& image, const JobResources& resources,
-                           const GuestNeeds& guest) {
+StartedVm VmStarter::plan(const Job& job, const ObtainedImage& image, const JobResources& resources,
+                          const GuestNeeds& guest) {
   const auto& folder = resources.folder();
   const auto domain = parse_domain(image.image.domain_xml, "the image's domain");
-  StartedVm started{.vm = plan(job, image.image, resources),
+  StartedVm planned{.vm = sized_vm(job, image.image, resources),
                     .network = parts_.networks.choose(domain.has_user_network)};
-  auto& [vm, network] = started;
+  auto& vm = planned.vm;
   vm.disk_files = make_copies(domain, image.unpacked, folder);
   vm.own_disks = own_disks(guest, folder);
+  for (const auto& mount : guest.mounts) vm.shared_folders.push_back(mount.shared);
   copy_uefi_variables(image.image, vm.nvram, parts_.reporter);
-  const Phase phase(parts_.clock, parts_.reporter);
-  vm.network = network.mode;
-  vm.network_name = network.name;
+  vm.network = planned.network.mode;
+  vm.network_name = planned.network.name;
   const auto built = build_job_domain(vm);
   if (!built.left_out.empty())
     parts_.reporter.detail("Left out of the image's domain: " + join(built.left_out, ", "));
+  return planned;
+}
+
+void VmStarter::start(StartedVm& planned, const ObtainedImage& image, const JobFolder& folder,
+                      const GuestNeeds& guest) {
+  auto& [vm, network] = planned;
+  const auto architecture = parse_domain(image.image.domain_xml, "the image's domain").architecture;
+  const Phase phase(parts_.clock, parts_.reporter);
   const auto step = [&](const std::string& what, const auto& work) {
     return timed(parts_.clock, parts_.reporter, what, work);
   };
   vm.virt_type = step("asked libvirt for KVM", [&] {
-    return choose_virt_type(parts_.shape, domain.architecture, parts_.hypervisor(), parts_.reporter);
+    return choose_virt_type(parts_.shape, architecture, parts_.hypervisor(), parts_.reporter);
   });
-  if (vm.nested && vm.virt_type == VirtType::kvm) check_nested(domain.architecture);
-  step("gave QEMU its files", [&] { let_qemu_in(image.unpacked, vm); });
+  if (vm.nested && vm.virt_type == VirtType::kvm) check_nested(architecture);
+  step("gave QEMU its files", [&] { let_qemu_in(image.unpacked, vm, guest.mounts); });
   step("set up the network",
        [&] { parts_.networks.open(network, vm.image_xml, folder.network(), guest.ssh_port); });
   if (network.passt) vm.user_network_socket = network.passt->socket;
   vm.filter = network.filter;
   folder.expect_vm();
   step("libvirt created the domain",
-       [&] { within("VM '" + vm.name.text() + "'", [&] { start_domain(started); }); });
+       [&] { within("VM '" + vm.name.text() + "'", [&] { start_domain(planned); }); });
   forget_copies(vm);
   phase.done("Started VM " + vm.name.text());
-  return started;
 }
 
-JobVm VmStarter::plan(const Job& job, const StoredImage& image, const JobResources& resources) const {
+JobVm VmStarter::sized_vm(const Job& job, const StoredImage& image, const JobResources& resources) const {
   const auto& folder = resources.folder();
   JobVm vm{.name = resources.name(),
            .image_xml = image.domain_xml,
@@ -109,8 +116,10 @@ std::vector<OwnDisk> VmStarter::own_disks(const GuestNeeds& guest, const JobFold
 }
 
 /// Gives QEMU, and no other account, access to the files of this job and of its image that it needs.
-void VmStarter::let_qemu_in(const UnpackedImage& disks, const JobVm& vm) {
+void VmStarter::let_qemu_in(const UnpackedImage& disks, const JobVm& vm,
+                            const std::vector<FolderMount>& mounts) {
   const QemuAccess access(parts_.hypervisor().qemu_account());
+  let_qemu_share(access, mounts);
   let_qemu_read(access, disks);
   access.enter(vm.folder.parent_path());
   access.enter(vm.folder);

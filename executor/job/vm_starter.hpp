@@ -8,6 +8,7 @@
 #include "core/vm/domain/domain_reading.hpp"
 #include "executor/job/job_network.hpp"
 #include "executor/job/job_resources.hpp"
+#include "executor/job/shared_folders.hpp"
 #include "executor/job/vm_shape.hpp"
 
 namespace sarde {
@@ -22,6 +23,7 @@ struct StartedVm {
 struct GuestNeeds {
   std::uint16_t ssh_port = 22;
   std::vector<OwnDisk> disks = {};  ///< beside its image's
+  std::vector<FolderMount> mounts = {};
 };
 
 /// Starts jobs' VMs, with thin copies of the image's disks, a network and a newly written domain.
@@ -44,16 +46,21 @@ class VmStarter {
   /// The memory in MiB that a VM of this image gets. Throws Error, the job's fault.
   [[nodiscard]] std::uint64_t memory_of(const StoredImage& image) const;
 
-  /// All files that this creates are in the job's folder
-  /// and are removed with it. Throws Error. If the image is refused, libvirt is not asked for anything.
-  StartedVm start(const Job& job, const ObtainedImage& image, const JobResources& resources,
-                  const GuestNeeds& guest);
+  /// Makes the copies of the disks and decides what the VM is, without asking libvirt for anything. All files
+  /// that this creates are in the job's folder and are removed with it. Throws Error, the job's fault if the
+  /// image is refused.
+  StartedVm plan(const Job& job, const ObtainedImage& image, const JobResources& resources,
+                 const GuestNeeds& guest);
+
+  /// Starts what was planned. Throws Error.
+  void start(StartedVm& planned, const ObtainedImage& image, const JobFolder& folder,
+             const GuestNeeds& guest);
 
  private:
   DiskFiles make_copies(const DomainSummary& domain, const UnpackedImage& disks, const JobFolder& folder);
   [[nodiscard]] std::vector<OwnDisk> own_disks(const GuestNeeds& guest, const JobFolder& folder) const;
-  JobVm plan(const Job& job, const StoredImage& image, const JobResources& resources) const;
-  void let_qemu_in(const UnpackedImage& disks, const JobVm& vm);
+  JobVm sized_vm(const Job& job, const StoredImage& image, const JobResources& resources) const;
+  void let_qemu_in(const UnpackedImage& disks, const JobVm& vm, const std::vector<FolderMount>& mounts);
   void start_domain(StartedVm& started);
   void forget_copies(const JobVm& vm);
 

@@ -11,7 +11,7 @@ std::string config_answer(const GuestPlaces& places, const std::optional<Job>& j
   nlohmann::json answer{{"driver", {{"name", program_name}, {"version", program_version}}},
                         {"builds_dir", places.builds},
                         {"cache_dir", places.cache},
-                        {"builds_dir_is_shared", false},
+                        {"builds_dir_is_shared", places.keeps_builds},
                         {"shell", places.shell}};
   if (job) answer["hostname"] = VmName::of_job(job->id, job->distinction).text();
   return answer.dump();

@@ -54,6 +54,10 @@ void PrepareStage::run(const Job& job) {
                                .since = clock.moment().unix_seconds});
   const auto setup = seeds.set_up(image.image, login_for(image.image.vm_config, rules.login, reporter),
                                   resources.folder(), resources.name());
+  const GuestNeeds needs{.ssh_port = setup.login.port,
+                         .disks = disks_for(image.image, setup),
+                         .mounts = mounts_of(job, rules.mounts, reporter)};
+  auto started = starter.plan(job, image, resources, needs);
   {
     const ObservedPhase phase(metrics, clock, "admission");
     admission.wait_for(resources.folder(), starter.memory_of(image.image));
@@ -61,13 +65,12 @@ void PrepareStage::run(const Job& job) {
   const auto bounds = disk_bounds(resources.folder().path(), rules.max_job_disk);
   DiskWatch disks(resources, bounds, machines, clock);
   const auto watch = [&] { disks.look(); };
-  const auto started = [&] {
+  {
     const ObservedPhase phase(metrics, clock, "vm");
     const Section section(reporter, "vm", "Starting a VM");
-    return starter.start(job, image, resources,
-                         {.ssh_port = setup.login.port, .disks = disks_for(image.image, setup)});
-  }();
-  auto guest = open(started, setup, watch);
+    starter.start(started, image, resources.folder(), needs);
+  }
+  auto guest = open(started, setup, needs.mounts, watch);
   resources.folder().write(record_of(guest.door, setup.login, bounds, rules.scripts, guest.path_folder));
   whole.done("VM " + resources.name().text() + " is ready");
   undo.dismiss();
@@ -96,6 +99,7 @@ void PrepareStage::discard_earlier(const Job& job) {
 /// Waits for the guest and what sets it up, and runs the prepare-script. If this fails, shows the end of the
 /// guest's console, which may say why.
 PrepareStage::OpenGuest PrepareStage::open(const StartedVm& started, const GuestSetup& setup,
+                                           const std::vector<FolderMount>& mounts,
                                            const std::function<void()>& watch) {
   try {
     const ObservedPhase phase(parts_.metrics, parts_.clock, "guest");
@@ -103,6 +107,7 @@ PrepareStage::OpenGuest PrepareStage::open(const StartedVm& started, const Guest
     OpenGuest guest{.door = parts_.door.open(started, setup.login, watch), .path_folder = {}};
     auto& shell = *guest.door.shell;
     if (!setup.seed.empty()) parts_.seeds.await(shell, watch, parts_.clock.now() + parts_.rules.boot_timeout);
+    mount_in_guest(shell, mounts, watch, parts_.cancellation);
     guest.path_folder = parts_.runners.put_in(shell, watch);
     run_admin_script(shell, parts_.rules.script, watch, parts_.clock, parts_.cancellation, parts_.reporter);
     return guest;

@@ -32,6 +32,7 @@ class PrepareStage {
     LoginRules login = {};
     AdminScript script = {};  ///< prepare-script
     ScriptRules scripts = {};
+    MountRules mounts = {};
     std::uint64_t max_job_disk = UINT64_MAX;   ///< bytes that the job may write to its disks
     std::chrono::milliseconds boot_timeout{};  ///< also for what sets up the guest once it is there
     std::filesystem::path jobsdir = {};        ///< where other jobs' folders are
@@ -71,7 +72,8 @@ class PrepareStage {
   };
 
   std::vector<OwnDisk> disks_for(const StoredImage& image, const GuestSetup& setup);
-  OpenGuest open(const StartedVm& started, const GuestSetup& setup, const std::function<void()>& watch);
+  OpenGuest open(const StartedVm& started, const GuestSetup& setup, const std::vector<FolderMount>& mounts,
+                 const std::function<void()>& watch);
 
   Parts parts_;
 };

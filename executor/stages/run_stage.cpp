@@ -48,17 +48,27 @@ bool RunStage::vm_is_gone() noexcept {
   }
 }
 
+/// What is written for people must not decide about the job.
+void RunStage::noted(const std::function<void()>& write) {
+  try {
+    write();
+  } catch (const Error& error) {
+    parts_.reporter.detail(error.what());
+  }
+}
+
 /// For `jobs`, and for `cleanup`, which may keep the VM of a job that has failed.
-void RunStage::note(const ScriptOutcome& outcome) {
+void RunStage::note(const ScriptOutcome& outcome, const std::string& stage) {
   const auto& folder = parts_.resources.folder();
   folder.note_stage("");
   const auto* exited = std::get_if<ScriptExited>(&outcome);
-  if (exited != nullptr && exited->code == 0) return;
+  if ((exited != nullptr && exited->code == 0) || std::holds_alternative<ScriptStopped>(outcome)) return;
+  if (stage == "after_script") return;  // its failure is none of the job
   if (!parts_.keep_on_failure || folder.time_to_keep()) return;
   folder.keep_after_job(*parts_.keep_on_failure);
   parts_.reporter.say("The VM will be kept for " + duration_text(*parts_.keep_on_failure) +
-                      " after the job: on the runner's host, 'sarde-executor ssh " + parts_.job_id +
-                      "' leads into it");
+                      " after the job if this makes it fail: on the runner's host, 'sarde-executor ssh " +
+                      parts_.job_id + "' leads into it");
 }
 
 ScriptOutcome RunStage::run(const std::filesystem::path& script, const std::string& stage) {
@@ -73,10 +83,10 @@ ScriptOutcome RunStage::run(const std::filesystem::path& script, const std::stri
                   parts_.clock);
   guest_script.watch = [&] { disks.look(); };
   const auto shell = parts_.door.reopen(parts_.resources.name().text(), *record);
-  parts_.resources.folder().note_stage(stage);
+  noted([&] { parts_.resources.folder().note_stage(stage); });
   try {
     auto outcome = shell->run_script(guest_script, parts_.cancellation);
-    note(outcome);
+    noted([&] { note(outcome, stage); });
     if (const auto* stopped = std::get_if<ScriptStopped>(&outcome))
       parts_.reporter.warn("Stopped by a signal: " + fate_of_processes(stopped->remaining) +
                            "; the VM was kept");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "core/foundation/reporter.hpp"
@@ -33,7 +34,8 @@ class RunStage {
 
  private:
   [[nodiscard]] bool vm_is_gone() noexcept;
-  void note(const ScriptOutcome& outcome);
+  void noted(const std::function<void()>& write);
+  void note(const ScriptOutcome& outcome, const std::string& stage);
 
   Parts parts_;
 };

@@ -259,18 +259,19 @@ int run_doctor(Wiring& wiring) {
   const auto path = runner_file_path({}, wiring.environment(), is_root());
   std::error_code ignored;
   return answer(
-      wiring, examine(tools_of(wiring),
-                      {.host = host,
-                       .program = std::filesystem::read_symlink("/proc/self/exe", ignored),
-                       .runner_file = path,
-                       .runners = [&] { return runners_in(read_runner_file(path)); },
-                       .concurrency = concurrency_or_one(wiring),
-                       .longest_prepare = values.get<"admission-timeout">().value() +
-                                          values.get<"address-timeout">().value() +
-                                          values.get<"boot-timeout">().value(),
-                       .settings_files = paths_of(wiring.settings_files()),
-                       .guest_runner = values.get<"guest-runner">(),
-                       .runner_of_host = runner_of_host(0, wiring.environment().get("PATH").value_or(""))}));
+      wiring,
+      examine(tools_of(wiring),
+              {.host = host,
+               .program = std::filesystem::read_symlink("/proc/self/exe", ignored),
+               .runner_file = path,
+               .runners = [&] { return runners_in(read_runner_file(path)); },
+               .concurrency = concurrency_or_one(wiring),
+               .longest_prepare =
+                   values.get<"admission-timeout">().value() + values.get<"address-timeout">().value() +
+                   values.get<"boot-timeout">().value() + values.get<"prepare-script-timeout">().value(),
+               .settings_files = paths_of(wiring.settings_files()),
+               .guest_runner = values.get<"guest-runner">(),
+               .runner_of_host = runner_of_host(0, wiring.environment().get("PATH").value_or(""))}));
 }
 
 int run_settings(Wiring& wiring) {

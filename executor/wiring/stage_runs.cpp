@@ -14,8 +14,10 @@
 #include "core/system/files.hpp"
 #include "core/system/host_size.hpp"
 #include "core/system/process_identity.hpp"
+#include "core/system/virtiofsd_place.hpp"
 #include "core/vm/hypervisor_loader.hpp"
 #include "executor/commands/ssh_command.hpp"
+#include "executor/job/disk_watch.hpp"
 #include "executor/job/leftovers.hpp"
 #include "executor/stages/cleanup_stage.hpp"
 #include "executor/stages/config_stage.hpp"
@@ -127,11 +129,27 @@ GuestRunners guest_runners(Wiring& wiring) {
                                                               wiring.environment().get("PATH").value_or(""))
                                              : std::filesystem::path(),
                  .cache = values.get<"vmdir">() / ".guest-runner",
-                 .shell = values.get<"shell">()},
+                 .shell = values.get<"shell">(),
+                 .timeout = values.get<"boot-timeout">().value()},
        .environment = wiring.environment_of_helpers().list(),
        .clock = wiring.clock(),
        .cancellation = wiring.cancellation(),
        .reporter = wiring.reporter()});
+}
+
+/// virtiofs needs a libvirt that runs as root on this machine, and virtiofsd.
+MountRules mount_rules(const Values& values) {
+  const bool has_virtiofs = is_root() && !virtiofsd_place().empty();
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  return {.mounts = values.get<"mounts">(),
+          .builds_dir = values.get<"builds-dir">(),
+          .cache_dir = values.get<"cache-dir">(),
+          .guest_builds_dir = values.get<"guest-builds-dir">(),
+          .guest_cache_dir = values.get<"guest-cache-dir">(),
+          .all_projects = values.get<"shared-dirs">(),
+          .type = has_virtiofs ? ShareType::virtiofs : ShareType::p9,
+          .read_only_server = program.parent_path() / "sarde-virtiofsd"};
 }
 
 CloudRules cloud_rules(const Values& values) {
@@ -160,6 +178,7 @@ PrepareStage::Rules prepare_rules(Wiring& wiring, const std::optional<JobOwner>&
                      .shell = values.get<"shell">(),
                      .variables = wiring.job().public_variables},
           .scripts = {.shell = values.get<"shell">(), .timezone = values.get<"timezone">()},
+          .mounts = mount_rules(values),
           .max_job_disk = values.get<"max-job-disk">().value_or(UINT64_MAX),
           .boot_timeout = values.get<"boot-timeout">().value(),
           .jobsdir = values.get<"jobsdir">(),
@@ -187,7 +206,8 @@ int run_config(Wiring& wiring) {
   const auto& values = wiring.values();
   return print(config_answer({.builds = values.get<"guest-builds-dir">(),
                               .cache = values.get<"guest-cache-dir">(),
-                              .shell = values.get<"shell">()},
+                              .shell = values.get<"shell">(),
+                              .keeps_builds = !values.get<"builds-dir">().empty()},
                              wiring.job_if_any()));
 }
 
@@ -225,7 +245,9 @@ void prepare(Wiring& wiring, const std::optional<JobOwner>& owner) {
 }
 
 RunStage run_stage(Wiring& wiring) {
-  return RunStage({.keep_on_failure = wiring.values().get<"keep-on-failure">(),
+  auto keep = wiring.values().get<"keep-on-failure">();
+  if (keep) keep = std::min(*keep, wiring.values().get<"max-keep">().value());
+  return RunStage({.keep_on_failure = keep,
                    .job_id = wiring.job().id,
                    .resources = resources_of(wiring, wiring.job()),
                    .door = guest_door(wiring),
@@ -272,7 +294,6 @@ void run_post_script(Wiring& wiring) {
   AdminScript script{.option = "post-script",
                      .script = values.get<"post-script">(),
                      .timeout = values.get<"post-script-timeout">().value(),
-                     .shell = values.get<"shell">(),
                      .variables = wiring.job().public_variables};
   if (script.script.empty()) return;
   if (const auto status = wiring.environment().get("CUSTOM_ENV_CI_JOB_STATUS"))
@@ -280,9 +301,14 @@ void run_post_script(Wiring& wiring) {
   const auto resources = resources_of(wiring, wiring.job());
   const auto record = resources.folder().read();
   if (!record) return;
+  script.shell = record->shell;
+  script.environment = {.timezone = record->timezone, .folder = record->path_folder};
   auto door = guest_door(wiring, script.timeout);
   const auto shell = door.reopen(resources.name().text(), *record);
-  run_admin_script(*shell, script, {}, wiring.clock(), wiring.cancellation(), wiring.reporter());
+  DiskWatch disks(resources, {.limit = record->disk_limit, .room = record->room}, wiring.hypervisor(),
+                  wiring.clock());
+  run_admin_script(
+      *shell, script, [&] { disks.look(); }, wiring.clock(), wiring.cancellation(), wiring.reporter());
 }
 
 /// What cannot be written is no reason for a job to fail.
@@ -373,7 +399,8 @@ int run_cleanup(Wiring& wiring) {
   return counted(wiring, "cleanup", [&] {
     const ObservedPhase phase(wiring.metrics(), wiring.clock(), "cleanup");
     clean_up(
-        resources_of(wiring, *job), [&] { run_post_script(wiring); }, wiring.clock(), wiring.reporter());
+        resources_of(wiring, *job), [&] { run_post_script(wiring); },
+        wiring.environment().get("CUSTOM_ENV_CI_JOB_STATUS").value_or(""), wiring.clock(), wiring.reporter());
     return 0;
   });
 }

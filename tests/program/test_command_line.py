@@ -139,7 +139,7 @@ def test_what_one_can_do_is_shown_without_asking(place):
     for arguments in ([], ["help"], ["--help"]):
         text = subprocess.run([link, *arguments], capture_output=True, text=True, check=True).stdout
         groups = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
-        assert groups == ["Options:", "Stages of a job, called by gitlab-runner:", "Images:", "Virtual machines:", "This host:"] and "Usage: sarde " in text
+        assert groups == ["Options:", "Stages of a job, called by gitlab-runner:", "Images:", "Virtual machines:", "Running jobs:", "This host:"] and "Usage: sarde " in text
     assert place.run("help", "export").stdout == place.run("export", "--help").stdout
     assert "--boot-timeout TIME=300" in place.run("help", "prepare").stdout
     assert place.run("help", "nonsense", check=False).returncode == 1

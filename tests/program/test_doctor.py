@@ -64,7 +64,7 @@ WRONG = {
     "no custom executor": ("gitlab-runner", lambda env: edit(env["CONFIG_FILE"], '"custom"', '"shell"'), "has no runner with executor = 'custom'"),
     "no TOML": ("gitlab-runner", lambda env: edit(env["CONFIG_FILE"], "concurrent = 3", "concurrent ="), "config.toml, line 1: "),
     "prepare may take longer than the runner waits": ("gitlab-runner", lambda env: edit(env["CONFIG_FILE"], "    run_exec", "    prepare_exec_timeout = 600\n    run_exec"),
-                                                      "set prepare_exec_timeout = 1020, or shorten these"),
+                                                      "set prepare_exec_timeout = 1620, or shorten these"),
     "a password that others may read": ("settings", lambda env: (edit(env["SARDE_CONF_FILES"], "admission", 'password = "geheim"\nadmission'), pathlib.Path(env["SARDE_CONF_FILES"]).chmod(0o644)),
                                         "which holds a password: chmod 600 "),
     "settings that others may change": ("settings", lambda env: pathlib.Path(env["SARDE_CONF_FILES"]).chmod(0o666), "other accounts may write to "),

@@ -32,6 +32,11 @@ SHOWN_BY = {
     "metrics-file": ["test_every_metric_moves"],
     "script": ["test_a_script_runs_in_it"],
     "follow": ["test_what_a_vm_wrote_to_its_console_is_printed"],
+    "builds-dir": ["test_builds_and_caches_stay_with_their_project"],
+    "cache-dir": ["test_builds_and_caches_stay_with_their_project"],
+    "shared-dirs": ["test_builds_and_caches_stay_with_their_project"],
+    "mounts": ["test_a_folder_of_the_administrators", "test_a_mount_that_cannot_be"],
+    "max-keep": ["test_a_job_may_ask_for_it_if_it_is_let"],
     "cloud-init": ["test_a_cloud_image_runs_jobs_with_a_key_of_their_own"],
     "guest-setup": ["test_a_guest_may_be_said_to_be_set_up_already"],
     "cloud-init-user-data": ["test_errors_of_cloud_init_are_told", "test_cloud_init_itself_merges_the_parts"],
@@ -144,7 +149,7 @@ def test_every_option_is_listed_and_has_a_test(place):
 # A value of each kind of option, and one that it does not take.
 VALUES = {"guest-setup": ("none", "ignition"), "firmware": ("uefi", "coreboot"), "format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"), "ssh-algorithms": ("legacy", "old"),
           "ssh-port": ("22", "x"), "threads": ("2", "many"), "vcpus": ("2", "two"), "cpus": ("auto", "two"), "max-vms": ("2", "two"), "memory-overcommit": ("1.5", "0.5"), "disk-size": ("1GiB", "much"), "scratch-disk": ("1GiB", "much"), "network-limit": ("1MB", "much"), "disk-limit": ("1MB", "much"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "max-job-disk": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
-          "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than", "login-grace", "admission-timeout", "post-script-timeout", "keep-on-failure")}
+          "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than", "login-grace", "admission-timeout", "post-script-timeout", "keep-on-failure", "max-keep")}
 WORDS = {"run": ["script", "stage"], "ssh": ["1"], "console": ["1"], "logs": ["1"], "jobs": [], "doctor": [], "clone": ["a", "b"], "settings": [], "login": ["h.example"], "logout": ["h.example"]}
 
 
@@ -152,7 +157,7 @@ def test_every_option_is_taken_by_the_commands_that_list_it_and_no_nonsense_is(p
     typed = 0
     for command in commands(place):
         text = place.run(command, "--help").stdout
-        words = WORDS.get(command, ["x"] if "CONTAINER" in text or "NAME" in text else [])
+        words = WORDS.get(command, ["x"] if re.search(r"^  (CONTAINER|NAME)\b", text, re.M) else [])
         for names, takes in re.findall(r"^  (-[-a-zA-Z,]+)( [A-Z]+)?", text, re.M):
             for name in names.split(","):
                 if name in ("-h", "--help", "--help-all", "--no-run"):

@@ -12,6 +12,7 @@ VARIABLES = [{"key": "CI_PROJECT_PATH", "value": "group/it's \"demo\" $(reboot)\
              {"key": "MASKED", "value": "secret-masked", "public": True, "masked": True},
              {"key": "A_FILE", "value": "secret-file", "public": True, "file": True},
              {"key": "not a name; reboot", "value": "x", "public": True},
+             {"key": "PATH", "value": "/nowhere", "public": True, "masked": False},
              {"key": "CI_JOB_NAME", "value": "build", "public": True}]
 
 

@@ -133,7 +133,7 @@ def test_the_vm_of_a_failed_job_is_kept_for_a_while(place, small_image):
     assert place.run("ssh", "704", "cat /tmp/evidence").stdout == "evidence\n"
     place.run("gc")
     assert name in place.domains(), "it was removed too early"
-    time.sleep(20)
+    time.sleep(22)
     removed = place.run("gc")
     assert f"{name}: it was kept for long enough" in removed.stderr, (removed, jobs_of(place), place.domains())
     assert name not in place.domains()
@@ -143,9 +143,9 @@ def test_the_vm_of_a_failed_job_is_kept_for_a_while(place, small_image):
 
 
 def test_a_job_may_ask_for_it_if_it_is_let(place, small_image):
-    with place.runner('job-settable = ["keep-on-failure"]\n').job(job_id=706, image=small_image, variables={"SARDE_KEEP_ON_FAILURE": "1h"}) as job:
+    with place.runner('job-settable = ["keep-on-failure"]\nmax-keep = "2h"\n').job(job_id=706, image=small_image, variables={"SARDE_KEEP_ON_FAILURE": "52w"}) as job:
         assert job.prepare() and job.run_script(bash_script("exit 1")).code == 1
-        assert "kept for 1 h" in job.result.text or "kept for 60" in job.result.text, job.result.text
+        assert "kept for 120 min 0 s after the job" in job.result.text or "kept for 2 h" in job.result.text, job.result.text
     assert "kept" in {one["state"] for one in jobs_of(place)}
     subprocess.run(["virsh", "-c", "qemu:///session", "destroy", job.settings["hostname"]], check=True)
     place.run("gc")

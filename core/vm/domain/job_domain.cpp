@@ -86,6 +86,13 @@ class JobDomainBuilder {
          {"expires-uptime", std::to_string(vm_.expires.uptime)},
          {"folder", vm_.folder.string()}});
     size_and_processor();
+    if (std::ranges::find(vm_.shared_folders, ShareType::virtiofs, &SharedFolder::type) !=
+        vm_.shared_folders.end()) {
+      // virtiofsd reads and writes the guest's memory.
+      auto memory = add(domain_, "memoryBacking");
+      add(memory, "source", {{"type", "memfd"}});
+      add(memory, "access", {{"mode", "shared"}});
+    }
     firmware_and_machine();
     for (const auto* event : {"on_poweroff", "on_crash"}) add(domain_, event, {}, "destroy");
     devices_ = add(domain_, "devices");
@@ -185,6 +192,7 @@ class JobDomainBuilder {
         static_cast<std::size_t>(std::ranges::count(image_.disks, std::string("virtio"), &ImageDisk::bus));
     for (const auto& own : vm_.own_disks) add_own_disk(own, on_virtio++);
     if (vm_.disk_limit) limit_disks();
+    for (const auto& shared : vm_.shared_folders) add_shared(shared);
     add_allowed(left_out);
     add_interface(devices_);
     auto serial = add(devices_, "serial", {{"type", "pty"}});
@@ -222,6 +230,20 @@ class JobDomainBuilder {
     add(disk, "target", {{"dev", disk_target("virtio", index)}, {"bus", "virtio"}});
     if (own.read_only) add(disk, "readonly");
     add(disk, "serial", {}, own.serial);
+  }
+
+  /// 9p maps what the guest says of owners and rights to extended attributes, so a symbolic link of the
+  /// guest's is no link on the host.
+  void add_shared(const SharedFolder& shared) {
+    const bool is_virtiofs = shared.type == ShareType::virtiofs;
+    auto node = add(devices_, "filesystem",
+                    {{"type", "mount"}, {"accessmode", is_virtiofs ? "passthrough" : "mapped"}});
+    if (is_virtiofs) add(node, "driver", {{"type", "virtiofs"}});
+    if (!shared.virtiofsd.empty()) add(node, "binary", {{"path", shared.virtiofsd.string()}});
+    add(node, "source", {{"dir", shared.folder.string()}});
+    add(node, "target", {{"dir", shared.tag}});
+    // libvirt 9 knows no read-only virtiofs: there, the program that serves it sees to that.
+    if (shared.read_only && !is_virtiofs) add(node, "readonly");
   }
 
   /// One limit for all of them, which form a group.

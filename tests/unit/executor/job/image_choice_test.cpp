@@ -52,3 +52,19 @@ TEST_CASE("image choice: a job's pull policies keep their order, and lose what i
   job.pull_policies = {"sometimes"};
   check_error(Blame::job, "allows only 'always, never, if-not-present'", [&] { choose_image(job, rules()); });
 }
+
+TEST_CASE("image choice: an image of Docker Hub is denied by each of its spellings") {
+  auto strict = rules();
+  for (const auto* pattern : {"debian", "library/debian", "docker.io/debian", "docker.io/library/debian"}) {
+    strict.denied_images = {pattern};
+    for (const auto* image :
+         {"debian", "library/debian:12", "docker.io/debian", "index.docker.io/library/debian"}) {
+      CAPTURE(pattern);
+      CAPTURE(image);
+      check_error(Blame::job, "deny-image lists", [&] { choose_image(job_with(image), strict); });
+    }
+  }
+  strict.denied_images = {"bitnami/*"};
+  check_error(Blame::job, "deny-image lists", [&] { choose_image(job_with("docker.io/bitnami/a"), strict); });
+  CHECK_NOTHROW(choose_image(job_with("h.example/bitnami/a"), strict));
+}

@@ -366,15 +366,15 @@ TEST_CASE("run: a script in the prepared VM, and what is said where there is non
 
 TEST_CASE("cleanup: the VM and the folder go, once and for all; what cannot go is said and stays known") {
   Bench bench;
-  clean_up(bench.resources(), {}, bench.clock, bench.reporter);
+  clean_up(bench.resources(), {}, "", bench.clock, bench.reporter);
   CHECK(bench.steps.empty());
   bench.prepare();
   bench.hypervisor.refuses_to_destroy = true;
   check_error(Blame::host, "libvirt is away",
-              [&] { clean_up(bench.resources(), {}, bench.clock, bench.reporter); });
+              [&] { clean_up(bench.resources(), {}, "", bench.clock, bench.reporter); });
   CHECK(bench.job_folder.expects_vm());
   bench.hypervisor.refuses_to_destroy = false;
-  clean_up(bench.resources(), {}, bench.clock, bench.reporter);
+  clean_up(bench.resources(), {}, "", bench.clock, bench.reporter);
   bench.check_nothing_stays();
-  clean_up(bench.resources(), {}, bench.clock, bench.reporter);
+  clean_up(bench.resources(), {}, "", bench.clock, bench.reporter);
 }
