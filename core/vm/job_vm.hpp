@@ -56,6 +56,7 @@ struct JobVm {
   std::vector<OwnDisk> own_disks = {};  ///< behind the image's
   std::vector<SharedFolder> shared_folders = {};
   std::filesystem::path nvram;  ///< where UEFI variables go, if the image boots by UEFI
+  bool needs_agent = false;     ///< its guest's agent is spoken to, on any network
   std::string timezone = {};    ///< IANA's name; empty: as the image has it
   bool nested = false;          ///< it may run VMs itself
   std::optional<std::uint64_t> network_limit = std::nullopt;   ///< bytes per second in each direction

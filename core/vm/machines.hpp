@@ -46,6 +46,10 @@ class Machines {
   /// The bytes that a running domain's disks occupy on this host, without their backing files. Nothing if the
   /// domain does not exist or the number cannot be determined.
   virtual std::optional<std::uint64_t> written_bytes(const std::string& name) = 0;
+
+  /// Adds a public key (a line of ~/.ssh/authorized_keys) to those that log a user into the guest, through its
+  /// agent. Returns false if the agent does not answer (yet). Throws Error, the job's fault, if it refuses.
+  virtual bool authorize_key(const std::string& name, const std::string& user, const std::string& public_key) = 0;
 };
 
 }  // namespace sarde

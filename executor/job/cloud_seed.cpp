@@ -84,6 +84,13 @@ GuestSetup CloudSeeds::set_up(const StoredImage& image, GuestLogin login, const 
   const bool is_wanted =
       parts_.rules.when == CloudRules::When::always ||
       (parts_.rules.when == CloudRules::When::if_image_says && image.guest_setup == "cloud-init");
+  if (parts_.rules.when == CloudRules::When::agent) {
+    login.identity_file = folder.path() / "ssh-key";
+    login.password = Secret();
+    login.origin = "the guest's agent was told to add a key made for this job";
+    auto key = create_job_key(login.identity_file);
+    return {.login = std::move(login), .key_for_agent = std::move(key)};
+  }
   if (!is_wanted) return {.login = std::move(login)};
   const auto files = folder.path() / "seed";
   const auto disk = folder.path() / "seed.iso";
@@ -110,6 +117,23 @@ void CloudSeeds::write_disk(const fs::path& folder, const fs::path& disk) {
                                    .cancellation = parts_.cancellation,
                                    .deadline = parts_.clock.now() + long_enough});
   if (!result.succeeded()) throw Error("make the disk for cloud-init: " + quote(trimmed(result.errors)));
+}
+
+void CloudSeeds::authorize(Machines& machines, const VmName& vm, const GuestSetup& setup,
+                           const std::function<void()>& watch, TimePoint deadline) {
+  constexpr std::chrono::milliseconds pause(500);
+  const Phase phase(parts_.clock, parts_.reporter);
+  while (!machines.authorize_key(vm.text(), setup.login.username, trimmed(setup.key_for_agent))) {
+    if (machines.state(vm.text()) != DomainState::running)
+      throw Error("wait for the guest's agent: VM '" + vm.text() + "' has ended");
+    if (parts_.clock.now() >= deadline)
+      throw Error("wait for the guest's agent, which is to add a key for user " +
+                  quote(setup.login.username) +
+                  ": it did not answer within boot-timeout; is qemu-guest-agent in the image? (guest-setup)");
+    watch();
+    parts_.clock.sleep(pause, parts_.cancellation);
+  }
+  phase.done("The guest's agent has added a key for user " + quote(setup.login.username));
 }
 
 void CloudSeeds::await(GuestShell& guest, const std::function<void()>& watch, TimePoint deadline) {

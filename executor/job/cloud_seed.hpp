@@ -10,14 +10,16 @@
 #include "core/image/store/stored_image.hpp"
 #include "core/job/job_record.hpp"
 #include "core/system/clock.hpp"
+#include "core/vm/machines.hpp"
 #include "core/vm/vm_name.hpp"
 #include "executor/job/guest_login.hpp"
 
 namespace sarde {
 
-/// The administrator's settings for guests that cloud-init sets up.
+/// The administrator's settings for guests that are set up for each job.
 struct CloudRules {
-  enum class When { never, if_image_says, always };
+  /// `agent`: not through cloud-init, but with a key that the guest's agent takes.
+  enum class When { never, if_image_says, always, agent };
   When when = When::if_image_says;
   std::filesystem::path user_data = {};  ///< a file, merged in; empty: none
 };
@@ -27,6 +29,7 @@ struct CloudRules {
 struct GuestSetup {
   GuestLogin login;
   std::filesystem::path seed = {};
+  std::string key_for_agent = {};  ///< public; for the guest's agent to put in. Empty: none
 };
 
 /// Sets up guests made of cloud images as they come, through cloud-init's NoCloud data source: a small disk
@@ -47,6 +50,10 @@ class CloudSeeds {
   /// Where cloud-init is wanted, makes key and disk in the job's folder, and returns a login with that key.
   /// The private key never leaves the folder. Throws Error.
   GuestSetup set_up(const StoredImage& image, GuestLogin login, const JobFolder& folder, const VmName& name);
+
+  /// Waits until the guest's agent has taken the key for the login user. Throws Error, Cancelled.
+  void authorize(Machines& machines, const VmName& vm, const GuestSetup& setup,
+                 const std::function<void()>& watch, TimePoint deadline);
 
   /// Waits until cloud-init has done all, packages and scripts of the administrator's included. Throws Error
   /// at the deadline; warns if cloud-init reports errors.

@@ -53,7 +53,39 @@ void check_allowed(const std::string& name, const std::vector<std::string>& name
     throw Error(Blame::job, refused + "allow-image lists only " + quote(join(rules.allowed_images, ", ")));
 }
 
+/// Nobody else's images have names of this kind: their tags are made here (image_of_local_vm()).
+constexpr std::string_view local_vms = "localhost/vm/";
+
+/// A VM's name as a component of an image's: its letters and digits, with dashes between.
+std::string component_of(const std::string& vm) {
+  std::string component;
+  for (const char c : lowered(vm)) {
+    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (is_plain) component += c;
+    if (!is_plain && !component.empty() && component.back() != '-') component += '-';
+  }
+  while (!component.empty() && component.back() == '-') component.pop_back();
+  return component.empty() ? "unnamed" : component;
+}
+
+/// A VM of this host belongs to somebody, so jobs get those alone that the administrator names.
+ImageChoice choose_vm(const std::string& name, const std::string& vm, bool is_jobs_word, const ImageRules& rules) {
+  if (is_jobs_word && rules.allowed_images.empty())
+    throw Error(Blame::job, "image " + quote(name) +
+                                " is a VM of this host, which jobs may use only if allow-image lists it, or if an "
+                                "alias or default-image stands for it");
+  check_allowed(name, {name}, rules);
+  return {.reference = ImageReference::parse(std::string(local_vms) + component_of(vm)),
+          .policies = {"never"},
+          .vm = vm};
+}
+
 }  // namespace
+
+std::string vm_named_by(const std::string& image) {
+  constexpr std::string_view prefix = "vm:";
+  return image.starts_with(prefix) ? image.substr(prefix.size()) : "";
+}
 
 std::string wanted_image(const Job& job, const ImageRules& rules) {
   const auto& name = job.image.empty() ? rules.default_image : job.image;
@@ -68,7 +100,10 @@ ImageChoice choose_image(const Job& job, const ImageRules& rules) {
                 "the job names no image, and this runner has no default image; add 'image: "
                 "registry.example.org/vms/debian12' to the job");
   }
+  if (const auto vm = vm_named_by(name); !vm.empty()) return choose_vm(name, vm, name == job.image, rules);
   auto reference = ImageReference::parse(name);
+  if (reference.text().starts_with(local_vms))
+    throw Error(Blame::job, "image " + quote(name) + " is an image of a VM of this host; write vm:NAME");
   check_allowed(reference.text(), all_names(reference), rules);
   return {.reference = std::move(reference), .policies = pull_policies(job, rules)};
 }

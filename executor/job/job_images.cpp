@@ -10,6 +10,10 @@ namespace sarde {
 
 ObtainedImage JobImages::obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder,
                                 const std::function<void()>& before_fetch) {
+  if (!choice.vm.empty()) {
+    before_fetch();
+    return obtain_by("never", parts_.image_of_vm(choice.vm, choice.reference), job, folder, before_fetch);
+  }
   bool checked = false;
   const auto check_once = [&] {
     if (!checked) before_fetch();

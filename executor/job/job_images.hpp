@@ -26,6 +26,8 @@ class JobImages {
     const Clock& clock;
     Reporter& reporter;
     std::vector<std::string> allowed_devices = {};  ///< allow-devices
+    /// makes an image of a VM of this host, or finds the one that was made, in the cache
+    std::function<ImageReference(const std::string& vm, const ImageReference& repository)> image_of_vm = {};
     /// how long the registry's answer about an image is good for other jobs; nothing: each job asks
     std::optional<std::chrono::milliseconds> manifest_ttl = {};
   };

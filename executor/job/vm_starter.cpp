@@ -46,6 +46,7 @@ StartedVm VmStarter::plan(const Job& job, const ObtainedImage& image, const JobR
   auto& vm = planned.vm;
   vm.disk_files = make_copies(domain, image.unpacked, folder);
   vm.own_disks = own_disks(guest, folder);
+  vm.needs_agent = guest.agent;
   for (const auto& mount : guest.mounts) vm.shared_folders.push_back(mount.shared);
   copy_uefi_variables(image.image, vm.nvram, parts_.reporter);
   vm.network = planned.network.mode;
@@ -102,6 +103,10 @@ DiskFiles VmStarter::make_copies(const DomainSummary& domain, const UnpackedImag
                                 {.path = [&](const std::string& disk) { return folder.overlay(disk); },
                                  .first_size = parts_.shape.disk_size.value_or(0)});
   phase.done("Made thin copies of " + std::to_string(files.size()) + " disk(s)");
+  if (parts_.shape.disk_size)
+    parts_.reporter.say(
+        "The first disk has at least " + size_text(*parts_.shape.disk_size) +
+        " (disk-size); the guest grows its file system itself, as cloud-init's growpart does");
   return files;
 }
 

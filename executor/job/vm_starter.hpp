@@ -24,6 +24,7 @@ struct GuestNeeds {
   std::uint16_t ssh_port = 22;
   std::vector<OwnDisk> disks = {};  ///< beside its image's
   std::vector<FolderMount> mounts = {};
+  bool agent = false;  ///< what sets it up speaks to its agent
 };
 
 /// Starts jobs' VMs, with thin copies of the image's disks, a network and a newly written domain.

@@ -56,7 +56,8 @@ void PrepareStage::run(const Job& job) {
                                   resources.folder(), resources.name());
   const GuestNeeds needs{.ssh_port = setup.login.port,
                          .disks = disks_for(image.image, setup),
-                         .mounts = mounts_of(job, rules.mounts, reporter)};
+                         .mounts = mounts_of(job, rules.mounts, reporter),
+                         .agent = !setup.key_for_agent.empty()};
   auto started = starter.plan(job, image, resources, needs);
   {
     const ObservedPhase phase(metrics, clock, "admission");
@@ -104,6 +105,9 @@ PrepareStage::OpenGuest PrepareStage::open(const StartedVm& started, const Guest
   try {
     const ObservedPhase phase(parts_.metrics, parts_.clock, "guest");
     const Section section(parts_.reporter, "guest", "Waiting for the guest");
+    if (!setup.key_for_agent.empty())
+      parts_.seeds.authorize(parts_.machines(), started.vm.name, setup, watch,
+                             parts_.clock.now() + parts_.rules.boot_timeout);
     OpenGuest guest{.door = parts_.door.open(started, setup.login, watch), .path_folder = {}};
     auto& shell = *guest.door.shell;
     if (!setup.seed.empty()) parts_.seeds.await(shell, watch, parts_.clock.now() + parts_.rules.boot_timeout);

@@ -28,16 +28,6 @@ namespace sarde {
 
 namespace {
 
-CommandTools tools_of(Wiring& wiring) {
-  return {.images = wiring.images(),
-          .registry = wiring.registry(),
-          .hypervisor = wiring.hypervisor(),
-          .clock = wiring.clock(),
-          .cancellation = wiring.cancellation(),
-          .reporter = wiring.reporter(),
-          .helpers = wiring.environment_of_helpers().list()};
-}
-
 std::string argument(const Wiring& wiring, std::size_t index) {
   return wiring.invocation().argument(index);
 }

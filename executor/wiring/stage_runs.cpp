@@ -16,6 +16,7 @@
 #include "core/system/process_identity.hpp"
 #include "core/system/virtiofsd_place.hpp"
 #include "core/vm/hypervisor_loader.hpp"
+#include "executor/commands/local_image.hpp"
 #include "executor/commands/ssh_command.hpp"
 #include "executor/job/disk_watch.hpp"
 #include "executor/job/leftovers.hpp"
@@ -155,6 +156,7 @@ MountRules mount_rules(const Values& values) {
 CloudRules cloud_rules(const Values& values) {
   const auto when = values.get<"guest-setup">();
   return {.when = when == "cloud-init" ? CloudRules::When::always
+                  : when == "agent"    ? CloudRules::When::agent
                   : when == "none"     ? CloudRules::When::never
                                        : CloudRules::When::if_image_says,
           .user_data = values.get<"cloud-init-user-data">()};
@@ -222,6 +224,11 @@ void prepare(Wiring& wiring, const std::optional<JobOwner>& owner) {
                                      .clock = wiring.clock(),
                                      .reporter = wiring.reporter(),
                                      .allowed_devices = wiring.values().get<"allow-devices">(),
+                                     .image_of_vm =
+                                         [&wiring](const std::string& vm, const ImageReference& repository) {
+                                           return image_of_local_vm(tools_of(wiring), vm, repository,
+                                                                    wiring.threads());
+                                         },
                                      .manifest_ttl = wiring.values().get<"manifest-ttl">()}),
                 .seeds = CloudSeeds({.rules = cloud_rules(wiring.values()),
                                      .environment = wiring.environment_of_helpers().list(),

@@ -23,6 +23,7 @@ bool is_root() {
 
 std::vector<std::string> names_of_image(const std::string& image) {
   if (image.empty()) return {};
+  if (!vm_named_by(image).empty()) return {image};
   try {
     return ImageReference::parse(image).names();
   } catch (const Error&) {
@@ -37,6 +38,16 @@ ImageRules image_rules(const Values& values) {
           .denied_images = values.get<"deny-image">(),
           .pull_policies = values.get<"pull-policy">(),
           .allowed_policies = values.get<"allowed-pull-policies">()};
+}
+
+CommandTools tools_of(Wiring& wiring) {
+  return {.images = wiring.images(),
+          .registry = wiring.registry(),
+          .hypervisor = wiring.hypervisor(),
+          .clock = wiring.clock(),
+          .cancellation = wiring.cancellation(),
+          .reporter = wiring.reporter(),
+          .helpers = wiring.environment_of_helpers().list()};
 }
 
 int print(const std::string& answer) {

@@ -13,6 +13,7 @@
 #include "core/system/cancellation.hpp"
 #include "core/system/environment.hpp"
 #include "core/vm/hypervisor.hpp"
+#include "executor/commands/command_tools.hpp"
 #include "executor/job/image_choice.hpp"
 #include "executor/job/metrics.hpp"
 #include "executor/wiring/console_reporter.hpp"
@@ -99,6 +100,9 @@ class Wiring {
 /// All names that a section for this image may have. Empty if the name is invalid; `prepare` refuses such a
 /// name.
 std::vector<std::string> names_of_image(const std::string& image);
+
+/// What commands work with.
+CommandTools tools_of(Wiring& wiring);
 
 /// Whether the program runs as root.
 bool is_root();

@@ -2,6 +2,7 @@
 import getpass
 import json
 import os
+import pathlib
 import re
 import shutil
 import stat
@@ -156,3 +157,40 @@ def test_cloud_init_itself_merges_the_parts(place, cloud, cloud_init, tmp_path, 
     assert types is None or answer["types"] == ["multipart/mixed", "text/cloud-config", *types]
     assert checks(answer["merged"]), answer
     assert re.fullmatch(r"sarde-7520-[0-9a-f]+", json.loads((seen / "meta-data").read_text())["local-hostname"])
+
+
+@pytest.fixture(scope="module")
+def guest_with_agent(place):
+    """Debian's agent and the libraries that it needs, in a guest that takes no passwords."""
+    folder = place.folder / "agent"
+    folder.mkdir()
+    subprocess.run(["apt-get", "-q=2", "-o", "APT::Sandbox::User=root", "download", "qemu-guest-agent"], cwd=folder, check=True)
+    subprocess.run(["dpkg-deb", "--extract", next(folder.glob("*.deb")), folder / "root"], check=True)
+    agent = folder / "root/usr/sbin/qemu-ga"
+    libraries = re.findall(r"(/\S+/(\S+\.so\S*)) \(", subprocess.run(["ldd", agent], capture_output=True, text=True, check=True).stdout)
+    need("not found" not in str(libraries) and len(libraries) > 3, f"the libraries of qemu-guest-agent are not all installed: {libraries}")
+    script = place.write("starts-agent", "#!/bin/sh\nchown -R 1000:1000 /home/runner\ntouch /etc/no-ssh\nmkdir -p /run /usr/var/run /var/run\n"
+                         "for p in /dev/vport*; do LD_LIBRARY_PATH=/usr/lib/agent /usr/bin/qemu-ga -d -m virtio-serial -p $p -f /tmp/ga.pid -l /tmp/ga.log -t /tmp; done\n"
+                         "(sleep 4; dropbear -R -E -s) &\n")
+    commands = ["mkdir /usr/lib/agent", f"write {agent} /usr/bin/qemu-ga", "sif /usr/bin/qemu-ga mode 0100755",
+                f"write {script} /etc/rc.local", "sif /etc/rc.local mode 0100755"]
+    commands += [f"write {pathlib.Path(path).resolve()} /usr/lib/agent/{name}" for path, name in libraries if not name.startswith(("ld-linux", "libc.so", "libm.so"))]
+    return place.publish("agent", folder=place.changed_guest("agent", commands))
+
+
+def test_a_key_made_for_the_job_comes_through_the_guest_agent(place, guest_with_agent):
+    with place.runner('guest-setup = "agent"\nboot-timeout = 100\n').job(job_id=790, image=guest_with_agent) as job:
+        assert job.prepare(), job.result.text
+        assert "The guest's agent has added a key for user 'runner'" in job.result.text
+        assert job.run_script(bash_script("grep -c ssh-ed25519 /home/runner/.ssh/authorized_keys")).stdout.strip() == b"1"
+    with place.runner(f'guest-setup = "agent"\n[images."{guest_with_agent}"]\nusername = "nobody-there"\n').job(job_id=791, image=guest_with_agent) as job:
+        result = job.call("prepare")
+        assert result.code == 1 and "through its guest agent: " in result.stderr.decode(), result.stderr
+    place.assert_nothing_left()
+
+
+def test_an_image_without_an_agent_is_told(place, small_image):
+    with place.runner('guest-setup = "agent"\nboot-timeout = 12\n').job(job_id=792, image=small_image) as job:
+        result = job.call("prepare")
+        assert result.code == 2 and "wait for the guest's agent, which is to add a key for user 'runner'" in result.stderr.decode(), result.stderr
+    place.assert_nothing_left()

@@ -38,7 +38,7 @@ SHOWN_BY = {
     "mounts": ["test_a_folder_of_the_administrators", "test_a_mount_that_cannot_be"],
     "max-keep": ["test_a_job_may_ask_for_it_if_it_is_let"],
     "cloud-init": ["test_a_cloud_image_runs_jobs_with_a_key_of_their_own"],
-    "guest-setup": ["test_a_guest_may_be_said_to_be_set_up_already"],
+    "guest-setup": ["test_a_guest_may_be_said_to_be_set_up_already", "test_a_key_made_for_the_job_comes_through_the_guest_agent"],
     "cloud-init-user-data": ["test_errors_of_cloud_init_are_told", "test_cloud_init_itself_merges_the_parts"],
     "disk": ["test_a_disk_file_becomes_an_image_and_runs_a_job", "test_bare_disks_may_be_several_and_of_any_format"],
     "firmware": ["test_bare_disks_may_be_several_and_of_any_format"],

@@ -105,6 +105,12 @@ class FakeHypervisor final : public Hypervisor {
     return written;
   }
 
+  bool authorize_key(const std::string& /*name*/, const std::string& /*user*/,
+                     const std::string& /*public_key*/) override {
+    step("authorize_key");
+    return true;
+  }
+
   std::optional<QemuAccount> qemu_account() override {
     step("qemu_account");
     return std::nullopt;

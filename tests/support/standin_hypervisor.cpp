@@ -237,6 +237,11 @@ class StandinHypervisor final : public Hypervisor {
 
   std::optional<std::uint64_t> written_bytes(const std::string& /*name*/) override { return 0; }
 
+  bool authorize_key(const std::string& /*name*/, const std::string& /*user*/,
+                     const std::string& /*public_key*/) override {
+    return false;
+  }
+
   std::optional<QemuAccount> qemu_account() override { return std::nullopt; }
 
   /// No passt: its guests' SSH server is on the host's loopback already.

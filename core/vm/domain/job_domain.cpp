@@ -291,7 +291,7 @@ class JobDomainBuilder {
     }
     if (type != "user") restrict_to_own_traffic(node);
     if (vm_.network_limit) limit_network(node, type);
-    if (type != "user" && parent == devices_) add_agent_channel();
+    if ((type != "user" || vm_.needs_agent) && parent == devices_) add_agent_channel();
     copy_carried_child(interface(), node, "devices/interface", "model");
     if (!node.child("model").attribute("type") && architecture_.has_pci) {
       node.remove_child("model");
@@ -328,8 +328,9 @@ class JobDomainBuilder {
     }
   }
 
-  /// The agent tells the address where no DHCP server of libvirt's does. Not on QEMU's own network, whose
-  /// address is known: the channel's socket path is near the system's limit of 107 bytes in a user's home.
+  /// The agent tells the address where no DHCP server of libvirt's does. Otherwise not on QEMU's own network,
+  /// whose address is known: the channel's socket path is near the system's limit of 107 bytes in a user's
+  /// home.
   void add_agent_channel() {
     auto agent = add(devices_, "channel", {{"type", "unix"}});
     add(agent, "target", {{"type", "virtio"}, {"name", "org.qemu.guest_agent.0"}});

@@ -186,6 +186,19 @@ class LibvirtHypervisor final : public Hypervisor {
     return written_in_block_nodes(CText(answer).get());
   }
 
+  bool authorize_key(const std::string& name, const std::string& user, const std::string& public_key) override {
+    const auto domain = look_up(name);
+    const auto doing = "put a key for user '" + user + "' into VM '" + name + "' through its guest agent";
+    if (!domain) throw Error(doing + ": the VM is gone");
+    const char* key = public_key.c_str();
+    if (virDomainAuthorizedSSHKeysSet(domain.get(), user.c_str(), &key, 1,
+                                      VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_APPEND) == 0)
+      return true;
+    if (last_error_is(VIR_ERR_AGENT_UNRESPONSIVE) || last_error_is(VIR_ERR_OPERATION_TIMEOUT)) return false;
+    throw Error(Blame::job, doing + ": " + last_error_text() +
+                                "; it needs qemu-guest-agent 5.2 or newer in the image, and the user");
+  }
+
   bool offers_kvm(const std::string& architecture) override {
     const CText capabilities(
         virConnectGetDomainCapabilities(connection_.get(), nullptr, architecture.c_str(), nullptr, "kvm", 0));

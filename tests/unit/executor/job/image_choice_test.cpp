@@ -68,3 +68,21 @@ TEST_CASE("image choice: an image of Docker Hub is denied by each of its spellin
   check_error(Blame::job, "deny-image lists", [&] { choose_image(job_with("docker.io/bitnami/a"), strict); });
   CHECK_NOTHROW(choose_image(job_with("h.example/bitnami/a"), strict));
 }
+
+TEST_CASE("image choice: VMs of the host are for jobs that the administrator lets have them") {
+  auto some = rules();
+  check_error(Blame::job, "only if allow-image lists it", [&] { choose_image(job_with("vm:Win 11"), some); });
+  some.aliases["win"] = "vm:Win 11";
+  const auto choice = choose_image(job_with("win"), some);
+  CHECK(choice.vm == "Win 11");
+  CHECK(choice.reference.text() == "localhost/vm/win-11");
+  CHECK(choice.policies == std::vector<std::string>{"never"});
+  some.allowed_images = {"h.example/**"};
+  check_error(Blame::job, "allow-image lists only", [&] { choose_image(job_with("win"), some); });
+  check_error(Blame::job, "allow-image lists only", [&] { choose_image(job_with("vm:Win 11"), some); });
+  some.allowed_images = {"h.example/**", "vm:Win*"};
+  CHECK(choose_image(job_with("vm:Win 11"), some).vm == "Win 11");
+  some.denied_images = {"vm:*"};
+  check_error(Blame::job, "deny-image lists 'vm:*'", [&] { choose_image(job_with("win"), some); });
+  check_error(Blame::job, "write vm:NAME", [&] { choose_image(job_with("localhost/vm/win-11:abc"), rules()); });
+}
