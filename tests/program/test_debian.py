@@ -12,6 +12,8 @@ from conftest import need
 from fake_runner import bash_script
 from test_cloud_init import cloud  # noqa: F401: a fixture
 from test_firmware import guests, images  # noqa: F401: fixtures
+from test_guest_runner import runners  # noqa: F401: a fixture
+from test_mounts import of_project
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +204,21 @@ def test_uefi_variables_a_tpm_and_a_seed_reach_qemu(debian, images, cloud, tmp_p
             assert job.run_script(bash_script(command.decode())).code == 0, job.result.text
             folder = next((tmp_path / "jobs").iterdir())
             assert not open_to_others(folder)
+
+
+def test_what_a_job_has_besides_its_image_reaches_qemus_account(debian, qemu, tmp_path, runners):  # noqa: F811
+    """gitlab-runner's disk, an empty disk, the project's cache and a read-only folder, with QEMU as libvirt-qemu."""
+    env = debian.store(tmp_path)
+    debian.run("export", "--compression", "fast", "--libvirtconfig", debian.guest / "domain.xml", "--vmconfig", debian.guest / "vmconfig.json", "s", "h.example/vms/s:1", env=env)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/file").write_text("data\n")
+    config = f'pull-policy = "never"\nscratch-disk = "32MiB"\ncache-dir = "{tmp_path}/cache"\nmounts = ["{tmp_path}/data:/data:ro"]\n'
+    with debian.runner(config, **env, SARDE_GUEST_RUNNER=str(runners / "gitlab-runner")).job(job_id=9050, image="h.example/vms/s:1", response=of_project(7)) as job:
+        assert job.prepare(), job.result.text
+        script = "gitlab-runner x\ncat /data/file\necho cached >/var/tmp/gitlab-runner/cache/c\necho kept | sudo dd of=/dev/disk/by-id/none 2>/dev/null || true\nls /sys/block | grep -c vd"
+        assert job.run_script(bash_script(script)).stdout == b"recorded\ndata\n3\n", job.result.text
+        assert job.run_script(bash_script("sudo sh -c 'echo x >/data/x'")).code != 0
+        uid, gid = pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid
+        for folder in (tmp_path / "cache", tmp_path / "vms/.guest-runner"):
+            cannot_be_read_by(uid, gid, folder)
+    assert [path.read_text() for path in tmp_path.glob("cache/*/c")] == ["cached\n"]
