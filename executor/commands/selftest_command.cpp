@@ -37,8 +37,11 @@ class Tester {
     look_at("virtualisation", [&] {
       require_libvirt();
       const auto type = virt_type_of_host("x86_64", tools_.hypervisor());
-      return std::string(
-          type == VirtType::kvm ? "KVM" : "not available in hardware; VMs are emulated, which is slow");
+      return std::string(type == VirtType::kvm
+                             ? "KVM"
+                             : "not available in hardware; VMs are emulated, which is slow. If this machine "
+                               "has it: turn on VT-x or "
+                               "AMD-V in its firmware, then 'modprobe kvm_intel' (or kvm_amd)");
     });
     look_at("ocidir", [&] { return folder_facts(request_.ocidir); });
     for (const auto& [name, folder] :
