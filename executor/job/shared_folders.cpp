@@ -97,10 +97,11 @@ void let_qemu_share(const QemuAccess& access, const std::vector<FolderMount>& mo
 }
 
 void mount_in_guest(GuestShell& guest, const std::vector<FolderMount>& mounts,
-                    const std::function<void()>& watch, Cancellation& cancellation) {
+                    const std::function<void()>& watch, TimePoint deadline, Cancellation& cancellation) {
   if (mounts.empty()) return;
-  const auto said = trimmed(
-      ask_guest(guest, {.content = mount_program(mounts), .shell = "sh", .watch = watch}, cancellation));
+  const auto said = trimmed(ask_guest(
+      guest, {.content = mount_program(mounts), .shell = "sh", .deadline = deadline, .watch = watch},
+      cancellation));
   if (said == "mounted") return;
   for (const auto& mount : mounts)
     if (said == "failed " + mount.shared.tag)
@@ -108,7 +109,7 @@ void mount_in_guest(GuestShell& guest, const std::vector<FolderMount>& mounts,
                   " in the guest: it failed; the guest's kernel needs " +
                   (mount.shared.type == ShareType::virtiofs ? "virtiofs" : "9p over virtio") +
                   ", and the login user must be root or have sudo without a password");
-  throw Error("mount folders in the guest: it did not answer");
+  throw Error("mount folders in the guest: it did not answer within boot-timeout");
 }
 
 }  // namespace sarde

@@ -41,8 +41,8 @@ std::vector<FolderMount> mounts_of(const Job& job, const MountRules& rules, Repo
 /// Error with what to do.
 void let_qemu_share(const QemuAccess& access, const std::vector<FolderMount>& mounts);
 
-/// Mounts them in the guest. Throws Error, the host's fault, unless all are there; Cancelled.
+/// Mounts them in the guest. Throws Error, the host's fault, unless all are there by the deadline; Cancelled.
 void mount_in_guest(GuestShell& guest, const std::vector<FolderMount>& mounts,
-                    const std::function<void()>& watch, Cancellation& cancellation);
+                    const std::function<void()>& watch, TimePoint deadline, Cancellation& cancellation);
 
 }  // namespace sarde

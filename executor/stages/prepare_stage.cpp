@@ -111,7 +111,7 @@ PrepareStage::OpenGuest PrepareStage::open(const StartedVm& started, const Guest
     OpenGuest guest{.door = parts_.door.open(started, setup.login, watch), .path_folder = {}};
     auto& shell = *guest.door.shell;
     if (!setup.seed.empty()) parts_.seeds.await(shell, watch, parts_.clock.now() + parts_.rules.boot_timeout);
-    mount_in_guest(shell, mounts, watch, parts_.cancellation);
+    mount_in_guest(shell, mounts, watch, parts_.clock.now() + parts_.rules.boot_timeout, parts_.cancellation);
     guest.path_folder = parts_.runners.put_in(shell, watch);
     run_admin_script(shell, parts_.rules.script, watch, parts_.clock, parts_.cancellation, parts_.reporter);
     return guest;

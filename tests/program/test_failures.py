@@ -1,8 +1,8 @@
 """Everything that can go wrong with a job's image, guest or connection: the right exit code, in time, with one clear sentence,
 and nothing left behind. TABLE says which is which; the killed guest and the changed host key, which need a running job, follow."""
-import re
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
