@@ -1,10 +1,14 @@
 #include "core/job/job_record.hpp"
 
+#include <cerrno>
+#include <fcntl.h>
+
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_reading.hpp"
 #include "core/foundation/text.hpp"
+#include "core/foundation/unique_fd.hpp"
 #include "core/system/files.hpp"
 #include "core/system/temp_files.hpp"
 
@@ -139,9 +143,13 @@ std::optional<JobDescription> JobFolder::description() const {
 void JobFolder::note_stage(const std::string& stage) const {
   if (stage.empty()) {
     remove_if_there(path_ / stage_name);
-  } else {
-    write_file(path_ / stage_name, stage, 0600);
+    return;
   }
+  // Not synced and not renamed: it is for people to look at, and every script of a job waits for it.
+  const auto file = path_ / stage_name;
+  const UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd) throw Error("note the stage in " + file.string() + ": " + errno_text(errno));
+  write_full(fd.get(), stage.data(), stage.size(), file.string());
 }
 
 std::string JobFolder::stage() const {

@@ -43,8 +43,10 @@ HostSize share_of(const HostSize& host, unsigned concurrency) {
 
 void apply_shape(const ShapeRules& rules, JobVm& vm) {
   const auto share = share_of(rules.host, rules.concurrency);
-  vm.memory_mib = rules.memory_mib.is_share ? share.memory_mib : rules.memory_mib.number;
-  if (rules.vcpus.is_share) vm.vcpus = share.processors;
+  vm.memory_mib = rules.memory_mib.number;
+  if (rules.memory_mib.is_share)
+    vm.memory_mib = std::min(share.memory_mib, rules.max_memory_mib.value_or(share.memory_mib));
+  if (rules.vcpus.is_share) vm.vcpus = std::min(share.processors, rules.max_vcpus.value_or(share.processors));
   if (rules.vcpus.number) vm.vcpus = static_cast<unsigned>(*rules.vcpus.number);
   check_disk_size("disk-size", rules.disk_size, rules);
   check_disk_size("scratch-disk", rules.scratch_disk, rules);

@@ -43,7 +43,9 @@ void PrepareStage::run(const Job& job) {
   const auto choice = choose_image(job, rules.image);
   const auto image = [&] {
     const ObservedPhase phase(metrics, clock, "image");
-    const Section section(reporter, "image", "Getting the image " + choice.reference.text());
+    const Section section(
+        reporter, "image",
+        "Getting the image " + (choice.vm.empty() ? choice.reference.text() : "vm:" + choice.vm));
     return images.obtain(choice, job, resources.folder(),
                          [&] { starter.check_host(rules.vmdir, rules.jobsdir); });
   }();

@@ -109,7 +109,7 @@ void ConsoleReporter::begin_section(const std::string& name, const std::string& 
   const std::scoped_lock lock(mutex_);
   if (!has_sections_) return;
   write("\x1b[0Ksection_start:" + std::to_string(clock_.moment().unix_seconds) + ":sarde_" + name +
-        "\r\x1b[0K" + title + "\n");
+        "\r\x1b[0K" + printable_line(masked(title)) + "\n");
 }
 
 void ConsoleReporter::end_section(const std::string& name) {

@@ -36,7 +36,7 @@ def test_a_vm_has_the_size_and_the_disks_that_were_asked_for(place, small_image)
     ('timezone = "Mars; reboot"', 1, "timezone: 'Mars; reboot' is not the name of a time zone"),
     ('network-limit = "1MB"', 2, "network-limit is set, but libvirt cannot limit the user-mode network"),
     ('network = "bridge:nobr0"', 2, "this host has no bridge 'nobr0'"),
-    ('memory = "auto"\nmax-memory = "1MiB"\nconcurrency = 1', 1, "more than max-memory"),
+    ('memory = "2GiB"\nmax-memory = "1GiB"', 1, "more than max-memory"),
 ])
 def test_a_shape_that_cannot_be(place, small_image, config, code, sentence):
     with place.runner(config + "\n").job(job_id=621, image=small_image, cleanup_may_fail=True) as job:

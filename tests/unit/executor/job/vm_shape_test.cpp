@@ -49,3 +49,15 @@ TEST_CASE("vm shape: a hardware clock in local time gets the job's time zone") {
   CHECK(has(build_job_domain(vm).xml, "offset=\"timezone\" timezone=\"Europe/Berlin\""));
   check_error(Blame::job, "is not the name of a time zone", [&] { apply_shape({.timezone = "a'b"}, vm); });
 }
+
+TEST_CASE("vm shape: a share is no more than what a VM may have") {
+  auto vm = small_vm();
+  const ShapeRules rules{.memory_mib = {.is_share = true},
+                         .vcpus = {.is_share = true},
+                         .host = {.memory_mib = 20480, .processors = 8},
+                         .concurrency = 2,
+                         .max_memory_mib = 4096,
+                         .max_vcpus = 3};
+  apply_shape(rules, vm);
+  CHECK((vm.memory_mib == 4096U && vm.vcpus == 3U));
+}
