@@ -25,7 +25,7 @@ constexpr auto image_name = "image";
 constexpr auto expectation_name = "vm-started";
 constexpr auto description_name = "description.json";
 constexpr auto stage_name = "stage";
-constexpr auto failure_name = "failed";
+constexpr auto time_to_keep_name = "time-to-keep";
 constexpr auto keep_name = "kept-until.json";
 constexpr auto ticket_name = "ticket";
 constexpr auto reservation_name = "reservation";
@@ -157,11 +157,11 @@ std::string JobFolder::stage() const {
 }
 
 void JobFolder::keep_after_job(std::chrono::seconds time) const {
-  write_file(path_ / failure_name, std::to_string(time.count()), 0600);
+  write_file(path_ / time_to_keep_name, std::to_string(time.count()), 0600);
 }
 
 std::optional<std::chrono::seconds> JobFolder::time_to_keep() const {
-  const auto seconds = number_in(path_ / failure_name);
+  const auto seconds = number_in(path_ / time_to_keep_name);
   return seconds ? std::optional(std::chrono::seconds(*seconds)) : std::nullopt;
 }
 

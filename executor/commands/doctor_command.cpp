@@ -61,9 +61,10 @@ void check_runner(const RunnerFacts& runner, const DoctorRequest& request) {
     if (name == "prepare_exec_timeout") prepare = limit;
   if (prepare < request.longest_prepare)
     throw Error(where + "prepare_exec_timeout is " + duration_text(prepare) +
-                ", but waiting for room and for the guest may take " +
+                ", but waiting for room and for the guest, and its prepare-script, may take " +
                 duration_text(request.longest_prepare) +
-                " (admission-timeout, address-timeout, boot-timeout); set prepare_exec_timeout = " +
+                " (admission-timeout, address-timeout, boot-timeout, prepare-script-timeout); set "
+                "prepare_exec_timeout = " +
                 std::to_string(request.longest_prepare.count()) + ", or shorten these");
 }
 
@@ -181,8 +182,7 @@ std::string guest_runner_facts(const DoctorRequest& request) {
   if (request.runner_of_host.empty())
     throw Error(
         "there is no gitlab-runner in PATH to put into guests that have none, so their artifacts and caches "
-        "do not "
-        "work; install gitlab-runner, or set guest-runner to a binary, or to none");
+        "do not work; install gitlab-runner, or set guest-runner to a binary, or to none");
   return request.runner_of_host.string() + " is put into guests that have none";
 }
 

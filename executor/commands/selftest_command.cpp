@@ -17,6 +17,7 @@
 #include "core/vm/account_passage.hpp"
 #include "core/vm/hypervisor_loader.hpp"
 #include "core/vm/passt.hpp"
+#include "executor/job/job_network.hpp"
 #include "executor/job/vm_shape.hpp"
 
 namespace sarde {
@@ -82,10 +83,7 @@ class Tester {
     constexpr std::string_view bridge = "bridge:";
     if (network.starts_with(bridge)) {
       const auto name = network.substr(bridge.size());
-      std::error_code missing;
-      if (!std::filesystem::exists("/sys/class/net/" + name + "/bridge", missing))
-        throw Error("this host has no bridge " + quote(name) +
-                    "; 'ip link show type bridge' lists those that it has");
+      require_bridge(name);
       return "this host's bridge " + quote(name);
     }
     require_libvirt();

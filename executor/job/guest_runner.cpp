@@ -234,37 +234,34 @@ std::string GuestRunners::put_in(GuestShell& guest, const std::function<void()>&
   if (parts_.rules.wanted == "none") return "";
   const Phase phase(parts_.clock, parts_.reporter);
   if (parts_.rules.shell == "powershell") {
-    const auto has =
-        ask_guest(guest,
-                  {.content = "if (Get-Command gitlab-runner -ErrorAction SilentlyContinue) { 'has' }\n",
-                   .shell = "powershell",
-                   .watch = watch},
-                  parts_.cancellation);
-    if (!trimmed(has).starts_with("has"))
-      parts_.reporter.warn(std::string("WARNING: the guest has no gitlab-runner, and ") + why_not_ + ": " +
-                           consequence);
+    const auto program = "if (Get-Command gitlab-runner -ErrorAction SilentlyContinue) { 'has' }\n";
+    if (!ask(guest, "powershell", program, watch).starts_with("has")) warn_of_none();
     return "";
   }
   const auto size = binary_.empty() ? std::string("none") : std::to_string(fs::file_size(binary_));
-  auto said = ask(guest, fmt::format(mount_script, serial, size), watch);
+  auto said = ask(guest, "sh", fmt::format(mount_script, serial, size), watch);
   if (said == "has") return "";
   if (said == "none" && !binary_.empty()) said = send(guest, watch);
   constexpr std::string_view at = "at ";
   if (!said.starts_with(at)) {
-    parts_.reporter.warn("WARNING: the guest has no gitlab-runner, and " +
-                         (why_not_.empty() ? "it could not be put there" : why_not_) + ": " + consequence);
+    warn_of_none();
     return "";
   }
   phase.done("Put gitlab-runner into the VM, for artifacts and caches");
   return said.substr(at.size());
 }
 
+void GuestRunners::warn_of_none() {
+  parts_.reporter.warn("WARNING: the guest has no gitlab-runner, and " +
+                       (why_not_.empty() ? "it could not be put there" : why_not_) + ": " + consequence);
+}
+
 /// The first line of what the script prints.
-std::string GuestRunners::ask(GuestShell& guest, const std::string& script,
+std::string GuestRunners::ask(GuestShell& guest, const std::string& shell, const std::string& script,
                               const std::function<void()>& watch) {
   const auto said = ask_guest(guest,
                               {.content = script,
-                               .shell = "sh",
+                               .shell = shell,
                                .deadline = parts_.clock.now() + parts_.rules.timeout,
                                .watch = watch},
                               parts_.cancellation);
@@ -287,7 +284,7 @@ std::string GuestRunners::send(GuestShell& guest, const std::function<void()>& w
     compressor.compress(whole.subspan(at, std::min(member_size, whole.size() - at)), "", member);
     content.append(reinterpret_cast<const char*>(member.data()), member.size());  // NOLINT
   }
-  return ask(guest, content, watch);
+  return ask(guest, "sh", content, watch);
 }
 
 }  // namespace sarde

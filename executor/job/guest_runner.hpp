@@ -56,8 +56,9 @@ class GuestRunners {
  private:
   void make_disk(const std::filesystem::path& disk, std::uint64_t size);
   [[nodiscard]] std::filesystem::path binary_for(const std::string& architecture);
-  [[nodiscard]] std::string ask(GuestShell& guest, const std::string& script,
+  [[nodiscard]] std::string ask(GuestShell& guest, const std::string& shell, const std::string& script,
                                 const std::function<void()>& watch);
+  void warn_of_none();
   [[nodiscard]] std::string send(GuestShell& guest, const std::function<void()>& watch);
 
   Parts parts_;

@@ -6,6 +6,14 @@
 
 namespace sarde {
 
+void require_bridge(const std::string& name) {
+  std::error_code missing;
+  const bool is_name = !name.empty() && name.find('/') == std::string::npos;
+  if (!is_name || !std::filesystem::exists("/sys/class/net/" + name + "/bridge", missing))
+    throw Error("this host has no bridge " + quote(name) +
+                "; 'ip link show type bridge' lists those that it has (network)");
+}
+
 JobNetwork JobNetworks::choose(bool image_is_user) const {
   auto name = parts_.wanted;
   // The ports of libvirt's own network can be isolated, and its firewall rules apply. By default, an image
@@ -22,13 +30,7 @@ JobNetwork JobNetworks::choose(bool image_is_user) const {
 void JobNetworks::check() const {
   const auto chosen = choose(true);
   if (chosen.mode == NetworkMode::named) parts_.hypervisor().require_network(chosen.name);
-  std::error_code missing;
-  const auto device = "/sys/class/net/" + chosen.name + "/bridge";
-  if (chosen.mode == NetworkMode::bridge && parts_.hypervisor().is_local() &&
-      (chosen.name.empty() || chosen.name.find('/') != std::string::npos ||
-       !std::filesystem::exists(device, missing)))
-    throw Error("network is " + quote(parts_.wanted) + ", but this host has no bridge " + quote(chosen.name) +
-                "; 'ip link show type bridge' lists those that it has");
+  if (chosen.mode == NetworkMode::bridge && parts_.hypervisor().is_local()) require_bridge(chosen.name);
 }
 
 void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const std::filesystem::path& folder,

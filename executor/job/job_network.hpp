@@ -21,6 +21,9 @@ struct JobNetwork {
   std::optional<TrafficFilter> filter = {};  ///< on a bridge
 };
 
+/// Throws Error, with what to do, if this host has no bridge of this name.
+void require_bridge(const std::string& name);
+
 /// Sets up the networks of jobs' VMs according to the setting `network`.
 class JobNetworks {
  public:

@@ -16,7 +16,7 @@ bool is_plain_path(const std::string& path) {
          printable_line(path, path.size() + 1) == path;
 }
 
-FolderMount parse_mount(const std::string& text, const MountRules& rules) {
+FolderMount parse_mount(const std::string& text) {
   const auto parts = split(text, ':');
   const auto refused = "mounts: " + quote(text);
   if (parts.size() < 2 || parts.size() > 3 || !is_plain_path(parts[0]) || !is_plain_path(parts[1]) ||
@@ -61,7 +61,7 @@ std::string mount_program(const std::vector<FolderMount>& mounts) {
 
 std::vector<FolderMount> mounts_of(const Job& job, const MountRules& rules, Reporter& reporter) {
   std::vector<FolderMount> mounts;
-  for (const auto& text : rules.mounts) mounts.push_back(parse_mount(text, rules));
+  for (const auto& text : rules.mounts) mounts.push_back(parse_mount(text));
   const auto project = rules.all_projects ? std::string("all") : job.project_key;
   const bool wants_own = !rules.builds_dir.empty() || !rules.cache_dir.empty();
   if (wants_own && project.empty()) {

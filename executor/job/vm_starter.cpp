@@ -31,10 +31,8 @@ void VmStarter::check_host(const std::filesystem::path& vmdir, const std::filesy
   require_passage(jobsdir, "jobsdir", *account);
 }
 
-std::uint64_t VmStarter::memory_of(const StoredImage& image) const {
-  JobVm vm{.name = VmName::of_job("0", ""), .job_id = {}, .title = {}};
-  apply_shape(parts_.shape, vm);
-  return vm.memory_mib.value_or(read_image_domain(image.domain_xml).memory_kib / 1024);
+std::uint64_t VmStarter::memory_of(const JobVm& vm) {
+  return vm.memory_mib.value_or(read_image_domain(vm.image_xml).memory_kib / 1024);
 }
 
 StartedVm VmStarter::plan(const Job& job, const ObtainedImage& image, const JobResources& resources,

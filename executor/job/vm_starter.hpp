@@ -44,8 +44,8 @@ class VmStarter {
   /// Error with what to do.
   void check_host(const std::filesystem::path& vmdir, const std::filesystem::path& jobsdir) const;
 
-  /// The memory in MiB that a VM of this image gets. Throws Error, the job's fault.
-  [[nodiscard]] std::uint64_t memory_of(const StoredImage& image) const;
+  /// The memory in MiB that a planned VM gets.
+  [[nodiscard]] static std::uint64_t memory_of(const JobVm& vm);
 
   /// Makes the copies of the disks and decides what the VM is, without asking libvirt for anything. All files
   /// that this creates are in the job's folder and are removed with it. Throws Error, the job's fault if the

@@ -63,7 +63,7 @@ void PrepareStage::run(const Job& job) {
   auto started = starter.plan(job, image, resources, needs);
   {
     const ObservedPhase phase(metrics, clock, "admission");
-    admission.wait_for(resources.folder(), starter.memory_of(image.image));
+    admission.wait_for(resources.folder(), VmStarter::memory_of(started.vm));
   }
   const auto bounds = disk_bounds(resources.folder().path(), rules.max_job_disk);
   DiskWatch disks(resources, bounds, machines, clock);

@@ -117,14 +117,14 @@ void write_empty(const DiskOverlay& overlay, std::uint64_t disk_size) {
     throw Error("write " + name + ": " + errno_text(errno));
 }
 
-}  // namespace
-
 std::uint64_t virtual_size(const std::filesystem::path& file, const std::string& format) {
   if (format != "qcow2") return whole_sectors(std::filesystem::file_size(file));
   const auto header = read_qcow2_header(file);
   if (!header) throw Error(Blame::job, file.string() + " is said to be qcow2, but is not");
   return header->virtual_size;
 }
+
+}  // namespace
 
 void create_overlay(const DiskOverlay& overlay) {
   within("make a thin copy of " + overlay.base.string(), [&] {

@@ -22,7 +22,4 @@ void create_overlay(const DiskOverlay& overlay);
 /// Makes an empty disk of this many bytes, in the same way.
 void create_empty_disk(const std::filesystem::path& file, std::uint64_t size);
 
-/// The size in bytes that a guest sees of a disk file. Throws Error.
-std::uint64_t virtual_size(const std::filesystem::path& file, const std::string& format);
-
 }  // namespace sarde
