@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <sstream>
 #include <string_view>
+#include <unistd.h>
 
 namespace sarde {
 
@@ -42,6 +44,17 @@ Environment Environment::for_helpers() const {
     if (is_listed || begins_so) kept.emplace(name, value);
   }
   return Environment(std::move(kept));
+}
+
+std::filesystem::path find_program(const std::string& name, const Environment& environment) {
+  if (name.find('/') != std::string::npos)
+    return ::access(name.c_str(), X_OK) == 0 ? std::filesystem::path(name) : std::filesystem::path();
+  std::istringstream folders(environment.non_empty("PATH").value_or("/usr/bin:/bin"));
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const auto file = std::filesystem::path(folder) / name;
+    if (folder.starts_with('/') && ::access(file.c_str(), X_OK) == 0) return file;
+  }
+  return {};
 }
 
 }  // namespace sarde

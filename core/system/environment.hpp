@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -58,5 +59,8 @@ class Environment {
  private:
   Variables values_;
 };
+
+/// The program behind a name or a path; empty if there is none.
+std::filesystem::path find_program(const std::string& name, const Environment& environment);
 
 }  // namespace sarde

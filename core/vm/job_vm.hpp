@@ -24,6 +24,7 @@ struct OwnDisk {
   std::string serial;  ///< by which a Linux guest finds it: /dev/disk/by-id/virtio-<serial>
   bool read_only = true;
   DiskOwnership ownership = DiskOwnership::own;
+  std::vector<BackingFile> backing = {};  ///< as in DiskFile
 };
 
 /// How a folder of the host reaches a guest.
@@ -59,6 +60,8 @@ struct JobVm {
   bool needs_agent = false;     ///< its guest's agent is spoken to, on any network
   std::string timezone = {};    ///< IANA's name; empty: as the image has it
   bool nested = false;          ///< it may run VMs itself
+  bool may_be_cloned = false;   ///< its running state may be saved: the guest's kernel can tell (VMGENID)
+  bool awaits_state = false;    ///< it does not boot, but continues from a saved state
   std::optional<std::uint64_t> network_limit = std::nullopt;   ///< bytes per second in each direction
   std::optional<std::uint64_t> disk_limit = std::nullopt;      ///< bytes per second, all disks together
   std::optional<std::uint64_t> memory_mib = std::nullopt;      ///< nothing: as the image has it

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,12 @@ struct JobDomain {
   bool is_transient = false;          ///< libvirt keeps no definition of it; true for every job's VM
 };
 
+/// What is saved of a running VM, beside its disks.
+struct SavedState {
+  std::filesystem::path file;  ///< its memory and devices, as QEMU writes them for a migration
+  std::string shape;           ///< what the guest sees of its VM (guest_shape()): only the same can continue
+};
+
 /// The VMs of jobs. Calls block until libvirt has answered; they throw Error, the host's fault, when libvirt
 /// cannot be asked or refuses.
 class Machines {
@@ -36,6 +43,18 @@ class Machines {
   /// libvirt rejects the domain itself: it is invalid, or it requires something that this host's QEMU lacks.
   virtual void start(const JobVm& vm) = 0;
 
+  /// Saves the state of a running VM to a new file, which only this account can read, while the VM stands
+  /// still: about a second. Then the VM goes on, and writes to `overlays`, by the path of the file that it
+  /// wrote to until now, and which does not change any more; they must exist. Throws Error; the VM runs then,
+  /// unless it is gone.
+  virtual SavedState save(const JobVm& vm, const std::filesystem::path& state,
+                          const std::map<std::filesystem::path, std::filesystem::path>& overlays) = 0;
+
+  /// The same as start(), but the VM, which has awaits_state, continues from a saved state. QEMU needs no
+  /// right to the file, and any number of VMs may continue from it. Throws Error if it cannot; the VM may
+  /// exist then.
+  virtual void restore(const JobVm& vm, const SavedState& state) = 0;
+
   virtual DomainState state(const std::string& name) = 0;
 
   /// Stops the domain at once, like a power cut. Does nothing if the domain does not exist.
@@ -47,9 +66,11 @@ class Machines {
   /// domain does not exist or the number cannot be determined.
   virtual std::optional<std::uint64_t> written_bytes(const std::string& name) = 0;
 
-  /// Adds a public key (a line of ~/.ssh/authorized_keys) to those that log a user into the guest, through its
-  /// agent. Returns false if the agent does not answer (yet). Throws Error, the job's fault, if it refuses.
-  virtual bool authorize_key(const std::string& name, const std::string& user, const std::string& public_key) = 0;
+  /// Adds a public key (a line of ~/.ssh/authorized_keys) to those that log a user into the guest, through
+  /// its agent. Returns false if the agent does not answer (yet). Throws Error, the job's fault, if it
+  /// refuses.
+  virtual bool authorize_key(const std::string& name, const std::string& user,
+                             const std::string& public_key) = 0;
 };
 
 }  // namespace sarde

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <set>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,6 +29,10 @@ constexpr auto pid_name = "passt.pid";
 constexpr auto log_name = "passt.log";
 constexpr std::size_t longest_socket_path = 107;  // unix(7)
 constexpr uid_t nobody = 65534;
+// A guest keeps its addresses when it is cloned while it runs, and QEMU's own network has these too.
+constexpr auto guest_address = "10.0.2.15";
+constexpr auto gateway_address = "10.0.2.2";
+constexpr auto gateway_mac = "52:55:0a:00:02:02";
 
 /// Gives the socket that passt has made to QEMU. passt's account may write to the folder: what it put there
 /// in place of its socket is not followed.
@@ -116,7 +121,15 @@ std::vector<std::string> command_line(const PasstPlan& plan, std::uint16_t port)
                                 "--tcp-ports",
                                 "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port),
                                 "--udp-ports",
-                                "none"};
+                                "none",
+                                "--address",
+                                guest_address,
+                                "--netmask",
+                                "255.255.255.0",
+                                "--gateway",
+                                gateway_address,
+                                "--mac-addr",
+                                gateway_mac};
   if (::geteuid() == 0)
     argv.insert(argv.end(), {"--runas", std::to_string(nobody) + ":" + std::to_string(plan.group)});
   for (const auto& option : resolver_options()) argv.push_back(option);
@@ -124,6 +137,20 @@ std::vector<std::string> command_line(const PasstPlan& plan, std::uint16_t port)
 }
 
 }  // namespace
+
+std::string passt_answers() {
+  std::string answers;
+  for (const auto& line : split(read_file_if_there("/etc/resolv.conf").value_or(""), '\n'))
+    if (!line.starts_with('#') && !trimmed(line).empty()) answers += trimmed(line) + "\n";
+  // Address, number of the interface, length of the prefix, scope, flags, name; scope 00 is global
+  // (proc(5), /proc/net/if_inet6).
+  std::set<std::string> addresses;
+  for (const auto& line : split(read_proc_file("/proc/net/if_inet6").value_or(""), '\n'))
+    if (constexpr std::size_t scope = 39; line.size() > scope && line.substr(scope, 2) == "00")
+      addresses.insert(line.substr(0, line.find(' ')));
+  for (const auto& address : addresses) answers += address + "\n";
+  return answers;
+}
 
 PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, Clock& clock,
                          Cancellation& cancellation) {

@@ -24,6 +24,10 @@ struct PasstNetwork {
   std::uint16_t port = 0;  ///< on 127.0.0.1; forwarded to guest_port
 };
 
+/// What a guest learns from passt that may be another thing tomorrow: the host's resolvers, and its IPv6
+/// addresses. Two guests that were told the same have the same network.
+std::string passt_answers();
+
 /// Starts passt and returns when it is ready. passt ends when the QEMU that has connected to it ends;
 /// stop_passt() ends it earlier. Throws Error if passt is not installed or fails; then nothing is left
 /// behind.

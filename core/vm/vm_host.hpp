@@ -22,6 +22,9 @@ class VmHost {
   /// The account that QEMU runs as; nothing if QEMU runs on another machine.
   virtual std::optional<QemuAccount> qemu_account() = 0;
 
+  /// The versions of libvirt and QEMU, for people and to be compared.
+  virtual std::string software() = 0;
+
   /// Whether QEMU supports a network on a stream socket (since 7.2).
   virtual bool has_stream_network() = 0;
 

@@ -24,17 +24,6 @@ using std::chrono::seconds;
 /// (docs.gitlab.com/runner/executors/custom).
 constexpr seconds runners_own_limit(3600);
 
-/// The program behind a name or a path; empty if there is none.
-fs::path find_program(const std::string& name, const Environment& environment) {
-  if (name.find('/') != std::string::npos)
-    return ::access(name.c_str(), X_OK) == 0 ? fs::path(name) : fs::path();
-  for (const auto& folder : split(environment.get("PATH").value_or("/usr/bin:/bin"), ':')) {
-    const auto file = fs::path(folder) / name;
-    if (!folder.empty() && ::access(file.c_str(), X_OK) == 0) return file;
-  }
-  return {};
-}
-
 std::string program_facts(const Environment& environment, const std::string& name, const std::string& package,
                           const std::string& purpose) {
   const auto found = find_program(name, environment);

@@ -30,16 +30,40 @@ BootWait wait_for(const std::string& vm_name, const GuestDoor::Parts& parts,
 
 OpenDoor GuestDoor::open(const StartedVm& started, const GuestLogin& login,
                          const std::function<void()>& watch) {
-  auto door = find(started, login, watch);
-  const auto start = parts_.clock.now();
+  auto door = [&] {
+    const Phase phase(parts_.clock, parts_.reporter);
+    auto found = find(started, login, watch);
+    phase.done("The VM's SSH server is expected at " + found.address + " port " + std::to_string(found.port));
+    return found;
+  }();
   const Phase phase(parts_.clock, parts_.reporter);
+  door.shell = log_in(door, started, login, {.timeout = parts_.boot_timeout, .watch = watch});
+  phase.done("The VM has booted, and user '" + login.username + "' is logged in");
+  return door;
+}
+
+OpenDoor GuestDoor::open_again(const StartedVm& started, const GuestLogin& login, const AgainLimits& limits) {
+  auto door = find(started, login, limits.watch);
+  door.shell = log_in(door, started, login, limits);
+  return door;
+}
+
+void GuestDoor::warn_of_open_login(const OpenDoor& door, const GuestLogin& login) {
+  if (door.shell->is_open_to_all())
+    parts_.reporter.warn("WARNING: the guest's SSH server lets user " + quote(login.username) +
+                         " in without a password or key");
+}
+
+std::unique_ptr<GuestShell> GuestDoor::log_in(const OpenDoor& door, const StartedVm& started,
+                                              const GuestLogin& login, const AgainLimits& limits) {
+  const auto start = parts_.clock.now();
   const SshTarget target{.address = door.address,
                          .port = door.port,
                          .username = login.username,
                          .password = login.password,
                          .identity_file = login.identity_file,
                          .use_agent = login.use_agent,
-                         .known_host_key = {},
+                         .known_host_key = limits.host_key,
                          .algorithms = login.algorithms};
   // On an overloaded host, even a guest that has booted takes long to answer. The longer the wait so far, the
   // longer each attempt may take.
@@ -48,19 +72,13 @@ OpenDoor GuestDoor::open(const StartedVm& started, const GuestLogin& login,
     const auto patience = std::clamp(waited / 10, ConnectLimits{}.until_banner, longest_patience);
     return parts_.connect(target, {.until_banner = patience});
   };
-  door.shell = wait_for(started.vm.name.text(), parts_, watch)
-                   .for_shell(connect, {.timeout = parts_.boot_timeout, .login = login.origin});
-  if (door.shell->is_open_to_all())
-    parts_.reporter.warn("WARNING: the guest's SSH server lets user " + quote(login.username) +
-                         " in without a password or key");
-  phase.done("The VM has booted, and user '" + login.username + "' is logged in");
-  return door;
+  return wait_for(started.vm.name.text(), parts_, limits.watch)
+      .for_shell(connect, {.timeout = limits.timeout, .login = login.origin});
 }
 
 /// Finds out where the VM's SSH server is; it need not answer yet.
 OpenDoor GuestDoor::find(const StartedVm& started, const GuestLogin& login,
                          const std::function<void()>& watch) {
-  const Phase phase(parts_.clock, parts_.reporter);
   OpenDoor door{.address = "127.0.0.1", .port = login.port, .shell = {}};
   const auto& [vm, network] = started;
   if (network.passt) {
@@ -71,7 +89,6 @@ OpenDoor GuestDoor::find(const StartedVm& started, const GuestLogin& login,
     door.address = wait_for(vm.name.text(), parts_, watch).for_address(parts_.address_timeout);
     hold_to_address(vm, door.address);
   }
-  phase.done("The VM's SSH server is expected at " + door.address + " port " + std::to_string(door.port));
   return door;
 }
 

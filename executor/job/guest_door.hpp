@@ -3,6 +3,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/foundation/reporter.hpp"
@@ -42,16 +43,31 @@ class GuestDoor {
 
   explicit GuestDoor(Parts parts) : parts_(std::move(parts)) {}
 
-  /// Waits until a VM that has just been started accepts the login. If the VM has a filter, restricts the VM
-  /// to its address. `watch` is called about once a second and may throw to end the wait. Throws Error: the
-  /// job's fault if the guest refuses the login, otherwise the host's.
+  /// Waits until a VM that has just been started accepts the login, up to `boot_timeout`. If the VM has a
+  /// filter, restricts the VM to its address. `watch` is called about once a second and may throw to end the
+  /// wait. Throws Error: the job's fault if the guest refuses the login, otherwise the host's.
   OpenDoor open(const StartedVm& started, const GuestLogin& login, const std::function<void()>& watch);
+
+  /// How long a VM that need not boot is waited for, and what it must be known by.
+  struct AgainLimits {
+    std::chrono::milliseconds timeout{};
+    std::optional<std::string> host_key = {};  ///< nothing: any
+    std::function<void()> watch = {};
+  };
+
+  /// The same for such a VM.
+  OpenDoor open_again(const StartedVm& started, const GuestLogin& login, const AgainLimits& limits);
+
+  /// Warns if the guest lets everybody in.
+  void warn_of_open_login(const OpenDoor& door, const GuestLogin& login);
 
   /// Connects to the guest of a prepared job. A guest that is busy or boots again is waited for, up to
   /// `boot_timeout`. Throws Error, the host's fault; within seconds if the VM is gone.
   std::unique_ptr<GuestShell> reopen(const std::string& vm_name, const JobRecord& record);
 
  private:
+  std::unique_ptr<GuestShell> log_in(const OpenDoor& door, const StartedVm& started, const GuestLogin& login,
+                                     const AgainLimits& limits);
   OpenDoor find(const StartedVm& started, const GuestLogin& login, const std::function<void()>& watch);
   void hold_to_address(const JobVm& vm, const std::string& address);
 

@@ -15,11 +15,15 @@ void require_bridge(const std::string& name) {
 }
 
 JobNetwork JobNetworks::choose(bool image_is_user) const {
-  auto name = parts_.wanted;
-  // The ports of libvirt's own network can be isolated, and its firewall rules apply. By default, an image
-  // cannot choose the network.
-  if (name.empty()) name = parts_.is_session ? "user" : "default";
-  if (name == "user" || name == "passt" || name == "slirp")
+  const auto& name = parts_.wanted;
+  // By default, an image cannot choose the network. passt's has no neighbours; where there is none, libvirt's
+  // own comes next, whose ports can be isolated.
+  constexpr auto of_libvirt = "default";
+  if (name.empty() && !parts_.is_session) {
+    if (parts_.is_limited) return {.mode = NetworkMode::named, .name = of_libvirt};
+    return {.mode = NetworkMode::user, .is_user = true, .otherwise = of_libvirt};
+  }
+  if (name.empty() || name == "user" || name == "passt" || name == "slirp")
     return {.mode = NetworkMode::user, .is_user = true};
   if (name == "image") return {.mode = NetworkMode::image, .is_user = image_is_user};
   constexpr std::string_view bridge = "bridge:";
@@ -31,14 +35,20 @@ void JobNetworks::check() const {
   const auto chosen = choose(true);
   if (chosen.mode == NetworkMode::named) parts_.hypervisor().require_network(chosen.name);
   if (chosen.mode == NetworkMode::bridge && parts_.hypervisor().is_local()) require_bridge(chosen.name);
+  if (!chosen.otherwise.empty() && find_program("passt", parts_.environment).empty())
+    parts_.hypervisor().require_network(chosen.otherwise);
 }
 
 void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const std::filesystem::path& folder,
                        std::uint16_t guest_port) {
-  if (network.is_user) {
-    network.passt = start_passt_in(folder, guest_port);
-    return;
+  if (network.is_user && parts_.wanted != "slirp") {
+    try {
+      network.passt = start_passt_in(folder, guest_port);
+    } catch (const Error& error) {
+      do_without_passt(network, error.what());
+    }
   }
+  if (network.is_user) return;
   try {
     const auto name = network.mode == NetworkMode::named    ? network.name
                       : network.mode == NetworkMode::bridge ? ""  // not libvirt's own
@@ -49,27 +59,30 @@ void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const 
   }
 }
 
-/// Nothing if QEMU's built-in network is requested, or is used because passt is not available.
-std::optional<PasstNetwork> JobNetworks::start_passt_in(const std::filesystem::path& folder,
-                                                        std::uint16_t guest_port) {
-  if (parts_.wanted == "slirp") return std::nullopt;
-  try {
-    auto& host = parts_.hypervisor();
-    const auto account = host.qemu_account();
-    if (!account || !host.has_stream_network())
-      throw Error("QEMU is older than 7.2, or runs on another machine");
-    return start_passt(
-        {.folder = folder, .guest_port = guest_port, .qemu = *account, .group = QemuAccess(account).group()},
-        parts_.environment, parts_.clock, parts_.cancellation);
-  } catch (const Error& error) {
-    if (parts_.wanted == "passt")
-      throw Error(std::string("set up the VM's network with passt: ") + error.what());
+PasstNetwork JobNetworks::start_passt_in(const std::filesystem::path& folder, std::uint16_t guest_port) {
+  auto& host = parts_.hypervisor();
+  const auto account = host.qemu_account();
+  if (!account || !host.has_stream_network())
+    throw Error("QEMU is older than 7.2, or runs on another machine");
+  return start_passt(
+      {.folder = folder, .guest_port = guest_port, .qemu = *account, .group = QemuAccess(account).group()},
+      parts_.environment, parts_.clock, parts_.cancellation);
+}
+
+void JobNetworks::do_without_passt(JobNetwork& network, const std::string& why) {
+  if (parts_.wanted == "passt") throw Error("set up the VM's network with passt: " + why);
+  if (network.otherwise.empty()) {
     parts_.reporter.warn(
-        std::string("WARNING: the VM can reach services that listen on this host's 127.0.0.1 (as 10.0.2.2), "
-                    "because passt cannot provide its network: ") +
-        error.what());
-    return std::nullopt;
+        "WARNING: the VM can reach services that listen on this host's 127.0.0.1 (as 10.0.2.2), because "
+        "passt cannot provide its network: " +
+        why);
+    return;
   }
+  within("passt cannot provide the VM's network (" + why + "), and libvirt's cannot either",
+         [&] { parts_.hypervisor().require_network(network.otherwise); });
+  parts_.reporter.say("The VM is on libvirt's network " + quote(network.otherwise) +
+                      ", because passt cannot provide one of its own: " + why);
+  network = {.mode = NetworkMode::named, .name = network.otherwise};
 }
 
 void JobNetworks::warn_of_no_filter(const std::string& why) {

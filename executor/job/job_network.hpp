@@ -17,6 +17,7 @@ struct JobNetwork {
   NetworkMode mode = NetworkMode::user;
   std::string name = {};                   ///< for NetworkMode::named: the libvirt network's; or the bridge's
   bool is_user = false;                    ///< a user-mode network: reached through a forwarded port
+  std::string otherwise = {};              ///< the libvirt network in its place, if passt is not available
   std::optional<PasstNetwork> passt = {};  ///< the user-mode network, unless it is QEMU's built-in one
   std::optional<TrafficFilter> filter = {};  ///< on a bridge
 };
@@ -31,6 +32,7 @@ class JobNetworks {
     std::string wanted;  ///< `network`: user, passt, slirp, image, bridge:NAME, or a libvirt network; empty:
                          ///< the default
     bool is_session = false;  ///< libvirt runs as an ordinary user and has no bridges
+    bool is_limited = false;  ///< `network-limit`, which the user-mode network cannot keep to
     const Environment& environment;
     Source<Hypervisor> hypervisor;
     Clock& clock;
@@ -44,20 +46,20 @@ class JobNetworks {
   /// user-mode one.
   [[nodiscard]] JobNetwork choose(bool image_is_user) const;
 
-  /// Throws Error, with what to do, if the setting names a libvirt network that is missing or not active.
+  /// Throws Error, with what to do, if a libvirt network that the VM needs is missing or not active.
   void check() const;
 
   /// Sets the network up: starts passt, whose socket is in `folder`, or chooses the VM's filter. Blocks for a
-  /// moment. If passt or the filter is not available, prints a warning, and the VM starts without it. If the
-  /// setting is `passt`, throws Error instead.
+  /// moment. If passt or the filter is not available, says so, and the VM gets another network or starts
+  /// without the filter. If the setting is `passt`, throws Error instead.
   void open(JobNetwork& network, const std::string& image_xml, const std::filesystem::path& folder,
             std::uint16_t guest_port);
 
   void warn_of_no_filter(const std::string& why);
 
  private:
-  [[nodiscard]] std::optional<PasstNetwork> start_passt_in(const std::filesystem::path& folder,
-                                                           std::uint16_t guest_port);
+  [[nodiscard]] PasstNetwork start_passt_in(const std::filesystem::path& folder, std::uint16_t guest_port);
+  void do_without_passt(JobNetwork& network, const std::string& why);
 
   Parts parts_;
 };

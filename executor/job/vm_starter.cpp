@@ -1,5 +1,8 @@
 #include "executor/job/vm_starter.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/disk/disk_overlay.hpp"
@@ -7,6 +10,7 @@
 #include "core/vm/account_passage.hpp"
 #include "core/vm/domain/image_domain.hpp"
 #include "core/vm/domain/job_domain.hpp"
+#include "core/vm/passt.hpp"
 #include "core/vm/qemu_account.hpp"
 #include "executor/job/phases.hpp"
 #include "executor/job/thin_copies.hpp"
@@ -55,28 +59,113 @@ StartedVm VmStarter::plan(const Job& job, const ObtainedImage& image, const JobR
   return planned;
 }
 
-void VmStarter::start(StartedVm& planned, const ObtainedImage& image, const JobFolder& folder,
-                      const GuestNeeds& guest) {
-  auto& [vm, network] = planned;
-  const auto architecture = parse_domain(image.image.domain_xml, "the image's domain").architecture;
-  const Phase phase(parts_.clock, parts_.reporter);
-  const auto step = [&](const std::string& what, const auto& work) {
-    return timed(parts_.clock, parts_.reporter, what, work);
-  };
-  vm.virt_type = step("asked libvirt for KVM", [&] {
+std::string VmStarter::disk_sizes() const {
+  return std::to_string(parts_.shape.disk_size.value_or(0)) + " " +
+         std::to_string(parts_.shape.scratch_disk.value_or(0));
+}
+
+void VmStarter::settle(StartedVm& planned) {
+  auto& vm = planned.vm;
+  const auto architecture = parse_domain(vm.image_xml, "the image's domain").architecture;
+  vm.virt_type = timed(parts_.clock, parts_.reporter, "asked libvirt for KVM", [&] {
     return choose_virt_type(parts_.shape, architecture, parts_.hypervisor(), parts_.reporter);
   });
   if (vm.nested && vm.virt_type == VirtType::kvm) check_nested(architecture);
+}
+
+void VmStarter::start(StartedVm& planned, const ObtainedImage& image, const JobFolder& folder,
+                      const GuestNeeds& guest) {
+  const Phase phase(parts_.clock, parts_.reporter);
+  launch(planned, image, folder, guest, [&] { start_domain(planned); });
+  phase.done("Started VM " + planned.vm.name.text());
+}
+
+void VmStarter::restore(StartedVm& planned, const WarmTemplates& files, const WarmTemplate& made,
+                        const ObtainedImage& image, const JobFolder& folder, const GuestNeeds& guest) {
+  auto& vm = planned.vm;
+  const QemuAccess access(parts_.hypervisor().qemu_account());
+  access.enter(files.folder().parent_path());
+  access.enter(files.folder());
+  for (const auto& disk : written_disks(vm)) {
+    if (std::ranges::find(made.disks, disk.name) == made.disks.end())
+      throw Error("the saved state lacks the disk " + quote(disk.name));
+    const auto frozen = files.disk(disk.name);
+    access.read(frozen);
+    disk.file = disk.file.parent_path() / ("warm-" + disk.file.filename().string());
+    create_overlay({.base = frozen, .base_format = "qcow2", .overlay = disk.file});
+    disk.backing.insert(disk.backing.begin(), {.path = frozen, .format = "qcow2"});
+  }
+  // The machine brings the content of the UEFI variables with it, but wants a file of their size.
+  const auto variables = vm.nvram;
+  vm.nvram = folder.path() / "warm-nvram.fd";
+  std::error_code missing;
+  if (std::filesystem::exists(variables, missing)) std::filesystem::copy_file(variables, vm.nvram);
+  vm.awaits_state = true;
+  launch(planned, image, folder, guest, [&] {
+    if (!planned.network.passt) throw Error("passt does not provide the VM's network");
+    parts_.hypervisor().restore(vm, {.file = files.state(), .shape = made.shape});
+  });
+}
+
+void VmStarter::undo(StartedVm& started, const JobFolder& folder) {
+  parts_.hypervisor().destroy(started.vm.name.text());
+  stop_passt(folder.network());
+  remove_if_there(folder.network());
+  remove_if_there(started.vm.nvram);
+  forget_copies(started.vm);
+}
+
+WarmTemplate VmStarter::save(StartedVm& started, const JobFolder& folder,
+                             const std::filesystem::path& files) {
+  auto& vm = started.vm;
+  const QemuAccess access(parts_.hypervisor().qemu_account());
+  std::map<std::filesystem::path, std::filesystem::path> next;
+  const auto disks = written_disks(vm);
+  for (const auto& disk : disks) {
+    const auto overlay = folder.path() / ("next-" + disk.file.filename().string());
+    create_overlay({.base = disk.file, .base_format = "qcow2", .overlay = overlay});
+    access.own(overlay);
+    next[disk.file] = overlay;
+  }
+  WarmTemplate made;
+  made.shape = parts_.hypervisor().save(vm, WarmTemplates::state_in(files), next).shape;
+  for (const auto& disk : disks) {
+    const auto frozen = std::exchange(disk.file, next.at(disk.file));
+    disk.backing.insert(disk.backing.begin(), {.path = frozen, .format = "qcow2"});
+    // A copy: QEMU still has the file itself open, and may be able to write to it.
+    std::filesystem::copy_file(frozen, WarmTemplates::disk_in(files, disk.name));
+    remove_if_there(frozen);
+    made.disks.push_back(disk.name);
+  }
+  return made;
+}
+
+std::vector<VmStarter::WrittenDisk> VmStarter::written_disks(JobVm& vm) {
+  std::vector<WrittenDisk> disks;
+  for (auto& [name, file] : vm.disk_files)
+    if (file.path.parent_path() == vm.folder)
+      disks.push_back({.name = name, .file = file.path, .backing = file.backing});
+  for (auto& own : vm.own_disks)
+    if (!own.read_only) disks.push_back({.name = own.serial, .file = own.file, .backing = own.backing});
+  return disks;
+}
+
+/// Gives the VM its files and its network, and starts it.
+void VmStarter::launch(StartedVm& planned, const ObtainedImage& image, const JobFolder& folder,
+                       const GuestNeeds& guest, const std::function<void()>& start) {
+  auto& [vm, network] = planned;
+  const auto step = [&](const std::string& what, const auto& work) {
+    return timed(parts_.clock, parts_.reporter, what, work);
+  };
   step("gave QEMU its files", [&] { let_qemu_in(image.unpacked, vm, guest.mounts); });
   step("set up the network",
        [&] { parts_.networks.open(network, vm.image_xml, folder.network(), guest.ssh_port); });
   if (network.passt) vm.user_network_socket = network.passt->socket;
+  vm.network = network.mode;
+  vm.network_name = network.name;
   vm.filter = network.filter;
   folder.expect_vm();
-  step("libvirt created the domain",
-       [&] { within("VM '" + vm.name.text() + "'", [&] { start_domain(planned); }); });
-  forget_copies(vm);
-  phase.done("Started VM " + vm.name.text());
+  step("libvirt created the domain", [&] { within("VM '" + vm.name.text() + "'", start); });
 }
 
 JobVm VmStarter::sized_vm(const Job& job, const StoredImage& image, const JobResources& resources) const {
@@ -158,7 +247,6 @@ void VmStarter::start_domain(StartedVm& started) {
   }
 }
 
-/// Removes the names of the overlays. QEMU has them open, so they disappear when it ends, no matter how.
 void VmStarter::forget_copies(const JobVm& vm) {
   if (!parts_.hypervisor().is_local()) return;
   for (const auto& [disk, file] : vm.disk_files) {

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "core/image/store/image_store.hpp"
+#include "core/image/store/warm_templates.hpp"
 #include "core/job/job.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 #include "executor/job/job_network.hpp"
@@ -53,17 +56,48 @@ class VmStarter {
   StartedVm plan(const Job& job, const ObtainedImage& image, const JobResources& resources,
                  const GuestNeeds& guest);
 
-  /// Starts what was planned. Throws Error.
+  /// The sizes of disks that the settings ask for, as text: two VMs with the same have disks of one size.
+  [[nodiscard]] std::string disk_sizes() const;
+
+  /// Asks libvirt how the VM will run: under KVM, or emulated. Throws Error.
+  void settle(StartedVm& planned);
+
+  /// Starts what was planned and settled. Throws Error.
   void start(StartedVm& planned, const ObtainedImage& image, const JobFolder& folder,
              const GuestNeeds& guest);
 
+  /// The same, but the VM continues from a template's state, and its disks are thin copies of the template's.
+  /// Throws Error; after undo(), the VM can be started.
+  void restore(StartedVm& planned, const WarmTemplates& files, const WarmTemplate& made,
+               const ObtainedImage& image, const JobFolder& folder, const GuestNeeds& guest);
+
+  /// Destroys the VM and what belongs to it, as if it had only been planned. Throws Error.
+  void undo(StartedVm& started, const JobFolder& folder);
+
+  /// Saves the state of a VM that runs into a folder, with copies of the layers that it has written so far,
+  /// and lets it go on in new ones. Returns what the guest sees of its VM. Throws Error.
+  WarmTemplate save(StartedVm& started, const JobFolder& folder, const std::filesystem::path& files);
+
+  /// Removes the names of the VM's overlays. QEMU has them open, so they disappear when it ends, no matter
+  /// how.
+  void forget_copies(const JobVm& vm);
+
  private:
+  /// A disk that the VM writes to: its name in the image (or its serial number, if it is not from there).
+  struct WrittenDisk {
+    std::string name;
+    std::filesystem::path& file;
+    std::vector<BackingFile>& backing;
+  };
+
+  static std::vector<WrittenDisk> written_disks(JobVm& vm);
+  void launch(StartedVm& planned, const ObtainedImage& image, const JobFolder& folder,
+              const GuestNeeds& guest, const std::function<void()>& start);
   DiskFiles make_copies(const DomainSummary& domain, const UnpackedImage& disks, const JobFolder& folder);
   [[nodiscard]] std::vector<OwnDisk> own_disks(const GuestNeeds& guest, const JobFolder& folder) const;
   JobVm sized_vm(const Job& job, const StoredImage& image, const JobResources& resources) const;
   void let_qemu_in(const UnpackedImage& disks, const JobVm& vm, const std::vector<FolderMount>& mounts);
   void start_domain(StartedVm& started);
-  void forget_copies(const JobVm& vm);
 
   Parts parts_;
 };

@@ -68,12 +68,9 @@ void PrepareStage::run(const Job& job) {
   const auto bounds = disk_bounds(resources.folder().path(), rules.max_job_disk);
   DiskWatch disks(resources, bounds, machines, clock);
   const auto watch = [&] { disks.look(); };
-  {
-    const ObservedPhase phase(metrics, clock, "vm");
-    const Section section(reporter, "vm", "Starting a VM");
-    starter.start(started, image, resources.folder(), needs);
-  }
-  auto guest = open(started, setup, needs.mounts, watch);
+  const auto guest = open(
+      started,
+      {.job = job, .image = image, .resources = resources, .needs = needs, .setup = setup, .watch = watch});
   resources.folder().write(record_of(guest.door, setup.login, bounds, rules.scripts, guest.path_folder));
   whole.done("VM " + resources.name().text() + " is ready");
   undo.dismiss();
@@ -99,28 +96,59 @@ void PrepareStage::discard_earlier(const Job& job) {
     reporter.warn("WARNING: this executor does not start services; the job's 'services:' are ignored");
 }
 
-/// Waits for the guest and what sets it up, and runs the prepare-script. If this fails, shows the end of the
-/// guest's console, which may say why.
-PrepareStage::OpenGuest PrepareStage::open(const StartedVm& started, const GuestSetup& setup,
-                                           const std::vector<FolderMount>& mounts,
-                                           const std::function<void()>& watch) {
+/// Starts the VM (it continues from a saved state, or boots) and gives the guest what the job needs; then
+/// the administrator's script runs. If this fails, shows the end of the guest's console, which may say why.
+PrepareStage::OpenGuest PrepareStage::open(StartedVm& planned, const WarmStart::Subject& subject) {
+  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, metrics, clock,
+         cancellation, reporter] = parts_;
   try {
-    const ObservedPhase phase(parts_.metrics, parts_.clock, "guest");
-    const Section section(parts_.reporter, "guest", "Waiting for the guest");
-    if (!setup.key_for_agent.empty())
-      parts_.seeds.authorize(parts_.machines(), started.vm.name, setup, watch,
-                             parts_.clock.now() + parts_.rules.boot_timeout);
-    OpenGuest guest{.door = parts_.door.open(started, setup.login, watch), .path_folder = {}};
+    starter.settle(planned);
+    WarmStart warm({.rules = rules.warm,
+                    .starter = starter,
+                    .door = door,
+                    .machines = machines,
+                    .host = machines,
+                    .clock = clock,
+                    .cancellation = cancellation,
+                    .reporter = reporter},
+                   subject, planned);
+    auto opened = [&] {
+      const ObservedPhase phase(metrics, clock, "vm");
+      const Section section(reporter, "vm", "Starting a VM");
+      auto continued = warm.go_on(planned);
+      if (!continued) starter.start(planned, subject.image, resources.folder(), subject.needs);
+      return continued;
+    }();
+    const ObservedPhase phase(metrics, clock, "guest");
+    const Section section(reporter, "guest", "Waiting for the guest");
+    OpenGuest guest{.door = opened ? std::move(*opened) : boot(planned, warm, subject), .path_folder = {}};
+    door.warn_of_open_login(guest.door, subject.setup.login);
     auto& shell = *guest.door.shell;
-    if (!setup.seed.empty()) parts_.seeds.await(shell, watch, parts_.clock.now() + parts_.rules.boot_timeout);
-    mount_in_guest(shell, mounts, watch, parts_.clock.now() + parts_.rules.boot_timeout, parts_.cancellation);
-    guest.path_folder = parts_.runners.put_in(shell, watch);
-    run_admin_script(shell, parts_.rules.script, watch, parts_.clock, parts_.cancellation, parts_.reporter);
+    mount_in_guest(shell, subject.needs.mounts, subject.watch, clock.now() + rules.boot_timeout,
+                   cancellation);
+    guest.path_folder = runners.put_in(shell, subject.watch);
+    run_admin_script(shell, rules.script, subject.watch, clock, cancellation, reporter);
     return guest;
   } catch (const Error&) {
-    show_console(started.vm.console_log, parts_.reporter);
+    show_console(planned.vm.console_log, reporter);
     throw;
   }
+}
+
+/// Waits for the guest and what sets it up; its state may then be saved for other jobs.
+OpenDoor PrepareStage::boot(StartedVm& started, WarmStart& warm, const WarmStart::Subject& subject) {
+  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, metrics, clock,
+         cancellation, reporter] = parts_;
+  const auto& setup = subject.setup;
+  const auto began = clock.now();
+  const auto deadline = [&] { return clock.now() + rules.boot_timeout; };
+  if (!setup.key_for_agent.empty())
+    seeds.authorize(machines(), started.vm.name, setup, subject.watch, deadline());
+  auto opened = door.open(started, setup.login, subject.watch);
+  if (!setup.seed.empty()) seeds.await(*opened.shell, subject.watch, deadline());
+  opened = warm.keep(started, std::move(opened), milliseconds_between(began, clock.now()));
+  starter.forget_copies(started.vm);
+  return opened;
 }
 
 }  // namespace sarde

@@ -14,6 +14,7 @@
 #include "executor/job/metrics.hpp"
 #include "executor/job/provision.hpp"
 #include "executor/job/vm_starter.hpp"
+#include "executor/job/warm_start.hpp"
 
 namespace sarde {
 
@@ -33,6 +34,7 @@ class PrepareStage {
     AdminScript script = {};  ///< prepare-script
     ScriptRules scripts = {};
     MountRules mounts = {};
+    WarmRules warm = {};
     std::uint64_t max_job_disk = UINT64_MAX;   ///< bytes that the job may write to its disks
     std::chrono::milliseconds boot_timeout{};  ///< also for what sets up the guest once it is there
     std::filesystem::path jobsdir = {};        ///< where other jobs' folders are
@@ -49,7 +51,7 @@ class PrepareStage {
     GuestRunners runners;
     VmStarter starter;
     GuestDoor door;
-    Source<Machines> machines;
+    Source<Hypervisor> machines;
     Metrics& metrics;
     Clock& clock;
     Cancellation& cancellation;
@@ -72,8 +74,8 @@ class PrepareStage {
   };
 
   std::vector<OwnDisk> disks_for(const StoredImage& image, const GuestSetup& setup);
-  OpenGuest open(const StartedVm& started, const GuestSetup& setup, const std::vector<FolderMount>& mounts,
-                 const std::function<void()>& watch);
+  OpenGuest open(StartedVm& planned, const WarmStart::Subject& subject);
+  OpenDoor boot(StartedVm& started, WarmStart& warm, const WarmStart::Subject& subject);
 
   Parts parts_;
 };

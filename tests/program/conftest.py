@@ -57,7 +57,7 @@ class Workplace:
         self.jobs = folder / "jobs"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("SARDE_")} | {
             "SARDE_CONF_FILES": str(self.write("sarde.toml", "")), "SARDE_OCIDIR": str(folder / "oci"), "SARDE_VMDIR": str(folder / "vms"),
-            "SARDE_JOBSDIR": str(folder / "jobs"), "SARDE_INSECURE_REGISTRIES": registry, "SARDE_CONNECT": "qemu:///session", "SARDE_GUEST_RUNNER": "none"}
+            "SARDE_JOBSDIR": str(folder / "jobs"), "SARDE_INSECURE_REGISTRIES": registry, "SARDE_CONNECT": "qemu:///session", "SARDE_GUEST_RUNNER": "none", "SARDE_WARM": "off"}
 
     def write(self, name, text):
         path = self.folder / name

@@ -29,6 +29,22 @@ class FakeHypervisor final : public Hypervisor {
     running.insert(vm.name.text());
   }
 
+  SavedState save(const JobVm& /*vm*/, const std::filesystem::path& state,
+                  const std::map<std::filesystem::path, std::filesystem::path>& /*overlays*/) override {
+    step("save");
+    return {.file = state, .shape = "shape"};
+  }
+
+  void restore(const JobVm& vm, const SavedState& /*state*/) override {
+    step("restore");
+    running.insert(vm.name.text());
+  }
+
+  std::string software() override {
+    step("software");
+    return "libvirt 9.0.0, QEMU 7.2.0";
+  }
+
   DomainState state(const std::string& name) override {
     step("state");
     return running.contains(name) ? DomainState::running : DomainState::gone;

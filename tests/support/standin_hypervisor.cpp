@@ -131,6 +131,15 @@ class StandinHypervisor final : public Hypervisor {
     for (const auto* name : {"running", "defined"}) fs::create_directories(folder_ / name);
   }
 
+  SavedState save(const JobVm&, const std::filesystem::path&,
+                  const std::map<std::filesystem::path, std::filesystem::path>&) override {
+    throw Error("the stand-in saves no VM");
+  }
+
+  void restore(const JobVm&, const SavedState&) override { throw Error("the stand-in saves no VM"); }
+
+  std::string software() override { return "the stand-in"; }
+
   void start(const JobVm& vm) override {
     const auto domain_xml = build_job_domain(vm).xml;
     const auto name = element_text(domain_xml, "name");

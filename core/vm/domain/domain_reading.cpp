@@ -1,6 +1,7 @@
 #include "core/vm/domain/domain_reading.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -88,6 +89,12 @@ std::vector<std::string> networks_of_domain(std::string_view xml) {
   return networks;
 }
 
+bool has_tpm(std::string_view image_xml) {
+  xml_document document;
+  parse_domain_text(document, image_xml, "the image's domain");
+  return !document.document_element().child("devices").child("tpm").empty();
+}
+
 std::vector<std::string> disk_targets(std::string_view xml) {
   xml_document document;
   parse_domain_text(document, xml, "a VM's definition", XmlOrigin::own);
@@ -110,6 +117,62 @@ std::string backup_order(const std::vector<DiskCopy>& copies, const std::vector<
     add(disk, "target", {{"file", copy->file.string()}});
     add(disk, "driver", {{"type", copy->format}});
   }
+  return xml_text(document);
+}
+
+std::string snapshot_order(const std::map<std::filesystem::path, std::filesystem::path>& next,
+                           std::string_view domain_xml) {
+  xml_document domain;
+  parse_domain_text(domain, domain_xml, "a VM's definition", XmlOrigin::own);
+  xml_document document;
+  auto disks = add(add(document, "domainsnapshot"), "disks");
+  std::size_t found = 0;
+  for (const auto& disk : domain.document_element().child("devices").children("disk")) {
+    const auto target = attribute(disk.child("target"), "dev");
+    const auto file = next.find(attribute(disk.child("source"), "file"));
+    if (file == next.end()) {
+      add(disks, "disk", {{"name", target}, {"snapshot", "no"}});
+      continue;
+    }
+    ++found;
+    auto other = add(disks, "disk", {{"name", target}, {"snapshot", "external"}, {"type", "file"}});
+    add(other, "driver", {{"type", "qcow2"}});
+    add(other, "source", {{"file", file->second.string()}});
+  }
+  if (found != next.size()) throw Error("the VM does not write to the files that it was started with");
+  return xml_text(document);
+}
+
+namespace {
+
+/// Removes what differs between two VMs of one kind.
+void forget_host(xml_node node) {
+  static const std::set<std::string_view> of_host{"name",     "uuid",     "title", "description",
+                                                  "metadata", "source",   "alias", "log",
+                                                  "seclabel", "resource", "mac",   "backingStore"};
+  for (auto child = node.first_child(); child;) {
+    const auto next = child.next_sibling();
+    const std::string_view name = child.name();
+    if (of_host.contains(name) || name.starts_with("qemu:")) {
+      node.remove_child(child);
+    } else {
+      forget_host(child);
+    }
+    child = next;
+  }
+}
+
+}  // namespace
+
+std::string guest_shape(std::string_view domain_xml) {
+  xml_document document;
+  parse_domain_text(document, domain_xml, "a VM's definition", XmlOrigin::own);
+  auto domain = document.document_element();
+  domain.remove_attribute("id");
+  if (auto number = domain.child("genid")) number.remove_children();
+  if (auto variables = domain.child("os").child("nvram")) variables.remove_children();
+  for (auto console : domain.child("devices").children("console")) console.remove_attribute("tty");
+  forget_host(domain);
   return xml_text(document);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,10 +49,23 @@ std::vector<VolumeName> volumes_of_domain(std::string_view xml);
 /// The libvirt networks that a domain's cards are on, as it names them.
 std::vector<std::string> networks_of_domain(std::string_view xml);
 
+/// Whether an image's domain has a TPM.
+bool has_tpm(std::string_view image_xml);
+
 /// The targets (vda) of all disks.
 std::vector<std::string> disk_targets(std::string_view xml);
 
 /// libvirt's order to copy disks of a running domain (formatbackup.html); `all_targets`: every disk it has.
 std::string backup_order(const std::vector<DiskCopy>& copies, const std::vector<std::string>& all_targets);
+
+/// libvirt's order to go on in new files, which exist already (formatsnapshot.html); `next`: by the path of
+/// the file that a disk of the running domain writes to now. Throws Error if the domain has no such disk.
+std::string snapshot_order(const std::map<std::filesystem::path, std::filesystem::path>& next,
+                           std::string_view domain_xml);
+
+/// What a guest sees of its VM: the machine, its processors, and each device with its place. Two running VMs
+/// whose texts are the same differ in names, files and numbers of the host's only. `domain_xml`: of a running
+/// one.
+std::string guest_shape(std::string_view domain_xml);
 
 }  // namespace sarde

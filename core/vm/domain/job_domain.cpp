@@ -98,9 +98,12 @@ class JobDomainBuilder {
     devices_ = add(domain_, "devices");
     auto left_out = copy_carried(node_, domain_, {.takes = Takes::job, .pci_bridges = keeps_pci_place_});
     complete_features(domain_, image_, vm_.virt_type);
+    if (vm_.may_be_cloned) add_generation();
     set_timezone();
     devices(left_out);
     if (user_network_from_socket_) connect_to_socket();
+    if (vm_.awaits_state)
+      for (const auto* word : {"-incoming", "defer"}) add(command_line(), "qemu:arg", {{"value", word}});
     for (const auto& known : not_worth_a_word) left_out.erase(std::string(known));
     return {.xml = xml_text(document_), .left_out = {left_out.begin(), left_out.end()}};
   }
@@ -109,16 +112,28 @@ class JobDomainBuilder {
   /// libvirt 9 knows no network card on a stream socket. So QEMU is told of the socket, and the card, which
   /// is libvirt's in all else (alias net0: the only one), to take it in place of QEMU's built-in network.
   void connect_to_socket() {
-    domain_.append_attribute("xmlns:qemu").set_value("http://libvirt.org/schemas/domain/qemu/1.0");
     std::string path;
     for (const char c : vm_.user_network_socket.string()) path += c == ',' ? ",," : std::string(1, c);
-    auto command_line = add(domain_, "qemu:commandline");
     for (const auto& word :
          {std::string("-netdev"), "stream,id=passt0,server=off,addr.type=unix,addr.path=" + path})
-      add(command_line, "qemu:arg", {{"value", word}});
+      add(command_line(), "qemu:arg", {{"value", word}});
     auto device = add(add(domain_, "qemu:override"), "qemu:device", {{"alias", "net0"}});
     add(add(device, "qemu:frontend"), "qemu:property",
         {{"name", "netdev"}, {"type", "string"}, {"value", "passt0"}});
+  }
+
+  /// What QEMU is told beside what libvirt knows.
+  xml_node command_line() {
+    if (auto there = domain_.child("qemu:commandline")) return there;
+    domain_.append_attribute("xmlns:qemu").set_value("http://libvirt.org/schemas/domain/qemu/1.0");
+    return add(domain_, "qemu:commandline");
+  }
+
+  /// A number that is another one in each VM (libvirt makes it). A kernel that sees it change while it runs
+  /// knows that it was cloned, and takes new random numbers. The device is one of ACPI's.
+  void add_generation() {
+    if (architecture_.is_x86() && domain_.child("features").child("acpi") && !domain_.child("genid"))
+      add(domain_, "genid");
   }
 
   void size_and_processor() {
@@ -226,7 +241,8 @@ class JobDomainBuilder {
     if (!own.read_only)
       for (const auto& [name, value] : {std::pair("cache", "unsafe"), std::pair("discard", "unmap")})
         driver.append_attribute(name).set_value(value);
-    write_disk_source(disk, {.path = own.file, .format = own.format, .ownership = own.ownership});
+    write_disk_source(
+        disk, {.path = own.file, .format = own.format, .backing = own.backing, .ownership = own.ownership});
     add(disk, "target", {{"dev", disk_target("virtio", index)}, {"bus", "virtio"}});
     if (own.read_only) add(disk, "readonly");
     add(disk, "serial", {}, own.serial);
@@ -278,7 +294,9 @@ class JobDomainBuilder {
     if (vm_.network == NetworkMode::bridge) type = "bridge";
     user_network_from_socket_ = type == "user" && !vm_.user_network_socket.empty();
     auto node = add(parent, "interface", {{"type", type}});
-    add(node, "mac", {{"address", vm_.name.mac_address()}});
+    // A user-mode network has one card, and a saved state brings its address with it.
+    constexpr auto only_card = "52:54:00:12:34:56";
+    add(node, "mac", {{"address", type == "user" ? only_card : vm_.name.mac_address()}});
     if (vm_.network == NetworkMode::named) {
       add(node, "source", {{"network", vm_.network_name}});
     } else if (vm_.network == NetworkMode::bridge) {

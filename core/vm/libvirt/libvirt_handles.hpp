@@ -14,6 +14,7 @@ using Pool = CHandle<virStoragePool, virStoragePoolFree>;
 using Volume = CHandle<virStorageVol, virStorageVolFree>;
 using Network = CHandle<virNetwork, virNetworkFree>;
 using Filter = CHandle<virNWFilter, virNWFilterFree>;
+using Snapshot = CHandle<virDomainSnapshot, virDomainSnapshotFree>;
 using CText = CHandle<char, free>;
 
 }  // namespace sarde

@@ -17,6 +17,7 @@
 #include "core/vm/libvirt/guest_addresses.hpp"
 #include "core/vm/libvirt/libvirt_errors.hpp"
 #include "core/vm/libvirt/libvirt_filters.hpp"
+#include "core/vm/libvirt/machine_state.hpp"
 
 namespace sarde {
 
@@ -26,6 +27,13 @@ std::string uuid_of(const Domain& domain) {
   std::array<char, VIR_UUID_STRING_BUFLEN> uuid{};
   if (virDomainGetUUIDString(domain.get(), uuid.data()) != 0) fail_libvirt("read a VM's UUID");
   return uuid.data();
+}
+
+/// libvirt's numbers of versions: 7002000 is 7.2.0.
+std::string version_text(unsigned long number) {
+  constexpr unsigned long thousand = 1000;
+  return std::to_string(number / (thousand * thousand)) + "." + std::to_string(number / thousand % thousand) +
+         "." + std::to_string(number % thousand);
 }
 
 std::string advice_on_connecting(const std::string& why) {
@@ -50,10 +58,42 @@ class LibvirtHypervisor final : public Hypervisor {
                   advice_on_connecting(last_error_text()));
   }
 
-  void start(const JobVm& vm) override {
-    const auto xml = build_job_domain(vm).xml;
-    const Domain domain(virDomainCreateXML(connection_.get(), xml.c_str(), 0));
-    if (!domain) fail_to_start(xml);
+  void start(const JobVm& vm) override { static_cast<void>(create(vm, 0)); }
+
+  SavedState save(const JobVm& vm, const std::filesystem::path& state,
+                  const std::map<std::filesystem::path, std::filesystem::path>& overlays) override {
+    const auto name = vm.name.text();
+    const auto domain = look_up(name);
+    const auto doing = "save the state of VM '" + name + "'";
+    if (!domain) throw Error(doing + ": the VM is gone");
+    const auto shape = taken(virDomainGetXMLDesc(domain.get(), 0), doing);
+    const auto order = snapshot_order(overlays, shape);
+    if (virDomainSuspend(domain.get()) != 0) fail_libvirt(doing);
+    const std::string why = [&]() -> std::string {
+      try {
+        constexpr unsigned flags = VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY |
+                                   VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA |
+                                   VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC;
+        if (const Snapshot made(virDomainSnapshotCreateXML(domain.get(), order.c_str(), flags)); !made)
+          fail_libvirt(doing);
+        save_state(domain, state, doing);
+        return "";
+      } catch (const Error& error) {
+        return error.what();
+      }
+    }();
+    if (virDomainResume(domain.get()) != 0) fail_libvirt("let VM '" + name + "' go on");
+    if (!why.empty()) throw Error(why);
+    return {.file = state, .shape = guest_shape(shape)};
+  }
+
+  void restore(const JobVm& vm, const SavedState& state) override {
+    const auto doing = "let VM '" + vm.name.text() + "' continue from " + state.file.string();
+    const auto domain = create(vm, VIR_DOMAIN_START_PAUSED);
+    if (guest_shape(taken(virDomainGetXMLDesc(domain.get(), 0), doing)) != state.shape)
+      throw Error(doing + ": it was saved from another kind of VM");
+    load_state(domain, state.file, doing);
+    if (virDomainResume(domain.get()) != 0) fail_libvirt(doing);
   }
 
   DomainState state(const std::string& name) override {
@@ -186,7 +226,8 @@ class LibvirtHypervisor final : public Hypervisor {
     return written_in_block_nodes(CText(answer).get());
   }
 
-  bool authorize_key(const std::string& name, const std::string& user, const std::string& public_key) override {
+  bool authorize_key(const std::string& name, const std::string& user,
+                     const std::string& public_key) override {
     const auto domain = look_up(name);
     const auto doing = "put a key for user '" + user + "' into VM '" + name + "' through its guest agent";
     if (!domain) throw Error(doing + ": the VM is gone");
@@ -219,11 +260,15 @@ class LibvirtHypervisor final : public Hypervisor {
     return account_;
   }
 
+  std::string software() override {
+    unsigned long libvirt = 0;
+    if (virConnectGetLibVersion(connection_.get(), &libvirt) != 0) fail_libvirt("ask for libvirt's version");
+    return "libvirt " + version_text(libvirt) + ", QEMU " + version_text(qemu_version());
+  }
+
   bool has_stream_network() override {
     constexpr unsigned long stream_since = 7'002'000;
-    unsigned long version = 0;
-    if (virConnectGetVersion(connection_.get(), &version) != 0) fail_libvirt("ask for QEMU's version");
-    return version >= stream_since;
+    return qemu_version() >= stream_since;
   }
 
   bool has_network(const std::string& name) override { return static_cast<bool>(look_up_network(name)); }
@@ -265,6 +310,19 @@ class LibvirtHypervisor final : public Hypervisor {
   }
 
  private:
+  unsigned long qemu_version() {
+    unsigned long version = 0;
+    if (virConnectGetVersion(connection_.get(), &version) != 0) fail_libvirt("ask for QEMU's version");
+    return version;
+  }
+
+  Domain create(const JobVm& vm, unsigned flags) {
+    const auto xml = build_job_domain(vm).xml;
+    Domain domain(virDomainCreateXML(connection_.get(), xml.c_str(), flags));
+    if (!domain) fail_to_start(xml);
+    return domain;
+  }
+
   /// Has the network a DHCP server of libvirt's own?
   bool gives_addresses(const std::string& name) {
     const Network network(virNetworkLookupByName(connection_.get(), name.c_str()));

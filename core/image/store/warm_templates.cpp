@@ -1,0 +1,176 @@
+#include "core/image/store/warm_templates.hpp"
+
+#include <algorithm>
+#include <array>
+#include <sys/stat.h>
+
+#include "core/foundation/digest.hpp"
+#include "core/foundation/error.hpp"
+#include "core/foundation/json_reading.hpp"
+#include "core/image/store/image_removal.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+constexpr auto folder_name = ".warm";
+constexpr auto record_name = "template.json";
+constexpr auto files_name = "files.json";  ///< sizes and digests of what was saved
+constexpr auto looks_name = "looks.json";  ///< as they were when they were last read, and in which boot
+
+json as_json(const WarmTemplate& made) {
+  return {{"made", made.made},         {"shape", made.shape},
+          {"host_key", made.host_key}, {"boot_ms", made.boot.count()},
+          {"disks", made.disks},       {"proven", made.is_proven},
+          {"refusal", made.refusal}};
+}
+
+std::optional<WarmTemplate> read_record(const fs::path& folder) {
+  const auto file = folder / record_name;
+  try {
+    const auto text = read_file_if_there(file);
+    if (!text) return std::nullopt;
+    return read_json(*text, file.string(), Blame::host, [](const json& value) {
+      return WarmTemplate{.made = value.at("made").get<std::int64_t>(),
+                          .shape = value.at("shape").get<std::string>(),
+                          .host_key = value.at("host_key").get<std::string>(),
+                          .boot = std::chrono::milliseconds(value.at("boot_ms").get<std::int64_t>()),
+                          .disks = value.at("disks").get<std::vector<std::string>>(),
+                          .is_proven = value.at("proven").get<bool>(),
+                          .refusal = value.at("refusal").get<std::string>()};
+    });
+  } catch (const Error&) {
+    return std::nullopt;  // then it is none
+  }
+}
+
+Digest digest_of(const fs::path& file, Cancellation& cancellation) {
+  const auto fd = open_to_read(file);
+  std::vector<char> block(1U << 20U);
+  Sha256 hash;
+  while (const auto got = read_full(fd.get(), block.data(), block.size(), file.string())) {
+    cancellation.check();
+    hash.update(block.data(), got);
+  }
+  return hash.finish();
+}
+
+/// The files that VMs continue from.
+std::vector<fs::path> files_in(const fs::path& folder) {
+  auto files = folder_entries(folder);
+  std::erase_if(files, [](const fs::path& file) { return file.extension() == ".json"; });
+  return files;
+}
+
+json digests_in(const fs::path& folder, Cancellation& cancellation) {
+  json digests = json::object();
+  for (const auto& file : files_in(folder))
+    digests[file.filename().string()] = digest_of(file, cancellation).text();
+  return digests;
+}
+
+json looks_in(const fs::path& folder, const Clock& clock) {
+  json looks{{"boot", clock.moment().boot}};
+  for (const auto& file : files_in(folder)) {
+    struct stat status {};
+
+    if (::stat(file.c_str(), &status) != 0) continue;
+    looks[file.filename().string()] = {status.st_ino, status.st_size, status.st_mtim.tv_sec,
+                                       status.st_mtim.tv_nsec};
+  }
+  return looks;
+}
+
+json read_if_there(const fs::path& file) {
+  const auto text = read_file_if_there(file);
+  if (!text) return json();
+  return read_json(*text, file.string(), Blame::host, [](const json& value) { return value; });
+}
+
+}  // namespace
+
+WarmTemplates::WarmTemplates(const fs::path& image, const std::string& key)
+    : folder_(image / folder_name / Digest::of(key).hex().substr(0, 16)) {}
+
+std::vector<WarmTemplate> WarmTemplates::all_of(const fs::path& image) {
+  std::vector<WarmTemplate> all;
+  for (const auto& folder : folder_entries(image / folder_name)) {
+    auto record = folder.filename().string().starts_with('.') ? std::nullopt : read_record(folder);
+    if (!record) continue;
+    record->bytes = disk_space_of(folder);
+    all.push_back(std::move(*record));
+  }
+  return all;
+}
+
+std::optional<WarmTemplate> WarmTemplates::find(const Clock& clock, std::chrono::seconds max_age) const {
+  auto record = read_record(folder_);
+  if (!record) return std::nullopt;
+  const auto age = clock.moment().unix_seconds - record->made;
+  if (age >= 0 && age <= max_age.count()) return record;
+  drop();
+  return std::nullopt;
+}
+
+bool WarmTemplates::is_whole(const Clock& clock, Cancellation& cancellation) const {
+  try {
+    const auto looks = looks_in(folder_, clock);
+    if (!clock.moment().boot.empty() && read_if_there(folder_ / looks_name) == looks) return true;
+    if (read_if_there(folder_ / files_name) != digests_in(folder_, cancellation)) return false;
+    write_file(folder_ / looks_name, looks.dump(), 0600);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+TempFolder WarmTemplates::begin() const {
+  make_folders(folder_.parent_path(), 0700);
+  return TempFolder::in(folder_.parent_path(), ".new-", 0700);
+}
+
+void WarmTemplates::keep(TempFolder files, const WarmTemplate& made, const Clock& clock,
+                         Cancellation& cancellation) const {
+  const auto& folder = files.path();
+  write_file(folder / files_name, digests_in(folder, cancellation).dump(), 0600);
+  write_file(folder / looks_name, looks_in(folder, clock).dump(), 0600);
+  write_file(folder / record_name, as_json(made).dump(), 0600);
+  drop();
+  files.rename_to(folder_);
+}
+
+void WarmTemplates::note_proof(WarmTemplate made) const {
+  made.is_proven = true;
+  write_file(folder_ / record_name, as_json(made).dump(), 0600);
+}
+
+void WarmTemplates::refuse(const std::string& why, const Clock& clock) const {
+  auto folder = begin();
+  const WarmTemplate none{.made = clock.moment().unix_seconds, .refusal = why};
+  write_file(folder.path() / record_name, as_json(none).dump(), 0600);
+  drop();
+  folder.rename_to(folder_);
+}
+
+void WarmTemplates::drop() const {
+  std::error_code error;
+  if (!fs::exists(folder_, error)) return;
+  const auto gone = TempFolder::in(folder_.parent_path(), ".new-", 0700);
+  fs::rename(folder_, gone.path() / "gone", error);  // another process may have been quicker
+}
+
+std::optional<FileLock> WarmTemplates::try_lock() const {
+  make_folders(folder_.parent_path(), 0700);
+  return FileLock::try_for(fs::path(folder_) += ".lock");
+}
+
+FileLock WarmTemplates::lock(const FileLock::Waiting& waiting) const {
+  make_folders(folder_.parent_path(), 0700);
+  return FileLock::wait_for(fs::path(folder_) += ".lock", waiting);
+}
+
+}  // namespace sarde

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "core/job/job.hpp"
+#include "executor/job/cloud_seed.hpp"
+#include "executor/job/guest_door.hpp"
+#include "executor/job/job_resources.hpp"
+#include "executor/job/vm_starter.hpp"
+
+namespace sarde {
+
+/// The administrator's settings for warm starts.
+struct WarmRules {
+  bool is_wanted = false;
+  bool has_passt = false;
+  std::chrono::seconds max_age{};      ///< of a template
+  std::filesystem::path jobsdir = {};  ///< where other jobs' folders are
+  std::string shell = {};              ///< of the guests
+};
+
+/// One job's warm start: its VM continues from the saved state of one that had booted, instead of booting
+/// itself. Whenever anything is not exactly as it was, the VM boots, which is said in one line with the
+/// reason.
+class WarmStart {
+ public:
+  struct Parts {
+    const WarmRules& rules;
+    VmStarter& starter;
+    GuestDoor& door;
+    Source<Machines> machines;
+    Source<VmHost> host;
+    Clock& clock;
+    Cancellation& cancellation;
+    Reporter& reporter;
+  };
+
+  /// The job that it is for.
+  struct Subject {
+    const Job& job;
+    const ObtainedImage& image;
+    const JobResources& resources;
+    const GuestNeeds& needs;
+    const GuestSetup& setup;
+    std::function<void()> watch;
+  };
+
+  /// `planned`: settled, too. It is noted there if the VM may be cloned.
+  WarmStart(Parts parts, Subject subject, StartedVm& planned);
+
+  /// Lets the VM continue from the template, if there is one, and renews the guest. Returns nothing if the VM
+  /// has to boot; then nothing is left of the attempt. A template that has not been proven is first: a second
+  /// VM continues from it at the same time, and both must have random numbers of their own. Throws Error and
+  /// Cancelled only for what would end a job that boots, too.
+  std::optional<OpenDoor> go_on(StartedVm& started);
+
+  /// Makes a template of a VM that has booted, if there is none: the VM stands still for about a second.
+  /// Returns the door, which was closed and opened again. Throws only if the VM is lost.
+  OpenDoor keep(StartedVm& started, OpenDoor door, std::chrono::milliseconds boot);
+
+ private:
+  /// A VM that continued, and what it has to itself.
+  struct Continued {
+    StartedVm vm;
+    OpenDoor door;
+    std::string random;
+  };
+
+  [[nodiscard]] std::string why_not(const StartedVm& planned) const;
+  Continued continue_from(const WarmTemplate& made, const StartedVm& planned, const JobResources& resources);
+  std::optional<FileLock> wait_for_proof();
+  OpenDoor take(Continued continued, StartedVm& started);
+  OpenDoor prove(const WarmTemplate& made, StartedVm& started);
+  void boots(const std::string& why);
+  OpenDoor open_again(const StartedVm& vm, std::chrono::milliseconds timeout, const std::string& host_key);
+
+  Parts parts_;
+  Subject subject_;
+  std::optional<WarmTemplates> templates_;  ///< nothing: such a VM always boots
+};
+
+}  // namespace sarde
