@@ -37,7 +37,7 @@ bool is_option_of(const OptionRow& row, std::string_view command) {
   if (row.commands == "*") return true;
   const auto words = words_of(row.commands);
   const auto has = [&](std::string_view word) { return std::ranges::find(words, word) != words.end(); };
-  return has(command) || (command == "try" && has("prepare"));
+  return has(command) || ((command == "try" || command == "warm") && has("prepare"));
 }
 
 }  // namespace sarde

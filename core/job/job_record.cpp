@@ -193,6 +193,7 @@ void JobFolder::write(const JobRecord& record) const {
                    {"shell", record.shell},
                    {"timezone", record.timezone},
                    {"path_folder", record.path_folder},
+                   {"saved_state", record.saved_state},
                    {"disk_limit", record.disk_limit},
                    {"room", record.room}};
   write_file(path_ / record_name, value.dump(2), 0600);
@@ -214,6 +215,7 @@ std::optional<JobRecord> JobFolder::read() const {
                                    .shell = value.at("shell").get<std::string>(),
                                    .timezone = value.value("timezone", ""),
                                    .path_folder = value.value("path_folder", ""),
+                                   .saved_state = value.value("saved_state", std::uint64_t{0}),
                                    .disk_limit = value.value("disk_limit", UINT64_MAX),
                                    .room = value.value("room", std::uint64_t{0})});
   });

@@ -5,6 +5,8 @@
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <memory>
 #include <netinet/in.h>
 #include <set>
 #include <sys/socket.h>
@@ -29,10 +31,6 @@ constexpr auto pid_name = "passt.pid";
 constexpr auto log_name = "passt.log";
 constexpr std::size_t longest_socket_path = 107;  // unix(7)
 constexpr uid_t nobody = 65534;
-// A guest keeps its addresses when it is cloned while it runs, and QEMU's own network has these too.
-constexpr auto guest_address = "10.0.2.15";
-constexpr auto gateway_address = "10.0.2.2";
-constexpr auto gateway_mac = "52:55:0a:00:02:02";
 
 /// Gives the socket that passt has made to QEMU. passt's account may write to the folder: what it put there
 /// in place of its socket is not followed.
@@ -107,6 +105,32 @@ fs::path record_of(const fs::path& folder) {
   return folder.parent_path() / (folder.filename().string() + ".process");
 }
 
+/// The interfaces of this host with a default route (proc(5): /proc/net/route, /proc/net/ipv6_route).
+std::set<std::string> routed_interfaces() {
+  std::set<std::string> names;
+  for (const auto& line : split(read_proc_file("/proc/net/route").value_or(""), '\n')) {
+    const auto words = split(line, '\t');  // interface, destination, …
+    if (words.size() > 1 && words[1] == "00000000") names.insert(words[0]);
+  }
+  for (const auto& line : split(read_proc_file("/proc/net/ipv6_route").value_or(""), '\n')) {
+    const auto last = line.rfind(' ');  // destination, length of its prefix, …, interface
+    if (line.starts_with("00000000000000000000000000000000 00") && last != std::string::npos)
+      names.insert(line.substr(last + 1));
+  }
+  return names;
+}
+
+/// Empty for what is no IP address.
+std::string numeric(const sockaddr* address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (address == nullptr) return "";
+  const void* bytes = nullptr;
+  if (address->sa_family == AF_INET) bytes = &reinterpret_cast<const sockaddr_in*>(address)->sin_addr;
+  if (address->sa_family == AF_INET6) bytes = &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
+  if (bytes == nullptr || ::inet_ntop(address->sa_family, bytes, text.data(), text.size()) == nullptr) return "";
+  return text.data();
+}
+
 std::vector<std::string> command_line(const PasstPlan& plan, std::uint16_t port) {
   const auto file = [&](const char* name) { return (plan.folder / name).string(); };
   std::vector<std::string> argv{"passt",
@@ -121,15 +145,7 @@ std::vector<std::string> command_line(const PasstPlan& plan, std::uint16_t port)
                                 "--tcp-ports",
                                 "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port),
                                 "--udp-ports",
-                                "none",
-                                "--address",
-                                guest_address,
-                                "--netmask",
-                                "255.255.255.0",
-                                "--gateway",
-                                gateway_address,
-                                "--mac-addr",
-                                gateway_mac};
+                                "none"};
   if (::geteuid() == 0)
     argv.insert(argv.end(), {"--runas", std::to_string(nobody) + ":" + std::to_string(plan.group)});
   for (const auto& option : resolver_options()) argv.push_back(option);
@@ -142,12 +158,16 @@ std::string passt_answers() {
   std::string answers;
   for (const auto& line : split(read_file_if_there("/etc/resolv.conf").value_or(""), '\n'))
     if (!line.starts_with('#') && !trimmed(line).empty()) answers += trimmed(line) + "\n";
-  // Address, number of the interface, length of the prefix, scope, flags, name; scope 00 is global
-  // (proc(5), /proc/net/if_inet6).
+  const auto interfaces = routed_interfaces();
+  ifaddrs* listed = nullptr;
+  if (::getifaddrs(&listed) != 0) throw Error("ask for this host's addresses: " + errno_text(errno));
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(listed, ::freeifaddrs);
   std::set<std::string> addresses;
-  for (const auto& line : split(read_proc_file("/proc/net/if_inet6").value_or(""), '\n'))
-    if (constexpr std::size_t scope = 39; line.size() > scope && line.substr(scope, 2) == "00")
-      addresses.insert(line.substr(0, line.find(' ')));
+  for (const auto* entry = listed; entry != nullptr; entry = entry->ifa_next) {
+    if (entry->ifa_addr == nullptr || !interfaces.contains(entry->ifa_name)) continue;
+    const auto text = numeric(entry->ifa_addr);
+    if (!text.empty() && !text.starts_with("fe80")) addresses.insert(text + " " + numeric(entry->ifa_netmask));
+  }
   for (const auto& address : addresses) answers += address + "\n";
   return answers;
 }

@@ -24,8 +24,9 @@ struct PasstNetwork {
   std::uint16_t port = 0;  ///< on 127.0.0.1; forwarded to guest_port
 };
 
-/// What a guest learns from passt that may be another thing tomorrow: the host's resolvers, and its IPv6
-/// addresses. Two guests that were told the same have the same network.
+/// What passt tells guests now: the host's own addresses, which guests take for theirs (and so cannot reach
+/// the host by them), and its resolvers. A guest keeps what it was told when it booted, and passt reaches it
+/// only as long as that is what passt would tell it now. Throws Error.
 std::string passt_answers();
 
 /// Starts passt and returns when it is ready. passt ends when the QEMU that has connected to it ends;

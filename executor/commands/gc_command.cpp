@@ -6,6 +6,7 @@
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/store/image_removal.hpp"
+#include "core/image/store/warm_templates.hpp"
 #include "executor/job/job_resources.hpp"
 #include "executor/job/leftovers.hpp"
 
@@ -32,6 +33,16 @@ std::string collect_garbage(const CommandTools& tools, const GcRequest& request)
   if (files.files != 0)
     tools.reporter.say(verb + std::to_string(files.files) + " temporary file(s) or folder(s), " +
                        size_text(files.bytes));
+  RemovedFiles states;
+  attempt("remove old saved states of VMs", [&] {
+    states = WarmTemplates::remove_old(tools.images.unpacked.folder(), tools.clock, request.warm_max_age,
+                                       request.removal);
+  });
+  if (states.files != 0)
+    tools.reporter.say(verb + std::to_string(states.files) + " saved state(s) of VMs that are too old, " +
+                       size_text(states.bytes));
+  files.files += states.files;
+  files.bytes += states.bytes;
   attempt.finish();
   if (request.form == AnswerForm::text) return join(names, "\n");
   return json_text(nlohmann::ordered_json{{"jobs", names}, {"files", files.files}, {"bytes", files.bytes}});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -13,10 +14,11 @@ struct GcRequest {
   Removal removal = Removal::real;
   AnswerForm form = AnswerForm::text;
   std::vector<std::filesystem::path> jobsdirs = {};  ///< where jobs' folders may be
+  std::chrono::seconds warm_max_age{};               ///< of saved states
 };
 
-/// `gc`: removes what was left behind by jobs whose `cleanup` did not run (find_leftovers), and temporary
-/// files of processes that were killed. Returns the names of the VMs and folders that were removed.
+/// `gc`: removes what was left behind by jobs whose `cleanup` did not run (find_leftovers), temporary
+/// files of processes that were killed, and saved states from which no VM continues any more. Returns the names of the VMs and folders that were removed.
 std::string collect_garbage(const CommandTools& tools, const GcRequest& request);
 
 }  // namespace sarde

@@ -6,6 +6,7 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
+#include "core/image/store/warm_templates.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/system/temp_files.hpp"
@@ -122,6 +123,14 @@ ordered_json facts_of(const CommandTools& tools, const InspectRequest& request, 
   facts["jobs"] = {{"refused", doubts.refusal.empty() ? ordered_json() : ordered_json(doubts.refusal)},
                    {"not_taken_over", doubts.lost}};
   facts["disks"] = std::move(disks);
+  facts["saved_states"] = ordered_json::array();
+  if (is_local)
+    for (const auto& state : WarmTemplates::all_of(tools.images.unpacked.folder() / image.manifest.digest.text()))
+      facts["saved_states"].push_back(
+          {{"made", state.made},
+           {"size", state.bytes},
+           {"is_proven", state.is_proven},
+           {"refused", state.refusal.empty() ? ordered_json() : ordered_json(state.refusal)}});
   facts["layers"] = ordered_json::array();
   for (const auto& layer : manifest.layers) {
     facts["layers"].push_back(
@@ -171,6 +180,11 @@ std::string as_text(const ordered_json& facts) {
   const auto& jobs = facts["jobs"];
   if (!jobs["refused"].is_null()) line("jobs", "refused: " + jobs["refused"].get<std::string>());
   for (const auto& lost : jobs["not_taken_over"]) line("jobs", "do not get " + shown(lost));
+  for (const auto& state : facts["saved_states"])
+    line("warm start", state["refused"].is_null()
+                           ? size_text(state["size"].get<std::uint64_t>()) +
+                                 (state["is_proven"].get<bool>() ? "" : ", not used yet")
+                           : "refused: " + shown(state["refused"]));
   for (const auto& layer : facts["layers"])
     line("layer", shown(layer["digest"]) + "  " + size_text(layer["size"].get<std::uint64_t>()) + "  " +
                       shown(layer["type"]));

@@ -21,6 +21,7 @@ struct JobState {
   JobDescription about;
   std::string state;
   std::string address;
+  std::string start = {};  ///< how the VM got there
   std::optional<std::uint64_t> memory_mib = {};
 };
 
@@ -45,7 +46,10 @@ JobState look_at(const CommandTools& tools, const KnownJob& job) {
                  .address = {}};
   if (state.about.id.empty()) state.about.id = split(job.vm, '-').at(1);
   if (const auto record = job.folder.read())
+{
     state.address = record->address + " port " + std::to_string(record->port);
+    state.start = record->saved_state == 0 ? "boot" : "warm (" + size_text(record->saved_state) + ")";
+  }
   if (const auto reserved = job.folder.reservation())
     state.memory_mib = *reserved - std::min(*reserved, qemu_overhead_mib);
   return state;
@@ -96,9 +100,9 @@ std::string list_jobs(const CommandTools& tools, AnswerForm form,
                       const std::vector<std::filesystem::path>& jobsdirs) {
   const auto now = tools.clock.moment().unix_seconds;
   auto list = nlohmann::ordered_json::array();
-  TextTable table({"JOB", "STATE", "SINCE", "PROJECT", "NAME", "IMAGE", "MEMORY", "ADDRESS"});
+  TextTable table({"JOB", "STATE", "SINCE", "PROJECT", "NAME", "IMAGE", "MEMORY", "ADDRESS", "START"});
   for (const auto& job : known_jobs(jobsdirs)) {
-    const auto [about, state, address, memory] = look_at(tools, job);
+    const auto [about, state, address, start, memory] = look_at(tools, job);
     list.push_back(
         {{"id", about.id},
          {"vm", job.vm},
@@ -109,9 +113,10 @@ std::string list_jobs(const CommandTools& tools, AnswerForm form,
          {"image", about.image},
          {"memory", memory ? nlohmann::ordered_json(*memory << 20U) : nlohmann::ordered_json()},
          {"address", address},
+         {"start", start},
          {"folder", job.folder.path().string()}});
     table.add({about.id, state, since_text(about.since, now), about.project, about.name, about.image,
-               memory ? size_text(*memory << 20U) : "", address});
+               memory ? size_text(*memory << 20U) : "", address, start});
   }
   if (form == AnswerForm::json) return json_text(list);
   return table.text();

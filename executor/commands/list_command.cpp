@@ -8,6 +8,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
+#include "core/image/store/warm_templates.hpp"
 #include "executor/commands/image_users.hpp"
 #include "executor/commands/text_table.hpp"
 
@@ -45,7 +46,15 @@ std::vector<std::string> users_of(const CatalogEntry& entry, const AskedStates& 
   return asked.users ? asked.users->but_base_vm(entry.config_digest.text()) : std::vector<std::string>();
 }
 
-std::string as_json(const std::vector<CatalogEntry>& entries, const AskedStates& asked) {
+/// Bytes of the saved states from which VMs of the image continue.
+std::uint64_t saved_states(const CommandTools& tools, const CatalogEntry& entry) {
+  std::uint64_t bytes = 0;
+  for (const auto& state : WarmTemplates::all_of(tools.images.unpacked.folder() / entry.manifest.digest.text()))
+    if (state.refusal.empty()) bytes += state.bytes;
+  return bytes;
+}
+
+std::string as_json(const CommandTools& tools, const std::vector<CatalogEntry>& entries, const AskedStates& asked) {
   const auto& states = asked.states;
   auto list = ordered_json::array();
   for (const auto& entry : entries) {
@@ -57,9 +66,14 @@ std::string as_json(const std::vector<CatalogEntry>& entries, const AskedStates&
          {"digest", entry.manifest.digest.text()},
          {"id", entry.config_digest.text()},
          {"state", state == states.end() ? ordered_json() : ordered_json(state->second.is_running)},
-         {"users", users_of(entry, asked)}});
+         {"users", users_of(entry, asked)},
+         {"saved_states", saved_states(tools, entry)}});
   }
   return json_text(list);
+}
+
+std::string states_text(std::uint64_t bytes) {
+  return bytes == 0 ? "" : size_text(bytes);
 }
 
 std::string shortened(const Digest& digest) {
@@ -67,11 +81,14 @@ std::string shortened(const Digest& digest) {
   return "sha256:" + digest.hex().substr(0, digits);
 }
 
-std::string as_table(const std::vector<CatalogEntry>& entries, const AskedStates& asked) {
+std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>& entries, const AskedStates& asked) {
   const auto& states = asked.states;
   const bool has_users =
       std::ranges::any_of(entries, [&](const auto& entry) { return !users_of(entry, asked).empty(); });
-  TextTable table({"SOURCE", "NAME", "IMAGE ID", "STATE", has_users ? "USED BY" : ""});
+  const bool has_states =
+      std::ranges::any_of(entries, [&](const auto& entry) { return saved_states(tools, entry) != 0; });
+  TextTable table({"SOURCE", "NAME", "IMAGE ID", "STATE", has_users ? "USED BY" : "",
+                   has_states ? "WARM START" : ""});
   for (const auto& entry : entries) {
     const auto state = states.find(entry.config_digest.text());
     const bool has_tag = !entry.tag.empty() && !Digest::parse(entry.tag);
@@ -80,7 +97,7 @@ std::string as_table(const std::vector<CatalogEntry>& entries, const AskedStates
                state == states.end()      ? "missing"
                : state->second.is_running ? "running"
                                           : "stopped",
-               join(users_of(entry, asked), ", ")});
+               join(users_of(entry, asked), ", "), states_text(saved_states(tools, entry))});
   }
   return table.text();
 }
@@ -97,7 +114,7 @@ std::string list_images(const CommandTools& tools, AnswerForm form,
   // Without libvirt nothing is known about VMs, but the images can still be listed.
   if (!known.failure.empty() && !entries.empty())
     tools.reporter.warn("WARNING: " + known.failure + "; all VMs are shown as missing");
-  return form == AnswerForm::json ? as_json(entries, known) : as_table(entries, known);
+  return form == AnswerForm::json ? as_json(tools, entries, known) : as_table(tools, entries, known);
 }
 
 }  // namespace sarde

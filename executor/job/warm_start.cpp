@@ -125,7 +125,7 @@ std::string WarmStart::why_not(const StartedVm& planned) const {
 }
 
 std::optional<OpenDoor> WarmStart::go_on(StartedVm& started) {
-  if (!templates_) return std::nullopt;
+  if (!templates_ || parts_.rules.is_renewed) return std::nullopt;
   auto made = templates_->find(parts_.clock, parts_.rules.max_age);
   if (!made) return std::nullopt;
   if (!made->refusal.empty()) {
@@ -146,6 +146,7 @@ std::optional<OpenDoor> WarmStart::go_on(StartedVm& started) {
     const auto age = std::max<std::int64_t>(0, parts_.clock.moment().unix_seconds - made->made);
     phase.done("VM " + started.vm.name.text() + " continues from a state saved " +
                duration_text(std::chrono::seconds(age)) + " ago, instead of booting");
+    state_size_ = made->bytes;
     return door;
   } catch (const Cancelled&) {
     throw;
@@ -238,9 +239,12 @@ OpenDoor WarmStart::prove(const WarmTemplate& made, StartedVm& started) {
 
 OpenDoor WarmStart::keep(StartedVm& started, OpenDoor door, milliseconds boot) {
   if (!templates_ || !started.network.passt) return door;
-  if (templates_->find(parts_.clock, parts_.rules.max_age)) return door;
+  const auto is_there = [&] {
+    return !parts_.rules.is_renewed && templates_->find(parts_.clock, parts_.rules.max_age);
+  };
+  if (is_there()) return door;
   const auto lock = templates_->try_lock();
-  if (!lock || templates_->find(parts_.clock, parts_.rules.max_age)) return door;  // another job makes it
+  if (!lock || is_there()) return door;  // another job makes it
   const Phase phase(parts_.clock, parts_.reporter);
   const auto host_key = door.shell->host_key();
   const auto renewal = renew_guest(*door.shell, "", subject_.watch, parts_.clock, parts_.cancellation);

@@ -16,6 +16,7 @@ namespace sarde {
 /// The administrator's settings for warm starts.
 struct WarmRules {
   bool is_wanted = false;
+  bool is_renewed = false;  ///< a new template is made, even if there is one
   bool has_passt = false;
   std::chrono::seconds max_age{};      ///< of a template
   std::filesystem::path jobsdir = {};  ///< where other jobs' folders are
@@ -57,6 +58,9 @@ class WarmStart {
   /// Cancelled only for what would end a job that boots, too.
   std::optional<OpenDoor> go_on(StartedVm& started);
 
+  /// Bytes of what the VM continued from; 0: it booted.
+  [[nodiscard]] std::uint64_t state_size() const { return state_size_; }
+
   /// Makes a template of a VM that has booted, if there is none: the VM stands still for about a second.
   /// Returns the door, which was closed and opened again. Throws only if the VM is lost.
   OpenDoor keep(StartedVm& started, OpenDoor door, std::chrono::milliseconds boot);
@@ -80,6 +84,7 @@ class WarmStart {
   Parts parts_;
   Subject subject_;
   std::optional<WarmTemplates> templates_;  ///< nothing: such a VM always boots
+  std::uint64_t state_size_ = 0;
 };
 
 }  // namespace sarde

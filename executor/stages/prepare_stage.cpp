@@ -12,8 +12,9 @@ namespace sarde {
 namespace {
 
 /// What `run` needs to know.
-JobRecord record_of(const OpenDoor& door, const GuestLogin& login, const DiskWatch::Bounds& bounds,
-                    const ScriptRules& scripts, const std::string& path_folder) {
+JobRecord record_of(const OpenGuest& guest, const GuestLogin& login, const DiskWatch::Bounds& bounds,
+                    const ScriptRules& scripts) {
+  const auto& door = guest.door;
   return {.address = door.address,
           .port = door.port,
           .host_key = door.shell->host_key(),
@@ -24,14 +25,15 @@ JobRecord record_of(const OpenDoor& door, const GuestLogin& login, const DiskWat
           .legacy_ssh = login.algorithms == SshAlgorithms::legacy,
           .shell = scripts.shell,
           .timezone = scripts.timezone,
-          .path_folder = path_folder,
+          .path_folder = guest.path_folder,
+          .saved_state = guest.saved_state,
           .disk_limit = bounds.limit,
           .room = bounds.room};
 }
 
 }  // namespace
 
-void PrepareStage::run(const Job& job) {
+bool PrepareStage::run(const Job& job) {
   auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, metrics, clock,
          cancellation, reporter] = parts_;
   discard_earlier(job);
@@ -71,9 +73,10 @@ void PrepareStage::run(const Job& job) {
   const auto guest = open(
       started,
       {.job = job, .image = image, .resources = resources, .needs = needs, .setup = setup, .watch = watch});
-  resources.folder().write(record_of(guest.door, setup.login, bounds, rules.scripts, guest.path_folder));
+  resources.folder().write(record_of(guest, setup.login, bounds, rules.scripts));
   whole.done("VM " + resources.name().text() + " is ready");
   undo.dismiss();
+  return guest.saved_state != 0;
 }
 
 /// The disks that the VM gets beside its image's.
@@ -98,7 +101,7 @@ void PrepareStage::discard_earlier(const Job& job) {
 
 /// Starts the VM (it continues from a saved state, or boots) and gives the guest what the job needs; then
 /// the administrator's script runs. If this fails, shows the end of the guest's console, which may say why.
-PrepareStage::OpenGuest PrepareStage::open(StartedVm& planned, const WarmStart::Subject& subject) {
+OpenGuest PrepareStage::open(StartedVm& planned, const WarmStart::Subject& subject) {
   auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, metrics, clock,
          cancellation, reporter] = parts_;
   try {
@@ -121,7 +124,9 @@ PrepareStage::OpenGuest PrepareStage::open(StartedVm& planned, const WarmStart::
     }();
     const ObservedPhase phase(metrics, clock, "guest");
     const Section section(reporter, "guest", "Waiting for the guest");
-    OpenGuest guest{.door = opened ? std::move(*opened) : boot(planned, warm, subject), .path_folder = {}};
+    OpenGuest guest{.door = opened ? std::move(*opened) : boot(planned, warm, subject),
+                    .path_folder = {},
+                    .saved_state = warm.state_size()};
     door.warn_of_open_login(guest.door, subject.setup.login);
     auto& shell = *guest.door.shell;
     mount_in_guest(shell, subject.needs.mounts, subject.watch, clock.now() + rules.boot_timeout,

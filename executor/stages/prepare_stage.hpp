@@ -24,6 +24,13 @@ struct ScriptRules {
   std::string timezone = {};  ///< empty: the guest's
 };
 
+/// A guest that is ready for the job.
+struct OpenGuest {
+  OpenDoor door;
+  std::string path_folder;  ///< that the job's PATH needs; empty: none
+  std::uint64_t saved_state = 0;  ///< bytes of what the VM continued from; 0: it booted
+};
+
 /// `prepare`: starts a VM from the job's image and waits until the VM accepts the login. Afterwards there is
 /// a running VM and the job's folder, which records how to log in; after a failure, nothing is left behind.
 class PrepareStage {
@@ -60,18 +67,13 @@ class PrepareStage {
 
   explicit PrepareStage(Parts parts) : parts_(std::move(parts)) {}
 
-  /// Throws Error, whose blame determines the exit code for gitlab-runner, Cancelled, and exceptions of the
-  /// standard library. After any of these, nothing is left behind.
-  void run(const Job& job);
+  /// Returns whether the VM continues from a saved state. Throws Error, whose blame determines the exit code
+  /// for gitlab-runner, Cancelled, and exceptions of the standard library. After any of these, nothing is left
+  /// behind.
+  bool run(const Job& job);
 
  private:
   void discard_earlier(const Job& job);
-
-  /// A guest that is ready for the job.
-  struct OpenGuest {
-    OpenDoor door;
-    std::string path_folder;  ///< that the job's PATH needs; empty: none
-  };
 
   std::vector<OwnDisk> disks_for(const StoredImage& image, const GuestSetup& setup);
   OpenGuest open(StartedVm& planned, const WarmStart::Subject& subject);

@@ -53,6 +53,9 @@ std::span<const CommandRow> command_table() {
        "Starts a VM as for a job, runs the command in it (or a script: --script, or standard input), and removes the VM. At a terminal and without a command, "
        "there is a shell. Takes the options of 'prepare'. The exit code is the command's.",
        {container, {"COMMAND", "what to run; a single word is a command line. Put -- in front of a command that has options", false, true}}, run_try},
+      {"warm", jobs, "save the state of a VM of an image, from which jobs' VMs continue",
+       "Boots a VM as a job does, saves its state in place of an earlier one, and proves that VMs can continue from it safely. Without this command, the first job "
+       "on an image does the same. Takes the options of 'prepare'.", {container}, run_warm},
       {"jobs", jobs, "list the jobs on this host",
        "Shows each job's state or the stage that runs, since when and for whom, its image, memory and address.", {}, run_jobs},
       {"ssh", jobs, "log into a job's VM, or run a command in it",
@@ -91,8 +94,12 @@ std::set<std::string> command_names() {
   return names;
 }
 
+bool is_job_by_hand(std::string_view command) {
+  return command == "try" || command == "warm";
+}
+
 bool has_job(std::string_view command) {
-  return command == "try" || is_job_stage(command);
+  return is_job_by_hand(command) || is_job_stage(command);
 }
 
 bool is_job_stage(std::string_view command) {

@@ -36,7 +36,10 @@ const CommandRow* find_command(std::string_view name);
 
 std::set<std::string> command_names();
 
-/// Is it one that works for a job: a stage, or `try`?
+/// Does it start a VM as for a job, without GitLab?
+bool is_job_by_hand(std::string_view command);
+
+/// Is it one that works for a job: a stage, or one by hand?
 bool has_job(std::string_view command);
 
 /// Is it one of the four commands that gitlab-runner calls?

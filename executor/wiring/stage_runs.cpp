@@ -221,8 +221,11 @@ int run_config(Wiring& wiring) {
 
 namespace {
 
-void prepare(Wiring& wiring, const std::optional<JobOwner>& owner) {
-  PrepareStage({.rules = prepare_rules(wiring, owner),
+/// Whether the VM continues from a saved state. `renewal`: a new state is saved, even if there is one.
+bool prepare(Wiring& wiring, const std::optional<JobOwner>& owner, bool renewal = false) {
+  auto rules = prepare_rules(wiring, owner);
+  rules.warm.is_renewed = renewal;
+  return PrepareStage({.rules = std::move(rules),
                 .resources = resources_of(wiring, wiring.job()),
                 .images = JobImages({.images = wiring.images(),
                                      .registry = wiring.registry(),
@@ -268,6 +271,13 @@ RunStage run_stage(Wiring& wiring) {
                    .clock = wiring.clock(),
                    .cancellation = wiring.cancellation(),
                    .reporter = wiring.reporter()});
+}
+
+/// If this process is killed, the next job finds out that nobody needs the VM.
+std::optional<JobOwner> owner_by_hand() {
+  auto self = identity_of(::getpid());
+  if (!self) return std::nullopt;
+  return JobOwner{.runner = std::move(*self), .response_file = {}};
 }
 
 /// The script that `try` is to run; nothing if somebody at a terminal gets a shell.
@@ -368,12 +378,24 @@ int run_prepare(Wiring& wiring) {
   });
 }
 
+int run_warm(Wiring& wiring) {
+  const auto image = wiring.invocation().argument(0);
+  if (wiring.values().get<"warm">() == "off")
+    throw Error(Blame::job, "warm " + image + ": the settings say that every VM boots (warm = \"off\")");
+  bool continues = false;
+  for (const bool renewal : {true, false}) {
+    const auto resources = resources_of(wiring, wiring.job());
+    const Rollback undo(resources, wiring.reporter());
+    continues = prepare(wiring, owner_by_hand(), renewal);
+  }
+  if (!continues)
+    throw Error(Blame::job, "warm " + image + ": VMs of this image boot; the lines above say why");
+  return 0;
+}
+
 int run_try(Wiring& wiring) {
   const auto script = script_to_try(wiring);
-  // If this process is killed, the next job finds out that nobody needs the VM.
-  auto self = identity_of(::getpid());
-  prepare(wiring,
-          self ? std::optional(JobOwner{.runner = std::move(*self), .response_file = {}}) : std::nullopt);
+  prepare(wiring, owner_by_hand());
   const auto resources = resources_of(wiring, wiring.job());
   const Rollback undo(resources, wiring.reporter());
   if (!script)

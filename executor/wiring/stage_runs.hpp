@@ -19,6 +19,7 @@ int run_cleanup(Wiring& wiring);
 
 /// `try`: prepare, run and cleanup in one, for people.
 int run_try(Wiring& wiring);
+int run_warm(Wiring& wiring);
 
 /// The parts of a login that the values contain.
 PartialLogin partial_login(const Values& values);

@@ -63,16 +63,16 @@ int print(const std::string& answer) {
 namespace {
 
 /// Its number is one that GitLab gives to nobody: the time, in milliseconds since 1970.
-std::optional<Job> job_to_try(const std::string& image, const Clock& clock) {
+std::optional<Job> job_by_hand(const std::string& command, const std::string& image, const Clock& clock) {
   constexpr std::int64_t thousand = 1000;
   const auto number = clock.moment().unix_seconds * thousand + ::getpid() % thousand;
   return Job{.id = std::to_string(number),
-             .distinction = "try",
+             .distinction = command,
              .image = image,
              .pull_policies = {},
              .logins = {},
              .project = {},
-             .name = "try"};
+             .name = command};
 }
 
 }  // namespace
@@ -84,7 +84,7 @@ Wiring::Wiring(const Invocation& invocation, const Environment& environment, Can
       helpers_(environment.for_helpers()),
       cancellation_(cancellation),
       exit_codes_(exit_codes),
-      job_(invocation.command == "try"        ? job_to_try(invocation.argument(0), clock_)
+      job_(is_job_by_hand(invocation.command) ? job_by_hand(invocation.command, invocation.argument(0), clock_)
            : is_job_stage(invocation.command) ? job_in(environment)
                                               : std::nullopt),
       sources_(read_sources()),

@@ -1,20 +1,339 @@
-"""Warm starts: a job's VM continues from the saved state of an earlier one."""
+"""Warm starts: a job's VM continues from the saved state of an earlier one, or boots and says why."""
+import concurrent.futures
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
 import pytest
 
 from conftest import need
 from fake_runner import bash_script
 
+MARKER = "the first job was here: " + "5a" * 24
+CONTINUES = "instead of booting"
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture
 def warm(place, small_image):
-    return small_image
-
-
-def test_the_second_job_continues(place, warm):
-    runner = place.runner('warm = "auto"\n')
-    for number in range(3):
-        with runner.job(job_id=7100 + number, image=warm) as job:
-            assert job.prepare(), job.result.text
-            print(job.result.text)
-            print(job.run_script(bash_script("hostname; date; date +%s.%N; head -c 8 /dev/urandom | od -An -tx1")).stdout.decode())
+    """The small image, without any saved state yet; and a runner."""
+    need(shutil.which("passt"), "passt is not installed")
+    forget(place)
+    yield small_image
     place.assert_nothing_left()
+    forget(place)
+
+
+def forget(place):
+    for folder in (place.folder / "vms").glob("*/.warm"):
+        shutil.rmtree(folder)
+
+
+def runner_of(place, config="", **environment):
+    return place.runner(config, SARDE_WARM="auto", **environment)
+
+
+def states(place):
+    return [path.parent for path in (place.folder / "vms").glob("*/.warm/*/state")]
+
+
+@contextlib.contextmanager
+def ready(place, image, number, config="", environment=None, **options):
+    with runner_of(place, config, **(environment or {})).job(job_id=number, image=image, **options) as job:
+        assert job.prepare(), job.result.text
+        yield job
+
+
+def run(job, script):
+    result = job.run_script(bash_script(script))
+    assert result.code == 0, result.stderr
+    return result.stdout.decode().strip()
+
+
+def made(place, image, number=7000, **options):
+    """Makes the state by a first job, and proves it by a second; the folder."""
+    with ready(place, image, number, **options) as job:
+        assert "Saved the VM's state" in job.result.text, job.result.text
+    with ready(place, image, number + 1, **options) as job:
+        assert CONTINUES in job.result.text, job.result.text
+    (folder,) = states(place)
+    assert json.loads((folder / "template.json").read_text())["proven"]
+    return folder
+
+
+def reason(job):
+    """The one line that says why a VM boots."""
+    (line,) = [line for line in job.result.text.splitlines() if "(warm)" in line or "continue from the saved state" in line]
+    return line
+
+
+def test_two_vms_continue_from_the_state_of_a_first(place, warm):
+    """Each is its own: random numbers, keys, clock, name; and nothing of the first job is there."""
+    with ready(place, warm, 7000, variables={"SECRET": MARKER}) as first:
+        assert "Saved the VM's state" in first.result.text
+        # It goes on, and what it does now is in nobody's template.
+        run(first, f"echo {MARKER} >mark; sync; export M='{MARKER}'; sleep 100 >/dev/null 2>&1 & sudo tee /root/mark <mark; df / >/dev/null")
+        shared = run(first, "head -c 32 /dev/urandom | od -An -tx1")
+        with ready(place, warm, 7001) as second, ready(place, warm, 7002) as third:
+            vms = (second, third)
+            for job in vms:
+                assert CONTINUES in job.result.text, job.result.text
+                seen = run(job, "date +%s; hostname; cat /etc/hostname; whoami")
+                now, name, kept_name, user = seen.split()
+                assert abs(time.time() - int(now)) <= 1.5, (now, time.time())
+                assert name == kept_name and re.fullmatch(rf"sarde-{job.id}-\w+", name) and user == "runner"
+                assert run(job, "ls; sudo ls -A /root") == ""
+            for what in ("head -c 32 /dev/urandom | od -An -tx1", "cat /proc/sys/kernel/random/uuid", "dropbearkey -t ed25519 -f k >/dev/null && dropbearkey -y -f k | grep ssh-"):
+                answers = {shared, *(run(job, what) for job in vms)}
+                assert len(answers) == 3, what
+            searched = f"echo $(sudo grep -c '{MARKER}' /dev/vda)"
+            assert [run(job, searched) for job in vms] == ["0", "0"]
+            assert run(first, searched) != "0"
+    (folder,) = states(place)
+    for file in folder.iterdir():
+        assert MARKER.encode() not in file.read_bytes(), file
+    assert (folder / "state").stat().st_mode & 0o777 == 0o600
+    for name in ("state", "template.json", "files.json"):
+        assert (folder / name).stat().st_mode & 0o077 == 0
+
+
+def test_many_continue_at_once(place, warm):
+    """And of two first jobs that boot at once, one saves its state."""
+    runner = runner_of(place)
+
+    def one(number):
+        with runner.job(job_id=number, image=warm) as job:
+            assert job.prepare(), job.result.text
+            return job.result.text, run(job, "cat /proc/sys/kernel/random/uuid; hostname")
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        both = list(pool.map(one, (7010, 7011)))
+        assert sorted("Saved the VM's state" in text for text, _ in both) == [False, True]
+        four = list(pool.map(one, range(7020, 7024)))
+        assert all(CONTINUES in text for text, _ in four), four
+        assert len({answer for _, answer in both + four}) == 6
+
+
+def test_off_is_as_it_was(place, small_image):
+    forget(place)
+    for number in (7030, 7031):
+        with place.runner('warm = "off"\n').job(job_id=number, image=small_image) as job:
+            assert job.prepare(), job.result.text
+            assert "has booted" in job.result.text and "warm" not in job.result.text and "Saved" not in job.result.text
+            xml = subprocess.run(["virsh", "-q", "-c", "qemu:///session", "dumpxml", *place.domains()], capture_output=True, text=True, check=True).stdout
+            assert "<genid>" not in xml
+            assert run(job, "hostname") == "sarde-guest"
+    assert not list((place.folder / "vms").glob("*/.warm"))
+    place.assert_nothing_left()
+
+
+def damage_state(folder, at=None):
+    file = folder / "state"
+    size = file.stat().st_size
+    with open(file, "r+b") as out:
+        out.seek(size // 2 if at is None else at)
+        out.write(b"\xa5" * 4096)
+
+
+DAMAGES = {
+    "truncated": (lambda folder: os.truncate(folder / "state", (folder / "state").stat().st_size // 2), "not what was saved any more"),
+    "emptied": (lambda folder: os.truncate(folder / "state", 0), "not what was saved any more"),
+    "one block is another": (damage_state, "not what was saved any more"),
+    "its end is another": (lambda folder: damage_state(folder, (folder / "state").stat().st_size - 8192), "not what was saved any more"),
+    "removed": (lambda folder: (folder / "state").unlink(), "not what was saved any more"),
+    "its disk is another": (lambda folder: os.truncate(next(folder.glob("disk-*")), 65536), "not what was saved any more"),
+    "its disk is gone": (lambda folder: next(folder.glob("disk-*")).unlink(), "not what was saved any more"),
+    "another guest's key": (lambda folder: rewrite(folder / "template.json", "host_key", "ssh-ed25519 AAAA"), "the host key there is not the one"),
+    "another shape": (lambda folder: rewrite(folder / "template.json", "shape", "<domain/>"), "it was saved from another kind of VM"),
+}
+
+
+def rewrite(file, key, value):
+    record = json.loads(file.read_text())
+    assert key in record
+    file.write_text(json.dumps(record | {key: value}))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_state_that_is_not_what_it_was_is_not_used(place, warm, damage):
+    """The job boots, and makes another one."""
+    folder = made(place, warm)
+    hurt, why = DAMAGES[damage]
+    hurt(folder)
+    with ready(place, warm, 7042) as job:
+        assert f"The VM boots, because it could not continue from the saved state: " in reason(job) and why in reason(job), job.result.text
+        assert "Saved the VM's state" in job.result.text
+        assert run(job, "echo it runs") == "it runs"
+    with ready(place, warm, 7043) as job:
+        assert CONTINUES in job.result.text, job.result.text
+
+
+def test_what_cannot_be_read_as_a_record_is_none(place, warm):
+    folder = made(place, warm)
+    for text in ("", "{}", "[1]", "\0" * 100):
+        (folder / "template.json").write_text(text)
+        with ready(place, warm, 7045) as job:
+            assert "has booted" in job.result.text and "Saved the VM's state" in job.result.text
+
+
+def test_a_state_that_never_answers(place, warm):
+    """It loads, and nobody is there: the VM is destroyed after some seconds, and another one boots."""
+    folder = made(place, warm)
+    with ready(place, warm, 7050) as job:
+        vm = place.domains()[0]
+        job.run_script(bash_script("sudo sh -c '(sleep 1; killall -9 dropbear; rm /bin/dropbear /usr/sbin/dropbear) >/dev/null 2>&1 &'"))
+        time.sleep(3)
+        state = place.folder / "mute"
+        virsh = ["virsh", "-q", "-c", "qemu:///session"]
+        subprocess.run([*virsh, "suspend", vm], check=True)
+        subprocess.run([*virsh, "qemu-monitor-command", "--hmp", vm, f"migrate \"exec:cat >{state}\""], check=True)
+        while "completed" not in subprocess.run([*virsh, "qemu-monitor-command", "--hmp", vm, "info migrate"], capture_output=True, text=True, check=True).stdout:
+            time.sleep(0.2)
+    shutil.copyfile(state, folder / "state")
+    state.unlink()
+    digests = json.loads((folder / "files.json").read_text())
+    digests["state"] = "sha256:" + hashlib.sha256((folder / "state").read_bytes()).hexdigest()
+    (folder / "files.json").write_text(json.dumps(digests))
+    began = time.monotonic()
+    with ready(place, warm, 7051) as job:
+        assert "could not continue from the saved state" in reason(job), job.result.text
+        assert time.monotonic() - began < 90
+        assert run(job, "echo it runs") == "it runs"
+        assert len(place.domains()) == 1
+
+
+def test_an_old_state_is_replaced(place, warm):
+    folder = made(place, warm)
+    rewrite(folder / "template.json", "made", int(time.time()) - 7200)
+    with ready(place, warm, 7060, 'warm-max-age = "1h"\n') as job:
+        assert "has booted" in job.result.text and "Saved the VM's state" in job.result.text
+    rewrite(folder / "template.json", "made", int(time.time()) - 7200)
+    place.run("gc", env={"SARDE_WARM_MAX_AGE": "3h"})
+    assert states(place) == [folder]
+    removed = place.run("gc", env={"SARDE_WARM_MAX_AGE": "1h"})
+    assert "Removed 1 saved state(s) of VMs that are too old" in removed.stderr and states(place) == []
+
+
+def test_other_vms_have_other_states(place, warm):
+    """Another size, another login, other disks: each boots first."""
+    made(place, warm)
+    for number, config in enumerate(("memory = \"512MiB\"\n", "vcpus = 2\n", "scratch-disk = \"1GiB\"\n", "disk-size = \"3GiB\"\n", "disk-limit = \"1GB\"\n")):
+        with ready(place, warm, 7070 + number, config) as job:
+            assert "has booted" in job.result.text and "Saved the VM's state" in job.result.text, (config, job.result.text)
+        with ready(place, warm, 7080 + number, config) as job:
+            assert CONTINUES in job.result.text, (config, job.result.text)
+            if "scratch" in config:
+                disk = run(job, "grep -l scratch /sys/block/*/serial").split("/")[3]
+                assert run(job, f"cat /sys/block/{disk}/size") == str(2**21)
+                assert run(job, f"echo x | sudo dd of=/dev/{disk} 2>/dev/null; sudo head -c 1 /dev/{disk}") == "x"
+            if "disk-size" in config:
+                assert run(job, "cat /sys/block/vda/size") == str(3 * 2**21)
+    assert len(states(place)) == 6
+
+
+def test_passt_is_gone(place, warm):
+    made(place, warm)
+    tools = place.folder / "no-passt"
+    tools.mkdir()
+    for folder in ("/usr/bin", "/bin", "/usr/sbin"):
+        for tool in pathlib.Path(folder).iterdir():
+            if not tool.name.startswith("passt") and not (tools / tool.name).exists():
+                (tools / tool.name).symlink_to(tool)
+    with ready(place, warm, 7090, environment={"PATH": str(tools)}) as job:
+        assert "The VM boots, because passt is not installed" in reason(job), job.result.text
+    with ready(place, warm, 7091) as job:
+        assert CONTINUES in job.result.text
+
+
+CANNOT = {
+    "no sudo": (["rm /etc/sudoers"], "the guest's login user is not root and cannot use sudo without a password"),
+    "nothing that makes ioctls": (["rm /usr/bin/perl"], "the guest's kernel cannot be given new random numbers"),
+    "a clock of its own": (["rm /bin/date", "rm /usr/bin/date"], "the guest does not tell its time"),
+}
+
+
+@pytest.mark.parametrize("lack", CANNOT)
+def test_a_guest_that_cannot_be_renewed_boots(place, warm, lack):
+    commands, why = CANNOT[lack]
+    name = re.sub(r"\W", "-", lack)
+    image = place.publish(name, folder=place.changed_guest(name, commands))
+    with ready(place, image, 7100) as job:
+        assert f"Later VMs of this image will boot, too: {why}" in reason(job), job.result.text
+    with ready(place, image, 7101) as job:
+        assert f"The VM boots, because {why}" in reason(job), job.result.text
+    shown = place.run("inspect", image).stdout
+    assert f"warm start    refused: {why}" in shown
+    place.run("rm", image)
+
+
+def test_what_never_continues_says_so(place, warm, tmp_path):
+    for number, (config, why) in enumerate({
+        'network = "slirp"\n': "passt",
+        f'mounts = ["{tmp_path}:/mnt"]\n': "it has mounts",
+        "nested = true\n": "it may run VMs itself",
+        'allow-devices = ["sound"]\n': "allow-devices is set",
+    }.items()):
+        with runner_of(place, config).job(job_id=7110 + number, image=warm) as job:
+            assert job.prepare() or "mounts" in config, job.result.text
+            assert why in reason(job), job.result.text
+    assert states(place) == []
+
+
+def test_commands_show_states_and_remove_them(place, warm):
+    folder = made(place, warm)
+    size = sum(file.stat().st_blocks * 512 for file in folder.iterdir())
+    facts = json.loads(place.run("inspect", "--json", warm).stdout)
+    (state,) = facts["saved_states"]
+    assert state["is_proven"] and state["refused"] is None and abs(state["size"] - size) < 1e5 and time.time() - state["made"] < 600
+    assert re.search(r"^warm start +\d+\.\d MB$", place.run("inspect", warm).stdout, re.M)
+    (entry,) = [entry for entry in json.loads(place.run("list", "--json").stdout) if entry["name"].endswith("/small")]
+    assert entry["saved_states"] == state["size"]
+    assert "WARM START" in place.run("list").stdout
+    with ready(place, warm, 7120):
+        (shown,) = json.loads(place.run("jobs", "--json").stdout)
+        assert shown["start"].startswith("warm (") and "START" in place.run("jobs").stdout
+    image = folder.parents[1]
+    # As if it had been unused for long: with the image, its states go; and they count.
+    for path in [image, *(place.folder / "oci").rglob("*")]:
+        os.utime(path, (1, 1))
+    budget = sum(file.stat().st_blocks * 512 for file in (place.folder / "vms").rglob("*") if file.is_file()) + sum(
+        file.stat().st_blocks * 512 for file in (place.folder / "oci").rglob("*") if file.is_file()) - size // 2
+    place.run("prune", "--budget", str(budget))
+    assert not image.exists()
+    place.run("fetch", warm)
+
+
+def test_warm_makes_a_state_ahead_of_the_first_job(place, warm):
+    made_by_hand = place.run("warm", warm, env={"SARDE_WARM": "auto"})
+    assert CONTINUES in made_by_hand.stderr and place.domains() == []
+    (folder,) = states(place)
+    with ready(place, warm, 7130) as job:
+        assert CONTINUES in job.result.text, job.result.text
+    before = (folder / "state").stat().st_ino, json.loads((folder / "template.json").read_text())["made"]
+    place.run("warm", warm, env={"SARDE_WARM": "auto"})
+    assert (folder / "state").stat().st_ino != before[0]
+    off = place.run("warm", warm, check=False)
+    assert off.returncode == 1 and 'every VM boots (warm = "off")' in off.stderr
+    never = place.run("warm", "--network", "slirp", warm, env={"SARDE_WARM": "auto"}, check=False)
+    assert never.returncode == 1 and "VMs of this image boot; the lines above say why" in never.stderr
+
+
+def test_a_job_that_is_killed_while_it_proves_leaves_nothing(place, warm):
+    with ready(place, warm, 7140):
+        pass
+    process = subprocess.Popen([place.program, "try", warm, "true"], env=place.environment | {"SARDE_WARM": "auto"}, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(place.domains()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(place.domains()) == 2
+    process.kill()
+    process.wait()
+    place.run("gc")
+    place.assert_nothing_left()
+    with ready(place, warm, 7141) as job:
+        assert CONTINUES in job.result.text, job.result.text

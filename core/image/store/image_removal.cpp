@@ -173,6 +173,8 @@ RemovedFiles remove_abandoned_files(const ImageStore& images, const std::vector<
   for (const auto& folder : more_folders) remove_abandoned_in(folder, removal, removed);
   remove_abandoned_in(images.catalogue.folder(), removal, removed);
   remove_abandoned_in(images.unpacked.folder(), removal, removed);
+  for (const auto& image : folder_entries(images.unpacked.folder()))
+    remove_abandoned_in(image / ".warm", removal, removed);
   for (const auto& [repository, layout] : images.catalogue.layouts()) {
     remove_abandoned_in(layout.folder(), removal, removed);
     remove_abandoned_in(layout.blobs(), removal, removed);

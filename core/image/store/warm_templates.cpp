@@ -7,7 +7,6 @@
 #include "core/foundation/digest.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_reading.hpp"
-#include "core/image/store/image_removal.hpp"
 #include "core/system/files.hpp"
 
 namespace sarde {
@@ -34,14 +33,15 @@ std::optional<WarmTemplate> read_record(const fs::path& folder) {
   try {
     const auto text = read_file_if_there(file);
     if (!text) return std::nullopt;
-    return read_json(*text, file.string(), Blame::host, [](const json& value) {
+    return read_json(*text, file.string(), Blame::host, [&](const json& value) {
       return WarmTemplate{.made = value.at("made").get<std::int64_t>(),
                           .shape = value.at("shape").get<std::string>(),
                           .host_key = value.at("host_key").get<std::string>(),
                           .boot = std::chrono::milliseconds(value.at("boot_ms").get<std::int64_t>()),
                           .disks = value.at("disks").get<std::vector<std::string>>(),
                           .is_proven = value.at("proven").get<bool>(),
-                          .refusal = value.at("refusal").get<std::string>()};
+                          .refusal = value.at("refusal").get<std::string>(),
+                          .bytes = disk_space_of(folder)};
     });
   } catch (const Error&) {
     return std::nullopt;  // then it is none
@@ -57,6 +57,20 @@ Digest digest_of(const fs::path& file, Cancellation& cancellation) {
     hash.update(block.data(), got);
   }
   return hash.finish();
+}
+
+bool is_too_old(const WarmTemplate& made, const Clock& clock, std::chrono::seconds max_age) {
+  const auto age = clock.moment().unix_seconds - made.made;
+  return age < 0 || age > max_age.count();
+}
+
+std::vector<fs::path> template_folders(const fs::path& image) {
+  auto folders = folder_entries(image / folder_name);
+  std::erase_if(folders, [](const fs::path& path) {
+    std::error_code gone;
+    return path.filename().string().starts_with('.') || !fs::is_directory(path, gone);
+  });
+  return folders;
 }
 
 /// The files that VMs continue from.
@@ -96,22 +110,34 @@ json read_if_there(const fs::path& file) {
 WarmTemplates::WarmTemplates(const fs::path& image, const std::string& key)
     : folder_(image / folder_name / Digest::of(key).hex().substr(0, 16)) {}
 
+WarmTemplates::WarmTemplates(fs::path folder) : folder_(std::move(folder)) {}
+
 std::vector<WarmTemplate> WarmTemplates::all_of(const fs::path& image) {
   std::vector<WarmTemplate> all;
-  for (const auto& folder : folder_entries(image / folder_name)) {
-    auto record = folder.filename().string().starts_with('.') ? std::nullopt : read_record(folder);
-    if (!record) continue;
-    record->bytes = disk_space_of(folder);
-    all.push_back(std::move(*record));
-  }
+  for (const auto& folder : template_folders(image))
+    if (auto record = read_record(folder)) all.push_back(std::move(*record));
   return all;
+}
+
+RemovedFiles WarmTemplates::remove_old(const fs::path& vmdir, const Clock& clock,
+                                       std::chrono::seconds max_age, Removal removal) {
+  RemovedFiles removed;
+  for (const auto& image : folder_entries(vmdir)) {
+    for (const auto& folder : template_folders(image)) {
+      const auto record = read_record(folder);
+      if (record && !is_too_old(*record, clock, max_age)) continue;
+      ++removed.files;
+      removed.bytes += disk_space_of(folder);
+      if (removal == Removal::real) WarmTemplates(folder).drop();
+    }
+  }
+  return removed;
 }
 
 std::optional<WarmTemplate> WarmTemplates::find(const Clock& clock, std::chrono::seconds max_age) const {
   auto record = read_record(folder_);
   if (!record) return std::nullopt;
-  const auto age = clock.moment().unix_seconds - record->made;
-  if (age >= 0 && age <= max_age.count()) return record;
+  if (!is_too_old(*record, clock, max_age)) return record;
   drop();
   return std::nullopt;
 }

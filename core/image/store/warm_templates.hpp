@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/image/store/image_removal.hpp"
 #include "core/system/cancellation.hpp"
 #include "core/system/clock.hpp"
 #include "core/system/file_lock.hpp"
@@ -37,6 +38,10 @@ class WarmTemplates {
 
   /// Of all kinds, for people. What cannot be read is left out.
   static std::vector<WarmTemplate> all_of(const std::filesystem::path& image);
+
+  /// Removes those in `vmdir` that are older than this.
+  static RemovedFiles remove_old(const std::filesystem::path& vmdir, const Clock& clock,
+                                 std::chrono::seconds max_age, Removal removal);
 
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
 
@@ -79,6 +84,8 @@ class WarmTemplates {
   [[nodiscard]] FileLock lock(const FileLock::Waiting& waiting) const;
 
  private:
+  explicit WarmTemplates(std::filesystem::path folder);
+
   std::filesystem::path folder_;
 };
 
