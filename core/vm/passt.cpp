@@ -127,7 +127,8 @@ std::string numeric(const sockaddr* address) {
   const void* bytes = nullptr;
   if (address->sa_family == AF_INET) bytes = &reinterpret_cast<const sockaddr_in*>(address)->sin_addr;
   if (address->sa_family == AF_INET6) bytes = &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr;
-  if (bytes == nullptr || ::inet_ntop(address->sa_family, bytes, text.data(), text.size()) == nullptr) return "";
+  if (bytes == nullptr || ::inet_ntop(address->sa_family, bytes, text.data(), text.size()) == nullptr)
+    return "";
   return text.data();
 }
 
@@ -166,7 +167,8 @@ std::string passt_answers() {
   for (const auto* entry = listed; entry != nullptr; entry = entry->ifa_next) {
     if (entry->ifa_addr == nullptr || !interfaces.contains(entry->ifa_name)) continue;
     const auto text = numeric(entry->ifa_addr);
-    if (!text.empty() && !text.starts_with("fe80")) addresses.insert(text + " " + numeric(entry->ifa_netmask));
+    if (!text.empty() && !text.starts_with("fe80"))
+      addresses.insert(text + " " + numeric(entry->ifa_netmask));
   }
   for (const auto& address : addresses) answers += address + "\n";
   return answers;

@@ -6,9 +6,9 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
-#include "core/image/store/warm_templates.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/disk/qcow2_header.hpp"
+#include "core/image/store/warm_templates.hpp"
 #include "core/system/temp_files.hpp"
 #include "core/vm/domain/domain_doubts.hpp"
 #include "core/vm/domain/domain_reading.hpp"
@@ -125,7 +125,8 @@ ordered_json facts_of(const CommandTools& tools, const InspectRequest& request, 
   facts["disks"] = std::move(disks);
   facts["saved_states"] = ordered_json::array();
   if (is_local)
-    for (const auto& state : WarmTemplates::all_of(tools.images.unpacked.folder() / image.manifest.digest.text()))
+    for (const auto& state :
+         WarmTemplates::all_of(tools.images.unpacked.folder() / image.manifest.digest.text()))
       facts["saved_states"].push_back(
           {{"made", state.made},
            {"size", state.bytes},

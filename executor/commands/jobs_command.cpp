@@ -45,8 +45,7 @@ JobState look_at(const CommandTools& tools, const KnownJob& job) {
                  .state = state_of(job, vm),
                  .address = {}};
   if (state.about.id.empty()) state.about.id = split(job.vm, '-').at(1);
-  if (const auto record = job.folder.read())
-{
+  if (const auto record = job.folder.read()) {
     state.address = record->address + " port " + std::to_string(record->port);
     state.start = record->saved_state == 0 ? "boot" : "warm (" + size_text(record->saved_state) + ")";
   }

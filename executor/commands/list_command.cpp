@@ -49,12 +49,14 @@ std::vector<std::string> users_of(const CatalogEntry& entry, const AskedStates& 
 /// Bytes of the saved states from which VMs of the image continue.
 std::uint64_t saved_states(const CommandTools& tools, const CatalogEntry& entry) {
   std::uint64_t bytes = 0;
-  for (const auto& state : WarmTemplates::all_of(tools.images.unpacked.folder() / entry.manifest.digest.text()))
+  for (const auto& state :
+       WarmTemplates::all_of(tools.images.unpacked.folder() / entry.manifest.digest.text()))
     if (state.refusal.empty()) bytes += state.bytes;
   return bytes;
 }
 
-std::string as_json(const CommandTools& tools, const std::vector<CatalogEntry>& entries, const AskedStates& asked) {
+std::string as_json(const CommandTools& tools, const std::vector<CatalogEntry>& entries,
+                    const AskedStates& asked) {
   const auto& states = asked.states;
   auto list = ordered_json::array();
   for (const auto& entry : entries) {
@@ -81,14 +83,15 @@ std::string shortened(const Digest& digest) {
   return "sha256:" + digest.hex().substr(0, digits);
 }
 
-std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>& entries, const AskedStates& asked) {
+std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>& entries,
+                     const AskedStates& asked) {
   const auto& states = asked.states;
   const bool has_users =
       std::ranges::any_of(entries, [&](const auto& entry) { return !users_of(entry, asked).empty(); });
   const bool has_states =
       std::ranges::any_of(entries, [&](const auto& entry) { return saved_states(tools, entry) != 0; });
-  TextTable table({"SOURCE", "NAME", "IMAGE ID", "STATE", has_users ? "USED BY" : "",
-                   has_states ? "WARM START" : ""});
+  TextTable table(
+      {"SOURCE", "NAME", "IMAGE ID", "STATE", has_users ? "USED BY" : "", has_states ? "WARM START" : ""});
   for (const auto& entry : entries) {
     const auto state = states.find(entry.config_digest.text());
     const bool has_tag = !entry.tag.empty() && !Digest::parse(entry.tag);

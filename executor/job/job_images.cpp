@@ -56,9 +56,9 @@ ObtainedImage JobImages::obtain_by(const std::string& policy, const ImageReferen
       if (catalogue.has(reference)) throw;  // otherwise it has just been removed
     }
   }
+  const auto access = choose_access(reference, job, folder.authfile(), parts_.registry, parts_.reporter);
   before_fetch();
-  return from_registry(
-      reference, choose_access(reference, job, folder.authfile(), parts_.registry, parts_.reporter), folder);
+  return from_registry(reference, access, folder);
 }
 
 /// A private image that was fetched with another job's credentials is only given to jobs whose own

@@ -35,8 +35,8 @@ class JobImages {
   explicit JobImages(Parts parts) : parts_(std::move(parts)) {}
 
   /// Gets the image from the cache or from the registry, by the first pull policy of the choice that yields
-  /// it. Records the image in the job's folder before its disks are used. `before_fetch` is called before a
-  /// registry is asked for anything, and may throw. Blocks until done. Throws Error, Cancelled.
+  /// it. Records the image in the job's folder before its disks are used. `before_fetch` is called before
+  /// anything is fetched, at the latest when the registry has been asked for the manifest, and may throw. Blocks until done. Throws Error, Cancelled.
   ObtainedImage obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder,
                        const std::function<void()>& before_fetch);
 

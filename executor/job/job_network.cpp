@@ -21,11 +21,12 @@ JobNetwork JobNetworks::choose(bool image_is_user) const {
   constexpr auto of_libvirt = "default";
   if (name.empty() && !parts_.is_session) {
     if (parts_.is_limited) return {.mode = NetworkMode::named, .name = of_libvirt};
-    return {.mode = NetworkMode::user, .is_user = true, .otherwise = of_libvirt};
+    return {.mode = NetworkMode::user, .is_user = true, .wants_passt = true, .otherwise = of_libvirt};
   }
   if (name.empty() || name == "user" || name == "passt" || name == "slirp")
-    return {.mode = NetworkMode::user, .is_user = true};
-  if (name == "image") return {.mode = NetworkMode::image, .is_user = image_is_user};
+    return {.mode = NetworkMode::user, .is_user = true, .wants_passt = name != "slirp"};
+  if (name == "image")
+    return {.mode = NetworkMode::image, .is_user = image_is_user, .wants_passt = image_is_user};
   constexpr std::string_view bridge = "bridge:";
   if (name.starts_with(bridge)) return {.mode = NetworkMode::bridge, .name = name.substr(bridge.size())};
   return {.mode = NetworkMode::named, .name = name};
@@ -41,7 +42,7 @@ void JobNetworks::check() const {
 
 void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const std::filesystem::path& folder,
                        std::uint16_t guest_port) {
-  if (network.is_user && parts_.wanted != "slirp") {
+  if (network.wants_passt) {
     try {
       network.passt = start_passt_in(folder, guest_port);
     } catch (const Error& error) {

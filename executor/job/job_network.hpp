@@ -17,6 +17,7 @@ struct JobNetwork {
   NetworkMode mode = NetworkMode::user;
   std::string name = {};                   ///< for NetworkMode::named: the libvirt network's; or the bridge's
   bool is_user = false;                    ///< a user-mode network: reached through a forwarded port
+  bool wants_passt = false;                ///< the user-mode network is to be passt's
   std::string otherwise = {};              ///< the libvirt network in its place, if passt is not available
   std::optional<PasstNetwork> passt = {};  ///< the user-mode network, unless it is QEMU's built-in one
   std::optional<TrafficFilter> filter = {};  ///< on a bridge

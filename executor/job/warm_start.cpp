@@ -113,6 +113,7 @@ std::string WarmStart::why_not(const StartedVm& planned) const {
   if (!parts_.host().is_local()) return "libvirt is on another machine";
   if (!planned.network.is_user)
     return "on a libvirt network or a bridge, two VMs with one saved state would have one address";
+  if (!planned.network.wants_passt) return "its network is not passt's but QEMU's own (slirp)";
   if (!parts_.rules.has_passt) return "passt is not installed, which would give it a network of its own";
   if (!vm.shared_folders.empty()) return "it has mounts";
   if (!vm.allowed_devices.empty()) return "allow-devices is set";

@@ -1,5 +1,7 @@
 #include "executor/stages/prepare_stage.hpp"
 
+#include <future>
+
 #include "core/foundation/error.hpp"
 #include "core/system/files.hpp"
 #include "executor/job/console_tail.hpp"
@@ -43,14 +45,27 @@ bool PrepareStage::run(const Job& job) {
   const auto lock =
       within("prepare " + resources.name().text(), [&] { return resources.folder().create(rules.owner); });
   const auto choice = choose_image(job, rules.image);
+  // The first question to a libvirt that has just been started takes most of a second. It is asked while the
+  // registry is.
+  auto asking = std::async(std::launch::async, [&] {
+    static_cast<void>(machines().qemu_account());
+    static_cast<void>(machines().software());
+  });
+  const auto libvirt_is_there = [&] {
+    if (asking.valid()) timed(clock, reporter, "waited for libvirt", [&] { asking.get(); });
+  };
+  if (!choice.vm.empty()) libvirt_is_there();
   const auto image = [&] {
     const ObservedPhase phase(metrics, clock, "image");
     const Section section(
         reporter, "image",
         "Getting the image " + (choice.vm.empty() ? choice.reference.text() : "vm:" + choice.vm));
-    return images.obtain(choice, job, resources.folder(),
-                         [&] { starter.check_host(rules.vmdir, rules.jobsdir); });
+    return images.obtain(choice, job, resources.folder(), [&] {
+      libvirt_is_there();
+      starter.check_host(rules.vmdir, rules.jobsdir);
+    });
   }();
+  libvirt_is_there();
   resources.folder().describe({.id = job.id,
                                .project = job.project,
                                .name = job.name,

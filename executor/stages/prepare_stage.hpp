@@ -27,7 +27,7 @@ struct ScriptRules {
 /// A guest that is ready for the job.
 struct OpenGuest {
   OpenDoor door;
-  std::string path_folder;  ///< that the job's PATH needs; empty: none
+  std::string path_folder;        ///< that the job's PATH needs; empty: none
   std::uint64_t saved_state = 0;  ///< bytes of what the VM continued from; 0: it booted
 };
 
@@ -68,8 +68,8 @@ class PrepareStage {
   explicit PrepareStage(Parts parts) : parts_(std::move(parts)) {}
 
   /// Returns whether the VM continues from a saved state. Throws Error, whose blame determines the exit code
-  /// for gitlab-runner, Cancelled, and exceptions of the standard library. After any of these, nothing is left
-  /// behind.
+  /// for gitlab-runner, Cancelled, and exceptions of the standard library. After any of these, nothing is
+  /// left behind.
   bool run(const Job& job);
 
  private:

@@ -225,38 +225,39 @@ namespace {
 bool prepare(Wiring& wiring, const std::optional<JobOwner>& owner, bool renewal = false) {
   auto rules = prepare_rules(wiring, owner);
   rules.warm.is_renewed = renewal;
-  return PrepareStage({.rules = std::move(rules),
-                .resources = resources_of(wiring, wiring.job()),
-                .images = JobImages({.images = wiring.images(),
-                                     .registry = wiring.registry(),
-                                     .metrics = wiring.metrics(),
-                                     .clock = wiring.clock(),
-                                     .reporter = wiring.reporter(),
-                                     .allowed_devices = wiring.values().get<"allow-devices">(),
-                                     .image_of_vm =
-                                         [&wiring](const std::string& vm, const ImageReference& repository) {
-                                           return image_of_local_vm(tools_of(wiring), vm, repository,
-                                                                    wiring.threads());
-                                         },
-                                     .manifest_ttl = wiring.values().get<"manifest-ttl">()}),
-                .seeds = CloudSeeds({.rules = cloud_rules(wiring.values()),
-                                     .environment = wiring.environment_of_helpers().list(),
-                                     .clock = wiring.clock(),
-                                     .cancellation = wiring.cancellation(),
-                                     .reporter = wiring.reporter()}),
-                .admission = admission(wiring),
-                .runners = guest_runners(wiring),
-                .starter = VmStarter({.shape = shape_rules(wiring),
-                                      .networks = job_networks(wiring),
-                                      .hypervisor = wiring.hypervisor(),
-                                      .clock = wiring.clock(),
-                                      .reporter = wiring.reporter()}),
-                .door = guest_door(wiring),
-                .machines = wiring.hypervisor(),
-                .metrics = wiring.metrics(),
-                .clock = wiring.clock(),
-                .cancellation = wiring.cancellation(),
-                .reporter = wiring.reporter()})
+  return PrepareStage(
+             {.rules = std::move(rules),
+              .resources = resources_of(wiring, wiring.job()),
+              .images = JobImages({.images = wiring.images(),
+                                   .registry = wiring.registry(),
+                                   .metrics = wiring.metrics(),
+                                   .clock = wiring.clock(),
+                                   .reporter = wiring.reporter(),
+                                   .allowed_devices = wiring.values().get<"allow-devices">(),
+                                   .image_of_vm =
+                                       [&wiring](const std::string& vm, const ImageReference& repository) {
+                                         return image_of_local_vm(tools_of(wiring), vm, repository,
+                                                                  wiring.threads());
+                                       },
+                                   .manifest_ttl = wiring.values().get<"manifest-ttl">()}),
+              .seeds = CloudSeeds({.rules = cloud_rules(wiring.values()),
+                                   .environment = wiring.environment_of_helpers().list(),
+                                   .clock = wiring.clock(),
+                                   .cancellation = wiring.cancellation(),
+                                   .reporter = wiring.reporter()}),
+              .admission = admission(wiring),
+              .runners = guest_runners(wiring),
+              .starter = VmStarter({.shape = shape_rules(wiring),
+                                    .networks = job_networks(wiring),
+                                    .hypervisor = wiring.hypervisor(),
+                                    .clock = wiring.clock(),
+                                    .reporter = wiring.reporter()}),
+              .door = guest_door(wiring),
+              .machines = wiring.hypervisor(),
+              .metrics = wiring.metrics(),
+              .clock = wiring.clock(),
+              .cancellation = wiring.cancellation(),
+              .reporter = wiring.reporter()})
       .run(wiring.job());
 }
 

@@ -84,7 +84,8 @@ Wiring::Wiring(const Invocation& invocation, const Environment& environment, Can
       helpers_(environment.for_helpers()),
       cancellation_(cancellation),
       exit_codes_(exit_codes),
-      job_(is_job_by_hand(invocation.command) ? job_by_hand(invocation.command, invocation.argument(0), clock_)
+      job_(is_job_by_hand(invocation.command)
+               ? job_by_hand(invocation.command, invocation.argument(0), clock_)
            : is_job_stage(invocation.command) ? job_in(environment)
                                               : std::nullopt),
       sources_(read_sources()),
