@@ -7,6 +7,7 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/image/store/warm_templates.hpp"
 #include "core/system/files.hpp"
 #include "core/system/host_size.hpp"
 #include "core/system/subprocess.hpp"
@@ -131,18 +132,49 @@ std::string settings_facts(const DoctorRequest& request) {
   return names.empty() ? "no files; all settings have their defaults" : join(names, ", ");
 }
 
-std::string confinement_facts() {
+std::string confinement_facts(bool uses_passt) {
   if (read_proc_file("/sys/fs/selinux/enforce").value_or("").starts_with('1'))
     return "SELinux is enforcing; libvirt labels what QEMU may use";
-  if (read_proc_file("/sys/module/apparmor/parameters/enabled").value_or("").starts_with('Y'))
+  if (read_proc_file("/sys/module/apparmor/parameters/enabled").value_or("").starts_with('Y')) {
+    constexpr auto rules_of_qemu = "/etc/apparmor.d/local/abstractions/libvirt-qemu";
+    const auto rules = read_file_if_there(rules_of_qemu).value_or("");
+    if (uses_passt && rules.find("qemu.sock") == std::string::npos)
+      throw Error(std::string("AppArmor is on, and ") + rules_of_qemu +
+                  " does not let QEMU use passt's socket, so jobs' VMs may get another network, or not "
+                  "start; add the rules that docs/networking.md names (\"passt and confined QEMUs\")");
     return "AppArmor is on; libvirt writes a profile for each VM";
+  }
   return "neither SELinux nor AppArmor confines QEMU here; whoever breaks out of a VM is QEMU's account";
+}
+
+bool has_passt(const SelftestRequest& host) {
+  return !find_program("passt", host.environment).empty();
+}
+
+/// Whether jobs' VMs can continue from saved states, as far as that is the host's affair.
+std::string warm_facts(const CommandTools& tools, const DoctorRequest& request) {
+  const auto& host = request.host;
+  if (request.warm == "off") return "off: every VM boots (warm)";
+  const auto& network = host.network;
+  if (!network.empty() && network != "user" && network != "passt")
+    return "every VM boots, because network is " + quote(network) + " and not passt's";
+  if (!has_passt(host))
+    throw Error("every VM boots, because passt is not installed: type 'apt-get install passt'");
+  std::uint64_t bytes = 0;
+  std::size_t states = 0;
+  for (const auto& image : folder_entries(tools.images.unpacked.folder()))
+    for (const auto& state : WarmTemplates::all_of(image)) {
+      states += state.refusal.empty() ? 1 : 0;
+      bytes += state.bytes;
+    }
+  return "VMs continue from saved states, of which there are " + std::to_string(states) +
+         (states == 0 ? "" : " (" + size_text(bytes) + ")");
 }
 
 /// A libvirt network without a DHCP server gives a guest no address.
 std::string dhcp_facts(const CommandTools& tools, const SelftestRequest& host) {
   auto network = host.network;
-  if (network.empty() && !is_session(host.connect)) network = "default";
+  if (network.empty() && !is_session(host.connect) && !has_passt(host)) network = "default";
   constexpr std::string_view bridge = "bridge:";
   if (network.empty() || network == "user" || network == "passt" || network == "slirp")
     return "not needed on the user-mode network";
@@ -184,12 +216,17 @@ SelftestAnswer examine(const CommandTools& tools, const DoctorRequest& request) 
   };
   const auto& environment = request.host.environment;
   look("DHCP", [&] { return dhcp_facts(tools, request.host); });
+  look("warm starts", [&] { return warm_facts(tools, request); });
   look("room", [&] { return room_facts(request.host); });
   look("memory", [&] { return memory_facts(request); });
   look("settings", [&] { return settings_facts(request); });
   look("gitlab-runner", [&] { return runner_facts(request); });
   look("gitlab-runner in guests", [&] { return guest_runner_facts(request); });
-  look("confinement", [] { return confinement_facts(); });
+  look("confinement", [&] {
+    const auto& network = request.host.network;
+    const bool may_be_passts = network.empty() || network == "user" || network == "passt";
+    return confinement_facts(may_be_passts && has_passt(request.host) && !is_session(request.host.connect));
+  });
   look("ssh", [&] { return program_facts(environment, "ssh", "openssh-client", "'sarde-executor ssh'"); });
   look("virsh",
        [&] { return program_facts(environment, "virsh", "libvirt-clients", "'sarde-executor console'"); });

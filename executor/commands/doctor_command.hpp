@@ -30,6 +30,7 @@ struct DoctorRequest {
   std::chrono::seconds longest_prepare{};  ///< that the settings allow, without the fetch
   std::vector<std::filesystem::path> settings_files = {};
   std::string guest_runner = {};              ///< the setting
+  std::string warm = {};                    ///< the setting
   std::filesystem::path runner_of_host = {};  ///< gitlab-runner's binary; empty: none
 };
 

@@ -77,8 +77,8 @@ class Tester {
   }
 
   std::string network_facts() {
-    auto network = request_.network;
-    if (network.empty()) network = is_session(request_.connect) ? "user" : "default";
+    const bool may_be_libvirts = request_.network.empty() && !is_session(request_.connect);
+    const auto network = request_.network.empty() ? std::string("user") : request_.network;
     if (network == "slirp" || network == "image") return network;
     constexpr std::string_view bridge = "bridge:";
     if (network.starts_with(bridge)) {
@@ -96,6 +96,13 @@ class Tester {
       return "passt: " + first_line_of({"passt", "--version"});
     } catch (const Error& error) {
       if (network == "passt") throw;
+      if (may_be_libvirts) {
+        tools_.hypervisor().require_network("default");
+        return std::string(
+                   "libvirt's network 'default', active, on which every VM boots, because passt is not "
+                   "available: ") +
+               error.what();
+      }
       return std::string(
                  "slirp, which lets guests reach this host's 127.0.0.1, because passt is not available: ") +
              error.what();

@@ -262,6 +262,7 @@ int run_doctor(Wiring& wiring) {
                    values.get<"boot-timeout">().value() + values.get<"prepare-script-timeout">().value(),
                .settings_files = paths_of(wiring.settings_files()),
                .guest_runner = values.get<"guest-runner">(),
+               .warm = values.get<"warm">(),
                .runner_of_host = runner_of_host(0, wiring.environment().get("PATH").value_or(""))}));
 }
 

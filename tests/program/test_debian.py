@@ -222,3 +222,41 @@ def test_what_a_job_has_besides_its_image_reaches_qemus_account(debian, qemu, tm
         for folder in (tmp_path / "cache", tmp_path / "vms/.guest-runner"):
             cannot_be_read_by(uid, gid, folder)
     assert [path.read_text() for path in tmp_path.glob("cache/*/c")] == ["cached\n"]
+
+
+def test_passt_is_the_first_choice_and_vms_continue_from_saved_states(debian, qemu, tmp_path):
+    """With no word of a network in the settings: each VM has passt's, and no network of libvirt's has to be there."""
+    env = debian.store(tmp_path)
+    debian.run("export", "--compression", "fast", "--libvirtconfig", debian.guest / "domain.xml", "--vmconfig", debian.guest / "vmconfig.json", "s", "h.example/vms/s:1", env=env)
+    runner = debian.runner('pull-policy = "never"\n', SARDE_WARM="auto", **env)
+    del runner.environment["SARDE_NETWORK"]
+    assert virsh("net-list", "--name").stdout.split() == []
+    with runner.job(job_id=9060, image="h.example/vms/s:1") as job:
+        assert job.prepare(), job.result.text
+        assert "Saved the VM's state" in job.result.text and "WARNING" not in job.result.text
+    with runner.job(job_id=9061, image="h.example/vms/s:1") as first, runner.job(job_id=9062, image="h.example/vms/s:1") as second:
+        assert first.prepare() and second.prepare(), first.result.text + second.result.text
+        for job in (first, second):
+            assert "instead of booting" in job.result.text, job.result.text
+            assert job.run_script(bash_script("echo x | sudo tee -a /etc/profile >/dev/null; sync; hostname")).stdout.startswith(b"sarde-906"), job.result.text
+        (state,) = tmp_path.glob("vms/*/.warm/*/state")
+        disks = [*state.parent.glob("disk-*")]
+        assert (state.stat().st_uid, state.stat().st_mode & 0o777) == (0, 0o600)
+        assert [(disk.stat().st_uid, disk.stat().st_gid, disk.stat().st_mode & 0o777) for disk in disks] == [(0, qemu.pw_gid, 0o440)]
+        for command in (f"head -c 1 {state}", f"echo x >>{disks[0]}", f"rm -f {disks[0]}", f"touch {state.parent}/new", f"mv {state.parent} {state.parent}.x"):
+            assert as_user(qemu.pw_uid, qemu.pw_gid, "sh", "-c", command).returncode != 0, command
+        assert open_to_others(tmp_path / "vms") == []
+        cannot_be_read_by(12345, 12345, tmp_path / "vms")
+    assert list((tmp_path / "jobs").iterdir()) == []
+    told = subprocess.run([debian.program, "doctor"], env=runner.environment, capture_output=True, text=True).stdout
+    assert re.search(r"ok +network: passt", told) and re.search(r"ok +warm starts: VMs continue from saved states, of which there are 1 \(", told), told
+    # Where passt cannot be had, libvirt's network takes its place, and has to be there.
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for folder in ("/usr/bin", "/bin", "/usr/sbin"):
+        for tool in pathlib.Path(folder).iterdir():
+            if not tool.name.startswith("passt") and not (tools / tool.name).exists():
+                (tools / tool.name).symlink_to(tool)
+    runner.environment["PATH"] = str(tools)
+    with runner.job(job_id=9063, image="h.example/vms/s:1", retry_pause=0.1) as job:
+        assert not job.prepare() and job.result.verdict == "system_failure" and "libvirt has no network 'default'" in job.result.text, job.result.text

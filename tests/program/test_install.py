@@ -1,4 +1,5 @@
 """What `cmake --install` puts into an empty root works from there, and goes away again."""
+import os
 import pathlib
 import re
 import shutil
@@ -6,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import TOP
+from conftest import TOP, need
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,21 @@ def test_no_link_in_the_documentation_is_dead(root, where):
     assert len(pages) > 10
     dead = [f"{page.name}: {link}" for page in pages for link in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in link and not (page.parent / link).exists()]
     assert dead == []
+
+
+def test_rules_for_apparmor_and_selinux_can_be_loaded(root, tmp_path):
+    """As far as that can be known without a kernel that enforces them."""
+    need(shutil.which("apparmor_parser", path=os.environ["PATH"] + ":/usr/sbin") and os.path.exists("/etc/apparmor.d/usr.bin.passt"), "apparmor or passt is not installed")
+    need(shutil.which("checkmodule"), "checkpolicy is not installed")
+    rules = root / "opt/sarde/share/doc/sarde-executor/gitlab-runner"
+    policy = tmp_path / "apparmor.d"
+    shutil.copytree("/etc/apparmor.d", policy)
+    (policy / "tunables/home.d").mkdir(exist_ok=True)
+    shutil.copy(rules / "apparmor/passt", policy / "tunables/home.d/sarde-executor")
+    (policy / "qemu").write_text("abi <abi/3.0>,\ninclude <tunables/global>\nprofile vm {\n" + (rules / "apparmor/qemu").read_text() + "}\n")
+    for profile in ("usr.bin.passt", "qemu"):
+        subprocess.run(["/usr/sbin/apparmor_parser", "--skip-kernel-load", "--skip-cache", "--base", policy, policy / profile], check=True)
+    subprocess.run(["checkmodule", "-M", "-m", "-o", tmp_path / "sarde_executor.mod", rules / "selinux/sarde_executor.te"], check=True)
 
 
 def test_a_program_that_was_copied_alone_says_what_it_lacks(place, tmp_path):

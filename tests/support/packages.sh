@@ -6,6 +6,6 @@ packages_guest=(busybox-static fakeroot fdisk e2fsprogs grub-common grub-pc-bin 
 packages_demo=(docker-registry python3)
 packages_test=(doctest-dev zlib1g-dev gnupg xfsprogs python3-pytest openssh-server openssh-client dnsmasq-base iproute2 procps hyperfine
   python3-venv python3-libvirt python3-magic python3-paramiko python3-jsonschema iptables ebtables
-  libvirt-daemon-config-nwfilter mandoc groff-base zsh fish
+  libvirt-daemon-config-nwfilter mandoc groff-base zsh fish apparmor checkpolicy
   qemu-system-arm qemu-system-mips qemu-system-misc qemu-system-ppc qemu-system-sparc ovmf mtools dosfstools grub-efi-amd64-bin qemu-efi-aarch64 swtpm swtpm-tools
   python3-configobj python3-jinja2 python3-jsonpatch python3-netifaces python3-oauthlib python3-requests python3-yaml)
