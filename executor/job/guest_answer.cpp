@@ -1,8 +1,9 @@
 #include "executor/job/guest_answer.hpp"
 
+#include <array>
 #include <cerrno>
 #include <fcntl.h>
-#include <sys/mman.h>
+#include <thread>
 #include <unistd.h>
 
 #include "core/foundation/error.hpp"
@@ -11,24 +12,45 @@
 
 namespace sarde {
 
-std::string ask_guest(GuestShell& guest, GuestScript script, Cancellation& cancellation) {
+namespace {
+
+/// What comes out of a pipe until its last writer closes it, as long as it is not too much. A guest that
+/// never stops is read to the script's deadline, but not kept.
+GuestAnswer read_answer(int pipe, std::size_t longest) {
+  GuestAnswer answer;
+  std::array<char, 4096> block{};
+  for (;;) {
+    const auto got = ::read(pipe, block.data(), block.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return answer;
+    answer.arrived = std::chrono::system_clock::now();
+    if (answer.text.size() <= longest) answer.text.append(block.data(), static_cast<std::size_t>(got));
+  }
+}
+
+}  // namespace
+
+GuestAnswer ask_guest(GuestShell& guest, GuestScript script, Cancellation& cancellation) {
   constexpr std::size_t longest = 64U << 10U;
-  const UniqueFd answer(::memfd_create("answer", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw Error("ask the guest: " + errno_text(errno));
+  const UniqueFd from_guest(ends[0]);
+  UniqueFd to_us(ends[1]);
   const UniqueFd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
-  if (!answer || !nowhere) throw Error(std::string("ask the guest: ") + errno_text(errno));
-  // A guest that never stops must not fill this host's memory: writing behind the end fails.
-  if (::ftruncate(answer.get(), longest) != 0 || ::fcntl(answer.get(), F_ADD_SEALS, F_SEAL_GROW) != 0)
-    throw Error(std::string("ask the guest: ") + errno_text(errno));
-  script.output = answer.get();
+  if (!nowhere) throw Error("ask the guest: " + errno_text(errno));
+  script.output = to_us.get();
   script.errors = nowhere.get();
-  const auto outcome = guest.run_script(script, cancellation);
+  GuestAnswer answer;
+  const auto outcome = [&] {
+    const std::jthread reader([&] { answer = read_answer(from_guest.get(), longest); });
+    // The reader ends when this is closed, before it is waited for, whatever happens.
+    const auto writer = std::move(to_us);
+    return guest.run_script(script, cancellation);
+  }();
   if (std::holds_alternative<ScriptStopped>(outcome)) cancellation.check();
-  if (std::holds_alternative<ScriptTimedOut>(outcome)) return "";
-  const auto end = ::lseek(answer.get(), 0, SEEK_CUR);
-  std::string text(end < 0 ? 0 : static_cast<std::size_t>(end), '\0');
-  const auto size = ::pread(answer.get(), text.data(), text.size(), 0);
-  text.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
-  return text;
+  if (std::holds_alternative<ScriptTimedOut>(outcome)) return {};
+  if (answer.text.size() > longest) throw Error("ask the guest: it says more than 64 KiB");
+  return answer;
 }
 
 }  // namespace sarde

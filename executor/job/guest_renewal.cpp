@@ -49,7 +49,7 @@ if [ -n "$name" ]; then
   done
 fi
 echo random $(od -An -v -N32 -tx1 /dev/urandom | tr -d ' \n')
-date -u -s @{3} >/dev/null || date -u -s @{4} >/dev/null
+{3}
 echo time $(date -u +%s.%N)
 )sh";
 
@@ -80,6 +80,7 @@ std::map<std::string, std::string> lines_of(const std::string& answer) {
 struct GuestTime {
   Seconds at{};
   Seconds tolerance{};
+  bool is_exact = false;
 };
 
 std::optional<GuestTime> time_in(const std::string& words) {
@@ -88,8 +89,22 @@ std::optional<GuestTime> time_in(const std::string& words) {
   const auto [rest, error] = std::from_chars(words.data(), end, seconds);
   if (error != std::errc() || seconds <= 0) return std::nullopt;
   const bool is_exact = rest == end && words.find('.') != std::string::npos;
-  if (is_exact) return GuestTime{.at = Seconds(seconds), .tolerance = Seconds(0.7)};
+  if (is_exact) return GuestTime{.at = Seconds(seconds), .tolerance = Seconds(0.7), .is_exact = true};
   return GuestTime{.at = Seconds(std::floor(seconds) + 0.5), .tolerance = Seconds(1)};
+}
+
+/// Shell commands: to a time of this host's, which is some time ago when they run, …
+std::string clock_set_to(Seconds time) {
+  return fmt::format("date -u -s @{:.3f} >/dev/null || date -u -s @{:.0f} >/dev/null", time.count(),
+                     time.count());
+}
+
+/// … or by the difference that was found, so it does not matter when they run.
+std::string clock_moved_by(Seconds difference, bool is_exact) {
+  if (is_exact)
+    return fmt::format("date -u -s @$(date +%s.%N | awk '{{ printf \"%.3f\", $1 + {:.3f} }}') >/dev/null",
+                       difference.count());
+  return fmt::format("date -u -s @$(($(date +%s) + {:.0f})) >/dev/null", difference.count());
 }
 
 std::string problem_in(const std::map<std::string, std::string>& said) {
@@ -113,28 +128,25 @@ Renewal renew_guest(GuestShell& guest, const std::string& name, const std::funct
                     Clock& clock, Cancellation& cancellation) {
   constexpr std::chrono::seconds patience(20);
   constexpr int most_tries = 4;
-  Seconds delay{};  // between the host's look at its clock and the guest's setting of its own
+  auto set_clock = clock_set_to(time_of_host());
   Seconds off{};
   for (int tries = 0; tries < most_tries; ++tries) {
-    const auto aim = time_of_host() + delay;
     const auto answer =
         ask_guest(guest,
                   {.content = fmt::format(fmt::runtime(script), random_digits(), tries == 0 ? name : "",
-                                          random_digits().substr(0, 32), fmt::format("{:.3f}", aim.count()),
-                                          fmt::format("{:.0f}", aim.count())),
+                                          random_digits().substr(0, 32), set_clock),
                    .shell = "sh",
                    .deadline = clock.now() + patience,
                    .watch = watch},
                   cancellation);
-    const auto now = time_of_host();
-    const auto said = lines_of(answer);
+    const auto said = lines_of(answer.text);
     if (auto problem = problem_in(said); !problem.empty()) return {.problem = std::move(problem)};
     const auto time = said.find("time");
     const auto in_guest = time == said.end() ? std::nullopt : time_in(time->second);
     if (!in_guest) return {.problem = "the guest does not tell its time"};
-    off = now - in_guest->at;
+    off = Seconds(answer.arrived.time_since_epoch()) - in_guest->at;
     if (std::abs(off.count()) <= in_guest->tolerance.count()) return {.random = said.at("random")};
-    delay += off;
+    set_clock = clock_moved_by(off, in_guest->is_exact);
   }
   return {.problem = fmt::format("the guest's clock cannot be set: it is {:.1f} s off", off.count())};
 }

@@ -265,7 +265,7 @@ std::string GuestRunners::ask(GuestShell& guest, const std::string& shell, const
                                .deadline = parts_.clock.now() + parts_.rules.timeout,
                                .watch = watch},
                               parts_.cancellation);
-  const auto line = split(said, '\n').front();
+  const auto line = split(said.text, '\n').front();
   // It becomes a part of commands.
   constexpr auto harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./- ";
   return line.find_first_not_of(harmless) == std::string::npos ? line : "none";

@@ -69,11 +69,13 @@ std::string component_of(const std::string& vm) {
 }
 
 /// A VM of this host belongs to somebody, so jobs get those alone that the administrator names.
-ImageChoice choose_vm(const std::string& name, const std::string& vm, bool is_jobs_word, const ImageRules& rules) {
+ImageChoice choose_vm(const std::string& name, const std::string& vm, bool is_jobs_word,
+                      const ImageRules& rules) {
   if (is_jobs_word && rules.allowed_images.empty())
-    throw Error(Blame::job, "image " + quote(name) +
-                                " is a VM of this host, which jobs may use only if allow-image lists it, or if an "
-                                "alias or default-image stands for it");
+    throw Error(Blame::job,
+                "image " + quote(name) +
+                    " is a VM of this host, which jobs may use only if allow-image lists it, or if an "
+                    "alias or default-image stands for it");
   check_allowed(name, {name}, rules);
   return {.reference = ImageReference::parse(std::string(local_vms) + component_of(vm)),
           .policies = {"never"},

@@ -99,9 +99,11 @@ void let_qemu_share(const QemuAccess& access, const std::vector<FolderMount>& mo
 void mount_in_guest(GuestShell& guest, const std::vector<FolderMount>& mounts,
                     const std::function<void()>& watch, TimePoint deadline, Cancellation& cancellation) {
   if (mounts.empty()) return;
-  const auto said = trimmed(ask_guest(
-      guest, {.content = mount_program(mounts), .shell = "sh", .deadline = deadline, .watch = watch},
-      cancellation));
+  const auto said = trimmed(
+      ask_guest(guest,
+                {.content = mount_program(mounts), .shell = "sh", .deadline = deadline, .watch = watch},
+                cancellation)
+          .text);
   if (said == "mounted") return;
   for (const auto& mount : mounts)
     if (said == "failed " + mount.shared.tag)

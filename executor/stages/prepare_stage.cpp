@@ -1,7 +1,5 @@
 #include "executor/stages/prepare_stage.hpp"
 
-#include <future>
-
 #include "core/foundation/error.hpp"
 #include "core/system/files.hpp"
 #include "executor/job/console_tail.hpp"
@@ -36,8 +34,8 @@ JobRecord record_of(const OpenGuest& guest, const GuestLogin& login, const DiskW
 }  // namespace
 
 bool PrepareStage::run(const Job& job) {
-  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, metrics, clock,
-         cancellation, reporter] = parts_;
+  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, first_question,
+         metrics, clock, cancellation, reporter] = parts_;
   discard_earlier(job);
   Rollback undo(resources, reporter);
   const Phase whole(clock, reporter);
@@ -47,7 +45,7 @@ bool PrepareStage::run(const Job& job) {
   const auto choice = choose_image(job, rules.image);
   // The first question to a libvirt that has just been started takes most of a second. It is asked while the
   // registry is.
-  auto asking = std::async(std::launch::async, [&] {
+  auto asking = std::async(first_question, [&] {
     static_cast<void>(machines().qemu_account());
     static_cast<void>(machines().software());
   });
@@ -117,8 +115,8 @@ void PrepareStage::discard_earlier(const Job& job) {
 /// Starts the VM (it continues from a saved state, or boots) and gives the guest what the job needs; then
 /// the administrator's script runs. If this fails, shows the end of the guest's console, which may say why.
 OpenGuest PrepareStage::open(StartedVm& planned, const WarmStart::Subject& subject) {
-  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, metrics, clock,
-         cancellation, reporter] = parts_;
+  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, first_question,
+         metrics, clock, cancellation, reporter] = parts_;
   try {
     starter.settle(planned);
     WarmStart warm({.rules = rules.warm,
@@ -157,8 +155,8 @@ OpenGuest PrepareStage::open(StartedVm& planned, const WarmStart::Subject& subje
 
 /// Waits for the guest and what sets it up; its state may then be saved for other jobs.
 OpenDoor PrepareStage::boot(StartedVm& started, WarmStart& warm, const WarmStart::Subject& subject) {
-  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, metrics, clock,
-         cancellation, reporter] = parts_;
+  auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, first_question,
+         metrics, clock, cancellation, reporter] = parts_;
   const auto& setup = subject.setup;
   const auto began = clock.now();
   const auto deadline = [&] { return clock.now() + rules.boot_timeout; };

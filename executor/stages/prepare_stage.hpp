@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <future>
 #include <optional>
 #include <string>
 
@@ -59,6 +60,7 @@ class PrepareStage {
     VmStarter starter;
     GuestDoor door;
     Source<Hypervisor> machines;
+    std::launch first_question = std::launch::async;  ///< to libvirt; deferred: when the answer is needed
     Metrics& metrics;
     Clock& clock;
     Cancellation& cancellation;

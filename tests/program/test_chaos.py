@@ -391,7 +391,7 @@ class RealGuests:
 
     def __init__(self, place, folder):
         self.place, self.folder, self.program = place, folder, place.program
-        self.environment = place.environment | place.store(folder)
+        self.environment = place.environment | place.store(folder) | {"SARDE_WARM": "auto"}
         self.jobs, self.oci, self.vms = folder / "jobs", folder / "oci", folder / "vms"
         run = pathlib.Path("/run" if os.geteuid() == 0 else os.environ["XDG_RUNTIME_DIR"])
         self.libvirtd_pid = run / "libvirt/libvirtd.pid"

@@ -13,6 +13,7 @@ import pytest
 
 from conftest import need
 from fake_runner import bash_script
+from test_firmware import guests, images  # noqa: F401: fixtures
 
 MARKER = "the first job was here: " + "5a" * 24
 CONTINUES = "instead of booting"
@@ -339,3 +340,34 @@ def test_a_job_that_is_killed_while_it_proves_leaves_nothing(place, warm):
     place.assert_nothing_left()
     with ready(place, warm, 7141) as job:
         assert CONTINUES in job.result.text, job.result.text
+
+
+def test_every_disk_of_an_image_continues(place, warm, tmp_path):
+    """A second disk, raw, and a third that is a thin copy of a file of the image."""
+    for name in ("domain.xml", "disk.qcow2"):
+        shutil.copy(place.guest / name, tmp_path)
+    (tmp_path / "data.raw").write_bytes(b"of the image" + bytes(2**20 - 12))
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "data.raw", tmp_path / "thin.qcow2"], check=True)
+    disks = "".join(f"<disk type='file' device='disk'><driver name='qemu' type='{kind}'/><source file='{name}'/><target dev='{target}' bus='virtio'/></disk>"
+                    for name, kind, target in (("data.raw", "raw", "vdb"), ("thin.qcow2", "qcow2", "vdc")))
+    domain = tmp_path / "domain.xml"
+    domain.write_text(domain.read_text().replace("</disk>", "</disk>" + disks))
+    image = place.publish("disks", folder=tmp_path)
+    with ready(place, image, 7150) as job:
+        assert "Saved the VM's state" in job.result.text
+    for number in (7151, 7152):
+        with ready(place, image, number) as job:
+            assert CONTINUES in job.result.text, job.result.text
+            assert run(job, "for d in vdb vdc; do sudo head -c 12 /dev/$d; done") == "of the imageof the image"
+            run(job, "for d in vdb vdc; do echo of this job. | sudo dd of=/dev/$d conv=notrunc 2>/dev/null; done; sync")
+            assert run(job, "for d in vdb vdc; do sudo head -c 12 /dev/$d; done") == "of this job.of this job."
+    place.run("rm", image)
+
+
+def test_a_uefi_guest_continues_and_one_with_a_tpm_boots(place, warm, images):  # noqa: F811: a fixture of another file
+    for number in (7160, 7161, 7162):
+        with ready(place, images["found"], number, 'boot-timeout = "3m"\n') as job:
+            assert ("Saved the VM's state" if number == 7160 else CONTINUES) in job.result.text, job.result.text
+            assert run(job, "ls -d /sys/firmware/efi; ls /sys/firmware/efi/efivars | wc -l").split()[0] == "/sys/firmware/efi"
+    with ready(place, images["entry"], 7163, 'boot-timeout = "3m"\n') as job:
+        assert "because it has a TPM" in reason(job), job.result.text

@@ -85,7 +85,8 @@ TEST_CASE("domain xml: a job's VM is built anew, and nothing of the host gets in
   CHECK(has(built.xml, "<model type=\"e1000\""));
   CHECK(has(built.xml, "id=\"7\" expires=\"99\" boot=\"b\" expires-uptime=\"9\" folder=\"/jobs/sarde-7\""));
   CHECK(has(built.xml, "<boot dev=\"hd\""));
-  CHECK(built.left_out == std::vector<std::string>{"devices/filesystem", "devices/hostdev", "devices/watchdog", "qemu:commandline"});
+  CHECK(built.left_out == std::vector<std::string>{"devices/filesystem", "devices/hostdev",
+                                                   "devices/watchdog", "qemu:commandline"});
 }
 
 TEST_CASE("domain xml: processors are in one socket, unless the image has them otherwise") {
@@ -131,7 +132,8 @@ TEST_CASE("domain xml: another hypervisor's guests are refused in words") {
                                           kind + "</type></os><devices/></domain>"));
     });
   };
-  for (const auto* type : {"xen", "lxc", "vmware", "bhyve", "parallels"}) refused(type, "hvm", "not for QEMU");
+  for (const auto* type : {"xen", "lxc", "vmware", "bhyve", "parallels"})
+    refused(type, "hvm", "not for QEMU");
   refused("kvm", "exe", "only whole machines");
 }
 
@@ -236,7 +238,8 @@ TEST_CASE("domain xml: one to be defined has its name and its files, and nobody'
   CHECK(has(xml, "type=\"raw\""));
   CHECK_FALSE(has(xml, "uuid"));
   CHECK_FALSE(has(xml, "52:54:00"));
-  check_error(Blame::job, "does not hold", [&] { domain_to_define(image_xml, {.name = "vm1", .files = {}}); });
+  check_error(Blame::job, "does not hold",
+              [&] { domain_to_define(image_xml, {.name = "vm1", .files = {}}); });
 }
 
 TEST_CASE("domain xml: what the administrator allows is taken as it is, but placed anew") {
@@ -348,4 +351,71 @@ TEST_CASE("vm name: shows the job's id, and tells apart jobs of one id") {
   CHECK_FALSE(VmName::parse("other-123-00000000"));
   CHECK(name.mac_address().starts_with("52:54:00:"));
   CHECK(name.mac_address() != VmName::of_job("124", "project a").mac_address());
+}
+
+TEST_CASE("domain: a VM that continues from a saved state waits for it, and may know that it is a copy") {
+  auto vm = plan_with(NetworkMode::user);
+  vm.user_network_socket = "/jobs/sarde-7/network/qemu.sock";
+  CHECK_FALSE(has(built_from(bare_xml, vm).xml, "genid"));
+  vm.may_be_cloned = true;
+  const auto saved = built_from(bare_xml, vm).xml;
+  CHECK(has(saved, "<genid"));
+  CHECK_FALSE(has(saved, "-incoming"));
+  vm.awaits_state = true;
+  const auto waits = built_from(bare_xml, vm).xml;
+  CHECK(has(waits, "<qemu:arg value=\"-incoming\""));
+  CHECK(has(waits, "<qemu:arg value=\"defer\""));
+  CHECK(has(waits, "-netdev"));
+  vm.image_xml = bare_xml;
+  auto other = vm;
+  other.name = VmName::of_job("8", "y");
+  CHECK(job_interface(vm) == job_interface(other));  // a saved state brings the card's address with it
+}
+
+TEST_CASE("guest shape: what a guest sees, and nothing of the host's") {
+  const std::string one = R"(<domain type='qemu' id='3'><name>a</name><uuid>u1</uuid><genid>g1</genid>
+    <metadata><x/></metadata><memory unit='KiB'>262144</memory>
+    <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type><nvram>/a/nvram</nvram></os>
+    <devices><disk type='file' device='disk'><source file='/a/d' index='1'/><backingStore/><target dev='vda' bus='virtio'/>
+    <alias name='virtio-disk0'/><address type='pci' bus='0x03'/></disk>
+    <controller type='pci' index='0' model='pcie-root'/>
+    <interface type='user'><mac address='52:54:00:12:34:56'/><model type='virtio'/></interface>
+    <console type='pty' tty='/dev/pts/1'><source path='/dev/pts/1'/></console></devices>
+    <seclabel type='dynamic'/></domain>)";
+  const auto changed = [&](std::string_view from, std::string_view to) {
+    auto text = one;
+    REQUIRE(text.find(from) != std::string::npos);
+    return guest_shape(text.replace(text.find(from), from.size(), to));
+  };
+  const auto shape = guest_shape(one);
+  for (const auto& [from, to] : {std::pair("id='3'", "id='9'"),
+                                 {"<name>a", "<name>b"},
+                                 {"u1", "u2"},
+                                 {"g1", "g2"},
+                                 {"/a/nvram", "/b/nvram"},
+                                 {"/a/d", "/b/e"},
+                                 {"index='1'", "index='2'"},
+                                 {"/dev/pts/1'>", "/dev/pts/2'>"},
+                                 {"'dynamic'", "'none'"}})
+    CHECK_MESSAGE(changed(from, to) == shape, from);
+  for (const auto& [from, to] : {std::pair("pc-q35-7.2", "pc-q35-8.0"),
+                                 {"262144", "262145"},
+                                 {"bus='0x03'", "bus='0x04'"},
+                                 {"index='0'", "index='1'"},
+                                 {"<genid>g1</genid>", ""},
+                                 {"model type='virtio'", "model type='e1000'"}})
+    CHECK_MESSAGE(changed(from, to) != shape, from);
+}
+
+TEST_CASE("snapshot order: each disk that is written to goes on in its new file, the others as they are") {
+  const std::string xml = R"(<domain><name>a</name><devices>
+    <disk type='file'><source file='/j/one'/><target dev='vda'/></disk>
+    <disk type='file'><source file='/v/seed'/><target dev='vdb'/><readonly/></disk></devices></domain>)";
+  const auto order = snapshot_order({{"/j/one", "/j/next"}}, xml);
+  CHECK(has(order, R"(<disk name="vda" snapshot="external" type="file">)"));
+  CHECK(has(order, R"(<source file="/j/next")"));
+  CHECK(has(order, R"(<disk name="vdb" snapshot="no")"));
+  check_error(Blame::host, "does not write to the files", [&] {
+    snapshot_order({{"/j/two", "/j/next"}}, xml);
+  });
 }

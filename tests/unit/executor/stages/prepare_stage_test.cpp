@@ -144,6 +144,7 @@ struct Bench {
                                .reporter = reporter}),
          .door = door(),
          .machines = source,
+         .first_question = std::launch::deferred,
          .metrics = metrics,
          .clock = clock,
          .cancellation = cancellation,
