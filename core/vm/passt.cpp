@@ -105,17 +105,18 @@ fs::path record_of(const fs::path& folder) {
   return folder.parent_path() / (folder.filename().string() + ".process");
 }
 
-/// The interfaces of this host with a default route (proc(5): /proc/net/route, /proc/net/ipv6_route).
-std::set<std::string> routed_interfaces() {
-  std::set<std::string> names;
+/// The interfaces of this host with a default route, the preferred one first (proc(5): /proc/net/route,
+/// /proc/net/ipv6_route).
+std::vector<std::string> routed_interfaces() {
+  std::vector<std::string> names;
   for (const auto& line : split(read_proc_file("/proc/net/route").value_or(""), '\n')) {
     const auto words = split(line, '\t');  // interface, destination, …
-    if (words.size() > 1 && words[1] == "00000000") names.insert(words[0]);
+    if (words.size() > 1 && words[1] == "00000000") names.push_back(words[0]);
   }
   for (const auto& line : split(read_proc_file("/proc/net/ipv6_route").value_or(""), '\n')) {
     const auto last = line.rfind(' ');  // destination, length of its prefix, …, interface
     if (line.starts_with("00000000000000000000000000000000 00") && last != std::string::npos)
-      names.insert(line.substr(last + 1));
+      names.push_back(line.substr(last + 1));
   }
   return names;
 }
@@ -160,12 +161,15 @@ std::string passt_answers() {
   for (const auto& line : split(read_file_if_there("/etc/resolv.conf").value_or(""), '\n'))
     if (!line.starts_with('#') && !trimmed(line).empty()) answers += trimmed(line) + "\n";
   const auto interfaces = routed_interfaces();
+  answers += join(interfaces, " ") + "\n";
   ifaddrs* listed = nullptr;
   if (::getifaddrs(&listed) != 0) throw Error("ask for this host's addresses: " + errno_text(errno));
   const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(listed, ::freeifaddrs);
   std::set<std::string> addresses;
   for (const auto* entry = listed; entry != nullptr; entry = entry->ifa_next) {
-    if (entry->ifa_addr == nullptr || !interfaces.contains(entry->ifa_name)) continue;
+    if (entry->ifa_addr == nullptr ||
+        std::ranges::find(interfaces, std::string(entry->ifa_name)) == interfaces.end())
+      continue;
     const auto text = numeric(entry->ifa_addr);
     if (!text.empty() && !text.starts_with("fe80"))
       addresses.insert(text + " " + numeric(entry->ifa_netmask));
@@ -180,6 +184,8 @@ PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, 
   if (socket.string().size() > longest_socket_path)
     throw Error("the path of its socket is too long: " + socket.string());
   const bool is_root = ::geteuid() == 0;
+  if (!is_root && plan.qemu.uid != ::geteuid())
+    throw Error("QEMU runs as another account, which could not use the socket of this account's passt");
   make_folders(plan.folder, 0700);
   // Started by root passt first gives up root's rights, then becomes nobody, in the group that may enter the
   // job's folder: either makes files in there.

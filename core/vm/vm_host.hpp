@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -24,6 +25,9 @@ class VmHost {
 
   /// The versions of libvirt and QEMU, for people and to be compared.
   virtual std::string software() = 0;
+
+  /// The QEMU that VMs of this architecture (libvirt's name) run in.
+  virtual std::filesystem::path emulator(const std::string& architecture) = 0;
 
   /// Whether QEMU supports a network on a stream socket (since 7.2).
   virtual bool has_stream_network() = 0;

@@ -35,8 +35,7 @@ std::string collect_garbage(const CommandTools& tools, const GcRequest& request)
                        size_text(files.bytes));
   RemovedFiles states;
   attempt("remove old saved states of VMs", [&] {
-    states = WarmTemplates::remove_old(tools.images.unpacked.folder(), tools.clock, request.warm_max_age,
-                                       request.removal);
+    states = WarmTemplates::remove_old(tools.images.unpacked.folder(), tools.clock, request.removal);
   });
   if (states.files != 0)
     tools.reporter.say(verb + std::to_string(states.files) + " saved state(s) of VMs that are too old, " +

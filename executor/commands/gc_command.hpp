@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -14,7 +13,6 @@ struct GcRequest {
   Removal removal = Removal::real;
   AnswerForm form = AnswerForm::text;
   std::vector<std::filesystem::path> jobsdirs = {};  ///< where jobs' folders may be
-  std::chrono::seconds warm_max_age{};               ///< of saved states
 };
 
 /// `gc`: removes what was left behind by jobs whose `cleanup` did not run (find_leftovers), temporary

@@ -44,7 +44,7 @@ void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const 
                        std::uint16_t guest_port) {
   if (network.wants_passt) {
     try {
-      network.passt = start_passt_in(folder, guest_port);
+      open_passt(network, folder, guest_port);
     } catch (const Error& error) {
       do_without_passt(network, error.what());
     }
@@ -60,6 +60,11 @@ void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const 
   }
 }
 
+void JobNetworks::open_passt(JobNetwork& network, const std::filesystem::path& folder,
+                             std::uint16_t guest_port) {
+  network.passt = start_passt_in(folder, guest_port);
+}
+
 PasstNetwork JobNetworks::start_passt_in(const std::filesystem::path& folder, std::uint16_t guest_port) {
   auto& host = parts_.hypervisor();
   const auto account = host.qemu_account();
@@ -73,6 +78,8 @@ PasstNetwork JobNetworks::start_passt_in(const std::filesystem::path& folder, st
 void JobNetworks::do_without_passt(JobNetwork& network, const std::string& why) {
   if (parts_.wanted == "passt") throw Error("set up the VM's network with passt: " + why);
   if (network.otherwise.empty()) {
+    network.wants_passt = false;
+    network.passt.reset();
     parts_.reporter.warn(
         "WARNING: the VM can reach services that listen on this host's 127.0.0.1 (as 10.0.2.2), because "
         "passt cannot provide its network: " +

@@ -56,11 +56,17 @@ class JobNetworks {
   void open(JobNetwork& network, const std::string& image_xml, const std::filesystem::path& folder,
             std::uint16_t guest_port);
 
+  /// The same, but only passt will do. Throws Error otherwise, without a word to the job's log.
+  void open_passt(JobNetwork& network, const std::filesystem::path& folder, std::uint16_t guest_port);
+
+  /// Chooses the network that takes passt's place, and says so; open() sets it up. Throws Error if there is
+  /// none.
+  void do_without_passt(JobNetwork& network, const std::string& why);
+
   void warn_of_no_filter(const std::string& why);
 
  private:
   [[nodiscard]] PasstNetwork start_passt_in(const std::filesystem::path& folder, std::uint16_t guest_port);
-  void do_without_passt(JobNetwork& network, const std::string& why);
 
   Parts parts_;
 };

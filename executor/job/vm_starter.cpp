@@ -76,68 +76,107 @@ void VmStarter::settle(StartedVm& planned) {
 void VmStarter::start(StartedVm& planned, const ObtainedImage& image, const JobFolder& folder,
                       const GuestNeeds& guest) {
   const Phase phase(parts_.clock, parts_.reporter);
-  launch(planned, image, folder, guest, [&] { start_domain(planned); });
+  const auto open = [&] {
+    parts_.networks.open(planned.network, planned.vm.image_xml, folder.network(), guest.ssh_port);
+  };
+  const auto launch_it = [&] { launch(planned, image, folder, guest, open, [&] { start_domain(planned); }); };
+  try {
+    launch_it();
+  } catch (const Error& error) {
+    // QEMU may be confined so that it cannot use passt's socket.
+    const bool is_about_passt = std::string_view(error.what()).find("qemu.sock") != std::string_view::npos;
+    if (!is_about_passt || !planned.network.passt || planned.network.otherwise.empty()) throw;
+    close_network(folder);
+    planned.vm.user_network_socket.clear();
+    parts_.networks.do_without_passt(planned.network, error.what());
+    launch_it();
+  }
   phase.done("Started VM " + planned.vm.name.text());
 }
 
-void VmStarter::restore(StartedVm& planned, const WarmTemplates& files, const WarmTemplate& made,
-                        const ObtainedImage& image, const JobFolder& folder, const GuestNeeds& guest) {
+void VmStarter::restore(StartedVm& planned, const WarmTemplate& made, const ObtainedImage& image,
+                        const JobFolder& folder, const GuestNeeds& guest) {
   auto& vm = planned.vm;
+  const auto disks = written_disks(vm);
+  // All new files have names of their own, whatever happens: those of the VM that is only planned stay.
+  const auto renamed = [](const std::filesystem::path& file) {
+    return file.parent_path() / ("warm-" + file.filename().string());
+  };
+  for (const auto& disk : disks) disk.file = renamed(disk.file);
+  const auto variables = std::exchange(vm.nvram, folder.path() / "warm-nvram.fd");
+  vm.awaits_state = true;
   const QemuAccess access(parts_.hypervisor().qemu_account());
-  access.enter(files.folder().parent_path());
-  access.enter(files.folder());
-  for (const auto& disk : written_disks(vm)) {
+  access.enter(made.folder.parent_path());
+  access.enter(made.folder);
+  for (const auto& disk : disks) {
     if (std::ranges::find(made.disks, disk.name) == made.disks.end())
       throw Error("the saved state lacks the disk " + quote(disk.name));
-    const auto frozen = files.disk(disk.name);
+    const auto frozen = made.disk(disk.name);
     access.read(frozen);
-    disk.file = disk.file.parent_path() / ("warm-" + disk.file.filename().string());
     create_overlay({.base = frozen, .base_format = "qcow2", .overlay = disk.file});
     disk.backing.insert(disk.backing.begin(), {.path = frozen, .format = "qcow2"});
   }
   // The machine brings the content of the UEFI variables with it, but wants a file of their size.
-  const auto variables = vm.nvram;
-  vm.nvram = folder.path() / "warm-nvram.fd";
   std::error_code missing;
   if (std::filesystem::exists(variables, missing)) std::filesystem::copy_file(variables, vm.nvram);
-  vm.awaits_state = true;
-  launch(planned, image, folder, guest, [&] {
-    if (!planned.network.passt) throw Error("passt does not provide the VM's network");
-    parts_.hypervisor().restore(vm, {.file = files.state(), .shape = made.shape});
-  });
+  launch(
+      planned, image, folder, guest,
+      [&] { parts_.networks.open_passt(planned.network, folder.network(), guest.ssh_port); },
+      [&] { parts_.hypervisor().restore(vm, {.file = made.state(), .shape = made.shape}); });
 }
 
 void VmStarter::undo(StartedVm& started, const JobFolder& folder) {
   parts_.hypervisor().destroy(started.vm.name.text());
-  stop_passt(folder.network());
-  remove_if_there(folder.network());
+  close_network(folder);
   remove_if_there(started.vm.nvram);
   forget_copies(started.vm);
+}
+
+void VmStarter::close_network(const JobFolder& folder) {
+  stop_passt(folder.network());
+  remove_if_there(folder.network());
 }
 
 WarmTemplate VmStarter::save(StartedVm& started, const JobFolder& folder,
                              const std::filesystem::path& files) {
   auto& vm = started.vm;
   const QemuAccess access(parts_.hypervisor().qemu_account());
-  std::map<std::filesystem::path, std::filesystem::path> next;
   const auto disks = written_disks(vm);
+  require_room_for_state(vm, disks, files);
+  std::map<std::filesystem::path, std::filesystem::path> next;
   for (const auto& disk : disks) {
     const auto overlay = folder.path() / ("next-" + disk.file.filename().string());
     create_overlay({.base = disk.file, .base_format = "qcow2", .overlay = overlay});
     access.own(overlay);
     next[disk.file] = overlay;
   }
-  WarmTemplate made;
-  made.shape = parts_.hypervisor().save(vm, WarmTemplates::state_in(files), next).shape;
+  WarmTemplate made{.folder = files};
+  made.shape = parts_.hypervisor().save(vm, made.state(), next).shape;
   for (const auto& disk : disks) {
     const auto frozen = std::exchange(disk.file, next.at(disk.file));
     disk.backing.insert(disk.backing.begin(), {.path = frozen, .format = "qcow2"});
     // A copy: QEMU still has the file itself open, and may be able to write to it.
-    std::filesystem::copy_file(frozen, WarmTemplates::disk_in(files, disk.name));
+    std::filesystem::copy_file(frozen, made.disk(disk.name));
+    set_mode(made.disk(disk.name), 0400);
     remove_if_there(frozen);
     made.disks.push_back(disk.name);
   }
   return made;
+}
+
+/// The host's disk must have room for the guest's memory and for what it has written, twice. A guest that has
+/// written much while it booted saves no time.
+void VmStarter::require_room_for_state(const JobVm& vm, const std::vector<WrittenDisk>& disks,
+                                       const std::filesystem::path& files) {
+  constexpr std::uint64_t most_written = 2ULL << 30U;
+  std::uint64_t written = 0;
+  for (const auto& disk : disks) written += size_of(disk.file);
+  if (written > most_written) throw Error("it has already written " + size_text(written) + " to its disks");
+  const auto needed = (memory_of(vm) << 20U) + 2 * written;
+  const auto room = std::filesystem::space(files);
+  constexpr std::uint64_t reserve = 20;  // one part in
+  if (room.available < needed + room.capacity / reserve)
+    throw Error("the disk of vmdir has no room for " + size_text(needed));
 }
 
 std::vector<VmStarter::WrittenDisk> VmStarter::written_disks(JobVm& vm) {
@@ -152,14 +191,14 @@ std::vector<VmStarter::WrittenDisk> VmStarter::written_disks(JobVm& vm) {
 
 /// Gives the VM its files and its network, and starts it.
 void VmStarter::launch(StartedVm& planned, const ObtainedImage& image, const JobFolder& folder,
-                       const GuestNeeds& guest, const std::function<void()>& start) {
+                       const GuestNeeds& guest, const std::function<void()>& open_network,
+                       const std::function<void()>& start) {
   auto& [vm, network] = planned;
   const auto step = [&](const std::string& what, const auto& work) {
     return timed(parts_.clock, parts_.reporter, what, work);
   };
   step("gave QEMU its files", [&] { let_qemu_in(image.unpacked, vm, guest.mounts); });
-  step("set up the network",
-       [&] { parts_.networks.open(network, vm.image_xml, folder.network(), guest.ssh_port); });
+  step("set up the network", open_network);
   if (network.passt) vm.user_network_socket = network.passt->socket;
   vm.network = network.mode;
   vm.network_name = network.name;

@@ -62,20 +62,21 @@ class VmStarter {
   /// Asks libvirt how the VM will run: under KVM, or emulated. Throws Error.
   void settle(StartedVm& planned);
 
-  /// Starts what was planned and settled. Throws Error.
+  /// Starts what was planned and settled; if QEMU cannot use passt's socket, on the network that takes
+  /// passt's place. Throws Error.
   void start(StartedVm& planned, const ObtainedImage& image, const JobFolder& folder,
              const GuestNeeds& guest);
 
   /// The same, but the VM continues from a template's state, and its disks are thin copies of the template's.
   /// Throws Error; after undo(), the VM can be started.
-  void restore(StartedVm& planned, const WarmTemplates& files, const WarmTemplate& made,
-               const ObtainedImage& image, const JobFolder& folder, const GuestNeeds& guest);
+  void restore(StartedVm& planned, const WarmTemplate& made, const ObtainedImage& image,
+               const JobFolder& folder, const GuestNeeds& guest);
 
-  /// Destroys the VM and what belongs to it, as if it had only been planned. Throws Error.
+  /// Destroys a VM that restore() was called for, and what it made for it. Throws Error.
   void undo(StartedVm& started, const JobFolder& folder);
 
   /// Saves the state of a VM that runs into a folder, with copies of the layers that it has written so far,
-  /// and lets it go on in new ones. Returns what the guest sees of its VM. Throws Error.
+  /// and lets it go on in new ones. Throws Error; the VM goes on then, too, unless it is gone.
   WarmTemplate save(StartedVm& started, const JobFolder& folder, const std::filesystem::path& files);
 
   /// Removes the names of the VM's overlays. QEMU has them open, so they disappear when it ends, no matter
@@ -92,7 +93,11 @@ class VmStarter {
 
   static std::vector<WrittenDisk> written_disks(JobVm& vm);
   void launch(StartedVm& planned, const ObtainedImage& image, const JobFolder& folder,
-              const GuestNeeds& guest, const std::function<void()>& start);
+              const GuestNeeds& guest, const std::function<void()>& open_network,
+              const std::function<void()>& start);
+  static void close_network(const JobFolder& folder);
+  static void require_room_for_state(const JobVm& vm, const std::vector<WrittenDisk>& disks,
+                                     const std::filesystem::path& files);
   DiskFiles make_copies(const DomainSummary& domain, const UnpackedImage& disks, const JobFolder& folder);
   [[nodiscard]] std::vector<OwnDisk> own_disks(const GuestNeeds& guest, const JobFolder& folder) const;
   JobVm sized_vm(const Job& job, const StoredImage& image, const JobResources& resources) const;

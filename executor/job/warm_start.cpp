@@ -35,16 +35,7 @@ std::string machine_text() {
   return text;
 }
 
-/// A new build of QEMU may have an old one's version.
-std::string build_of_qemu(const std::string& architecture) {
-  const auto file = "/usr/bin/qemu-system-" + (architecture == "i686" ? "i386" : architecture);
-
-  struct stat status {};
-
-  if (::stat(file.c_str(), &status) != 0) return "";
-  return std::to_string(status.st_size) + " " + std::to_string(status.st_mtim.tv_sec);
-}
-
+/// A new build may have an old one's version.
 std::string look_of(const std::filesystem::path& file) {
   struct stat status {};
 
@@ -76,15 +67,15 @@ std::string domain_of_kind(const JobVm& of_job) {
 
 /// All that a VM must have in common with one whose state it continues from.
 std::string key_of(const StartedVm& planned, const WarmStart::Subject& subject, const std::string& disk_sizes,
-                   VmHost& host) {
+                   const std::filesystem::path& passt, VmHost& host) {
   const auto& login = subject.setup.login;
+  const auto architecture = parse_domain(planned.vm.image_xml, "the image's domain").architecture;
   constexpr std::string_view layout = "1";  // of the template, and of what is done with it
   std::string key(layout);
   for (const auto& part :
        {subject.image.image.manifest.digest.text(), domain_of_kind(planned.vm), disk_sizes, login.username,
         Digest::of(login.password.reveal()).text(), look_of(login.identity_file), host.software(),
-        build_of_qemu(parse_domain(planned.vm.image_xml, "the image's domain").architecture), machine_text(),
-        passt_answers()})
+        look_of(host.emulator(architecture)), look_of(passt), machine_text(), passt_answers()})
     key += "\n" + part;
   return key;
 }
@@ -94,13 +85,17 @@ std::string key_of(const StartedVm& planned, const WarmStart::Subject& subject, 
 WarmStart::WarmStart(Parts parts, Subject subject, StartedVm& planned)
     : parts_(std::move(parts)), subject_(std::move(subject)) {
   if (!parts_.rules.is_wanted) return;
-  if (const auto why = why_not(planned); !why.empty()) {
-    boots(why);
-    return;
+  try {
+    if (const auto why = why_not(planned); !why.empty()) {
+      boots(why);
+      return;
+    }
+    planned.vm.may_be_cloned = true;
+    templates_.emplace(subject_.image.unpacked.folder, key_of(planned, subject_, parts_.starter.disk_sizes(),
+                                                              parts_.rules.passt, parts_.host()));
+  } catch (const Error& error) {
+    boots(error.what());
   }
-  planned.vm.may_be_cloned = true;
-  templates_.emplace(subject_.image.unpacked.folder,
-                     key_of(planned, subject_, parts_.starter.disk_sizes(), parts_.host()));
 }
 
 void WarmStart::boots(const std::string& why) {
@@ -114,7 +109,7 @@ std::string WarmStart::why_not(const StartedVm& planned) const {
   if (!planned.network.is_user)
     return "on a libvirt network or a bridge, two VMs with one saved state would have one address";
   if (!planned.network.wants_passt) return "its network is not passt's but QEMU's own (slirp)";
-  if (!parts_.rules.has_passt) return "passt is not installed, which would give it a network of its own";
+  if (parts_.rules.passt.empty()) return "passt, which would give it a network of its own, is not installed";
   if (!vm.shared_folders.empty()) return "it has mounts";
   if (!vm.allowed_devices.empty()) return "allow-devices is set";
   if (vm.nested) return "it may run VMs itself (nested)";
@@ -125,9 +120,28 @@ std::string WarmStart::why_not(const StartedVm& planned) const {
   return "";
 }
 
+/// Nothing, too, if it cannot be looked for.
+std::optional<WarmTemplate> WarmStart::find() {
+  try {
+    return templates_->find(parts_.clock);
+  } catch (const Error& error) {
+    parts_.reporter.detail(std::string("Saved states: ") + error.what());
+    return std::nullopt;
+  }
+}
+
+/// What cannot be noted is found out again by the next job.
+void WarmStart::refuse(const std::string& why) {
+  try {
+    templates_->refuse(why, parts_.clock);
+  } catch (const Error& error) {
+    parts_.reporter.detail(std::string("Saved states: ") + error.what());
+  }
+}
+
 std::optional<OpenDoor> WarmStart::go_on(StartedVm& started) {
   if (!templates_ || parts_.rules.is_renewed) return std::nullopt;
-  auto made = templates_->find(parts_.clock, parts_.rules.max_age);
+  auto made = find();
   if (!made) return std::nullopt;
   if (!made->refusal.empty()) {
     boots(made->refusal);
@@ -135,15 +149,7 @@ std::optional<OpenDoor> WarmStart::go_on(StartedVm& started) {
   }
   const Phase phase(parts_.clock, parts_.reporter);
   try {
-    const auto lock = made->is_proven ? std::nullopt : wait_for_proof();
-    if (lock) made = templates_->find(parts_.clock, parts_.rules.max_age);
-    if (!made || !made->refusal.empty()) throw Error("it is of no use, as another job has found out");
-    if (!templates_->is_whole(parts_.clock, parts_.cancellation)) {
-      templates_->drop();
-      throw Error("it is not what was saved any more");
-    }
-    auto door = made->is_proven ? take(continue_from(*made, started, subject_.resources), started)
-                                : prove(*made, started);
+    auto door = go_on_from(*made, started);
     const auto age = std::max<std::int64_t>(0, parts_.clock.moment().unix_seconds - made->made);
     phase.done("VM " + started.vm.name.text() + " continues from a state saved " +
                duration_text(std::chrono::seconds(age)) + " ago, instead of booting");
@@ -157,12 +163,33 @@ std::optional<OpenDoor> WarmStart::go_on(StartedVm& started) {
   }
 }
 
-/// Another job may be proving the template now.
-std::optional<FileLock> WarmStart::wait_for_proof() {
+/// Proves the template first, if nobody has, or waits for another job that does.
+OpenDoor WarmStart::go_on_from(WarmTemplate& made, StartedVm& started) {
   constexpr std::chrono::seconds long_enough(30);
-  return templates_->lock({.clock = parts_.clock,
-                           .cancellation = parts_.cancellation,
-                           .deadline = parts_.clock.now() + long_enough});
+  std::optional<FileLock> lock;
+  if (!made.is_proven) {
+    lock = templates_->lock({.clock = parts_.clock,
+                             .cancellation = parts_.cancellation,
+                             .deadline = parts_.clock.now() + long_enough});
+    const auto now = find();
+    if (!now || !now->refusal.empty()) throw Error("another job has found that it cannot be used");
+    made = *now;
+    if (made.is_proven) lock.reset();
+  }
+  if (!WarmTemplates::is_whole(made, parts_.clock, parts_.cancellation)) {
+    WarmTemplates::drop(made);
+    throw Error("it is not what was saved any more");
+  }
+  if (!lock) return take(continue_from(made, started, subject_.resources), started);
+  try {
+    return prove(made, started);
+  } catch (const Cancelled&) {
+    throw;
+  } catch (const std::exception& error) {
+    // Another one would fail in the same way.
+    refuse(std::string("no VM could continue from the state of the last one: ") + error.what());
+    throw;
+  }
 }
 
 OpenDoor WarmStart::take(Continued continued, StartedVm& started) {
@@ -179,7 +206,7 @@ WarmStart::Continued WarmStart::continue_from(const WarmTemplate& made, const St
   const auto& folder = resources.folder();
   Continued result{.vm = planned, .door = {}, .random = {}};
   try {
-    parts_.starter.restore(result.vm, *templates_, made, subject_.image, folder, subject_.needs);
+    parts_.starter.restore(result.vm, made, subject_.image, folder, subject_.needs);
     // A host that was slow to boot it may be slow now.
     const auto patience = std::max(least_patience, made.boot / 2);
     result.door = open_again(result.vm, patience, made.host_key);
@@ -196,9 +223,9 @@ WarmStart::Continued WarmStart::continue_from(const WarmTemplate& made, const St
     throw;
   } catch (...) {
     result.door.shell.reset();
-    // The next job had the same failure, and time lost.
-    if (result.vm.network.passt) templates_->drop();
     parts_.starter.undo(result.vm, folder);
+    // Without passt it is the network that failed. Otherwise, the next job would fail in the same way.
+    if (result.vm.network.passt) WarmTemplates::drop(made);
     throw;
   }
 }
@@ -223,56 +250,67 @@ OpenDoor WarmStart::prove(const WarmTemplate& made, StartedVm& started) {
                         .network = started.network};
   auto first = continue_from(made, started, subject_.resources);
   try {
-    if (continue_from(made, other, twin).random == first.random) {
-      const std::string why = "two VMs with one saved state of this image have the same random numbers";
-      templates_->refuse(why, parts_.clock);
-      throw Error(why);
-    }
+    if (continue_from(made, other, twin).random == first.random)
+      throw Error("two VMs that continued from it have the same random numbers");
+    WarmTemplates::note_proof(made);
   } catch (...) {
     first.door.shell.reset();
     parts_.starter.undo(first.vm, subject_.resources.folder());
     throw;
   }
-  templates_->note_proof(made);
   parts_.reporter.detail("Two VMs that continued from the saved state have different random numbers");
   return take(std::move(first), started);
 }
 
 OpenDoor WarmStart::keep(StartedVm& started, OpenDoor door, milliseconds boot) {
   if (!templates_ || !started.network.passt) return door;
-  const auto is_there = [&] {
-    return !parts_.rules.is_renewed && templates_->find(parts_.clock, parts_.rules.max_age);
-  };
+  const auto is_there = [&] { return !parts_.rules.is_renewed && find(); };
   if (is_there()) return door;
-  const auto lock = templates_->try_lock();
-  if (!lock || is_there()) return door;  // another job makes it
-  const Phase phase(parts_.clock, parts_.reporter);
-  const auto host_key = door.shell->host_key();
-  const auto renewal = renew_guest(*door.shell, "", subject_.watch, parts_.clock, parts_.cancellation);
-  if (!renewal.problem.empty()) {
-    templates_->refuse(renewal.problem, parts_.clock);
-    parts_.reporter.say("Later VMs of this image will boot, too: " + renewal.problem + " (warm)");
-    return door;
+  std::optional<FileLock> lock;
+  try {
+    lock = templates_->try_lock();
+  } catch (const Error& error) {
+    parts_.reporter.say(std::string("The VM's state cannot be saved for later VMs (warm): ") + error.what());
   }
+  if (!lock || is_there()) return door;  // another job makes it
   // No connection of this job's is to be found in the state, nor the process that serves it.
   constexpr milliseconds to_end(300);
+  const auto host_key = door.shell->host_key();
   door.shell.reset();
   parts_.clock.sleep(to_end, parts_.cancellation);
+  const auto patience = std::max<milliseconds>(boot, std::chrono::minutes(1));
+  const auto renew = [&] {
+    const auto again = open_again(started, patience, host_key);
+    return renew_guest(*again.shell, "", subject_.watch, parts_.clock, parts_.cancellation).problem;
+  };
   try {
-    auto files = templates_->begin();
-    auto made = parts_.starter.save(started, subject_.resources.folder(), files.path());
-    made.made = parts_.clock.moment().unix_seconds;
-    made.host_key = host_key;
-    made.boot = boot;
-    templates_->keep(std::move(files), made, parts_.clock, parts_.cancellation);
-    phase.done("Saved the VM's state, from which later VMs of this image will continue");
+    save(started, host_key, boot);
+    if (const auto problem = renew(); !problem.empty()) {
+      has_saved_ = false;
+      refuse(problem);
+      parts_.reporter.say("Later VMs of this image will boot, too: " + problem + " (warm)");
+    }
   } catch (const Cancelled&) {
     throw;
   } catch (const std::exception& error) {
+    refuse(std::string("the state of an earlier VM could not be saved: ") + error.what());
     parts_.reporter.say(std::string("The VM's state could not be saved for later VMs (warm): ") +
                         error.what());
   }
-  return open_again(started, std::max<milliseconds>(boot, std::chrono::minutes(1)), host_key);
+  return open_again(started, patience, host_key);
+}
+
+void WarmStart::save(StartedVm& started, const std::string& host_key, milliseconds boot) {
+  const Phase phase(parts_.clock, parts_.reporter);
+  auto files = templates_->begin(parts_.clock);
+  auto made = parts_.starter.save(started, subject_.resources.folder(), files.path());
+  made.made = parts_.clock.moment().unix_seconds;
+  made.max_age = parts_.rules.max_age;
+  made.host_key = host_key;
+  made.boot = boot;
+  templates_->keep(std::move(files), made, parts_.clock, parts_.cancellation);
+  has_saved_ = true;
+  phase.done("Saved the VM's state, from which later VMs of this image will continue");
 }
 
 }  // namespace sarde

@@ -16,8 +16,8 @@ namespace sarde {
 /// The administrator's settings for warm starts.
 struct WarmRules {
   bool is_wanted = false;
-  bool is_renewed = false;  ///< a new template is made, even if there is one
-  bool has_passt = false;
+  bool is_renewed = false;             ///< a new template is made, even if there is one
+  std::filesystem::path passt = {};    ///< the program; empty: it is not installed
   std::chrono::seconds max_age{};      ///< of a template
   std::filesystem::path jobsdir = {};  ///< where other jobs' folders are
   std::string shell = {};              ///< of the guests
@@ -62,8 +62,12 @@ class WarmStart {
   [[nodiscard]] std::uint64_t state_size() const { return state_size_; }
 
   /// Makes a template of a VM that has booted, if there is none: the VM stands still for about a second.
-  /// Returns the door, which was closed and opened again. Throws only if the VM is lost.
+  /// Returns the door, which was closed and opened again: the VM, too, gets new random numbers, because those
+  /// that it had are in its state. Throws Error only if the VM is lost.
   OpenDoor keep(StartedVm& started, OpenDoor door, std::chrono::milliseconds boot);
+
+  /// Whether keep() has made a template.
+  [[nodiscard]] bool has_saved() const { return has_saved_; }
 
  private:
   /// A VM that continued, and what it has to itself.
@@ -75,7 +79,10 @@ class WarmStart {
 
   [[nodiscard]] std::string why_not(const StartedVm& planned) const;
   Continued continue_from(const WarmTemplate& made, const StartedVm& planned, const JobResources& resources);
-  std::optional<FileLock> wait_for_proof();
+  std::optional<WarmTemplate> find();
+  OpenDoor go_on_from(WarmTemplate& made, StartedVm& started);
+  void save(StartedVm& started, const std::string& host_key, std::chrono::milliseconds boot);
+  void refuse(const std::string& why);
   OpenDoor take(Continued continued, StartedVm& started);
   OpenDoor prove(const WarmTemplate& made, StartedVm& started);
   void boots(const std::string& why);
@@ -85,6 +92,7 @@ class WarmStart {
   Subject subject_;
   std::optional<WarmTemplates> templates_;  ///< nothing: such a VM always boots
   std::uint64_t state_size_ = 0;
+  bool has_saved_ = false;
 };
 
 }  // namespace sarde

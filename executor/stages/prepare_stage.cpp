@@ -33,7 +33,7 @@ JobRecord record_of(const OpenGuest& guest, const GuestLogin& login, const DiskW
 
 }  // namespace
 
-bool PrepareStage::run(const Job& job) {
+VmStart PrepareStage::run(const Job& job) {
   auto& [rules, resources, images, seeds, admission, runners, starter, door, machines, first_question,
          metrics, clock, cancellation, reporter] = parts_;
   discard_earlier(job);
@@ -89,7 +89,7 @@ bool PrepareStage::run(const Job& job) {
   resources.folder().write(record_of(guest, setup.login, bounds, rules.scripts));
   whole.done("VM " + resources.name().text() + " is ready");
   undo.dismiss();
-  return guest.saved_state != 0;
+  return guest.start;
 }
 
 /// The disks that the VM gets beside its image's.
@@ -140,6 +140,9 @@ OpenGuest PrepareStage::open(StartedVm& planned, const WarmStart::Subject& subje
     OpenGuest guest{.door = opened ? std::move(*opened) : boot(planned, warm, subject),
                     .path_folder = {},
                     .saved_state = warm.state_size()};
+    guest.start = guest.saved_state != 0 ? VmStart::continued
+                  : warm.has_saved()     ? VmStart::saved
+                                         : VmStart::booted;
     door.warn_of_open_login(guest.door, subject.setup.login);
     auto& shell = *guest.door.shell;
     mount_in_guest(shell, subject.needs.mounts, subject.watch, clock.now() + rules.boot_timeout,

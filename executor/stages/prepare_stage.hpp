@@ -25,11 +25,15 @@ struct ScriptRules {
   std::string timezone = {};  ///< empty: the guest's
 };
 
+/// How a job's VM was started: it booted, its state may have been saved then, or it continued from one.
+enum class VmStart { booted, saved, continued };
+
 /// A guest that is ready for the job.
 struct OpenGuest {
   OpenDoor door;
   std::string path_folder;        ///< that the job's PATH needs; empty: none
   std::uint64_t saved_state = 0;  ///< bytes of what the VM continued from; 0: it booted
+  VmStart start = VmStart::booted;
 };
 
 /// `prepare`: starts a VM from the job's image and waits until the VM accepts the login. Afterwards there is
@@ -69,10 +73,10 @@ class PrepareStage {
 
   explicit PrepareStage(Parts parts) : parts_(std::move(parts)) {}
 
-  /// Returns whether the VM continues from a saved state. Throws Error, whose blame determines the exit code
+  /// Returns how the VM was started. Throws Error, whose blame determines the exit code
   /// for gitlab-runner, Cancelled, and exceptions of the standard library. After any of these, nothing is
   /// left behind.
-  bool run(const Job& job);
+  VmStart run(const Job& job);
 
  private:
   void discard_earlier(const Job& job);

@@ -170,10 +170,9 @@ int run_prune(Wiring& wiring) {
 
 int run_gc(Wiring& wiring) {
   const auto& values = wiring.values();
-  return print(collect_garbage(tools_of(wiring), {.removal = removal(values),
-                                                  .form = answer_form(values),
-                                                  .jobsdirs = jobsdirs(wiring),
-                                                  .warm_max_age = values.get<"warm-max-age">().value()}));
+  return print(collect_garbage(
+      tools_of(wiring),
+      {.removal = removal(values), .form = answer_form(values), .jobsdirs = jobsdirs(wiring)}));
 }
 
 int run_jobs(Wiring& wiring) {

@@ -183,7 +183,7 @@ PrepareStage::Rules prepare_rules(Wiring& wiring, const std::optional<JobOwner>&
           .scripts = {.shell = values.get<"shell">(), .timezone = values.get<"timezone">()},
           .mounts = mount_rules(values),
           .warm = {.is_wanted = values.get<"warm">() == "auto",
-                   .has_passt = !find_program("passt", wiring.environment()).empty(),
+                   .passt = find_program("passt", wiring.environment()),
                    .max_age = values.get<"warm-max-age">().value(),
                    .jobsdir = values.get<"jobsdir">(),
                    .shell = values.get<"shell">()},
@@ -221,8 +221,8 @@ int run_config(Wiring& wiring) {
 
 namespace {
 
-/// Whether the VM continues from a saved state. `renewal`: a new state is saved, even if there is one.
-bool prepare(Wiring& wiring, const std::optional<JobOwner>& owner, bool renewal = false) {
+/// `renewal`: a new state is saved, even if there is one.
+VmStart prepare(Wiring& wiring, const std::optional<JobOwner>& owner, bool renewal = false) {
   auto rules = prepare_rules(wiring, owner);
   rules.warm.is_renewed = renewal;
   return PrepareStage(
@@ -383,13 +383,16 @@ int run_warm(Wiring& wiring) {
   const auto image = wiring.invocation().argument(0);
   if (wiring.values().get<"warm">() == "off")
     throw Error(Blame::job, "warm " + image + ": the settings say that every VM boots (warm = \"off\")");
-  bool continues = false;
-  for (const bool renewal : {true, false}) {
+  const auto start = [&](bool renewal) {
     const auto resources = resources_of(wiring, wiring.job());
     const Rollback undo(resources, wiring.reporter());
-    continues = prepare(wiring, owner_by_hand(), renewal);
-  }
-  if (!continues)
+    return prepare(wiring, owner_by_hand(), renewal);
+  };
+  if (start(true) != VmStart::saved)
+    throw Error(Blame::job, "warm " + image +
+                                ": no state was saved; the lines above say why, unless another process is "
+                                "at work on one");
+  if (start(false) != VmStart::continued)
     throw Error(Blame::job, "warm " + image + ": VMs of this image boot; the lines above say why");
   return 0;
 }

@@ -45,6 +45,11 @@ class FakeHypervisor final : public Hypervisor {
     return "libvirt 9.0.0, QEMU 7.2.0";
   }
 
+  std::filesystem::path emulator(const std::string& /*architecture*/) override {
+    step("emulator");
+    return "/usr/bin/true";
+  }
+
   DomainState state(const std::string& name) override {
     step("state");
     return running.contains(name) ? DomainState::running : DomainState::gone;

@@ -140,6 +140,8 @@ class StandinHypervisor final : public Hypervisor {
 
   std::string software() override { return "the stand-in"; }
 
+  std::filesystem::path emulator(const std::string&) override { return "/usr/bin/true"; }
+
   void start(const JobVm& vm) override {
     const auto domain_xml = build_job_domain(vm).xml;
     const auto name = element_text(domain_xml, "name");

@@ -18,18 +18,27 @@ namespace sarde {
 /// The saved state of a VM that had booted from an image, from which other VMs continue: files in a folder of
 /// its own, below the unpacked image's. Everything in it goes with the image.
 struct WarmTemplate {
-  std::int64_t made = 0;             ///< seconds since 1970-01-01 UTC
-  std::string shape;                 ///< of the VM (guest_shape())
-  std::string host_key;              ///< of the guest: `type base64`
-  std::chrono::milliseconds boot{};  ///< how long the VM took to boot
-  std::vector<std::string> disks;    ///< whose frozen layers are here, by their names in the image
-  bool is_proven = false;            ///< two VMs that continued from it had different random numbers
-  std::string refusal = {};          ///< why no VM can continue from this image's state; empty: it can
-  std::uint64_t bytes = 0;           ///< of disk space
+  std::filesystem::path folder = {};
+  std::int64_t made = 0;                ///< seconds since 1970-01-01 UTC
+  std::chrono::seconds max_age{};       ///< after which it is not used any more
+  std::string shape = {};               ///< of the VM (guest_shape())
+  std::string host_key = {};            ///< of the guest: `type base64`
+  std::chrono::milliseconds boot{};     ///< how long the VM took to boot
+  std::vector<std::string> disks = {};  ///< whose frozen layers are here, by their names in the image
+  bool is_proven = false;               ///< two VMs that continued from it had different random numbers
+  std::string refusal = {};             ///< why there is none, and none is made for a while; empty: it is one
+  std::uint64_t bytes = 0;              ///< of disk space
+
+  [[nodiscard]] std::filesystem::path state() const { return folder / "state"; }
+
+  [[nodiscard]] std::filesystem::path disk(const std::string& name) const {
+    return folder / ("disk-" + name);
+  }
 };
 
-/// The template of one image for one kind of VM. Calls may be made by several processes at once. They throw
-/// Error.
+/// The templates of one image for one kind of VM, of which there is one, or, while it is replaced, two: each
+/// has a folder of its own name, so what a VM finds in one belongs together or is gone. Calls may be made by
+/// several processes at once. They throw Error.
 class WarmTemplates {
  public:
   /// `image`: the folder of the unpacked image. `key`: all that a VM must have in common with the one that
@@ -39,43 +48,31 @@ class WarmTemplates {
   /// Of all kinds, for people. What cannot be read is left out.
   static std::vector<WarmTemplate> all_of(const std::filesystem::path& image);
 
-  /// Removes those in `vmdir` that are older than this.
-  static RemovedFiles remove_old(const std::filesystem::path& vmdir, const Clock& clock,
-                                 std::chrono::seconds max_age, Removal removal);
+  /// Removes those in `vmdir` that are too old.
+  static RemovedFiles remove_old(const std::filesystem::path& vmdir, const Clock& clock, Removal removal);
 
-  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
-
-  [[nodiscard]] std::filesystem::path state() const { return state_in(folder_); }
-
-  [[nodiscard]] std::filesystem::path disk(const std::string& name) const { return disk_in(folder_, name); }
-
-  static std::filesystem::path state_in(const std::filesystem::path& folder) { return folder / "state"; }
-
-  static std::filesystem::path disk_in(const std::filesystem::path& folder, const std::string& name) {
-    return folder / ("disk-" + name);
-  }
-
-  /// Nothing if there is none, or if it cannot be read. One that is older than `max_age` is removed.
-  [[nodiscard]] std::optional<WarmTemplate> find(const Clock& clock, std::chrono::seconds max_age) const;
+  /// The newest, unless it is too old. What cannot be read is none.
+  [[nodiscard]] std::optional<WarmTemplate> find(const Clock& clock) const;
 
   /// Whether its files still are what was saved: every byte the first time after a boot of this machine,
   /// sizes and times of change otherwise. Blocks while it reads.
-  [[nodiscard]] bool is_whole(const Clock& clock, Cancellation& cancellation) const;
+  static bool is_whole(const WarmTemplate& made, const Clock& clock, Cancellation& cancellation);
 
-  /// A folder for the files of a new one, which is removed unless it is given to keep().
-  [[nodiscard]] TempFolder begin() const;
+  /// A folder for the files of a new one, which is removed unless it is given to keep(). What was left behind
+  /// here by others goes first.
+  [[nodiscard]] TempFolder begin(const Clock& clock) const;
 
-  /// Reads and records the files in the folder, which becomes the template in place of an earlier one.
+  /// Reads and records the files in the folder, which becomes the template in place of earlier ones.
   void keep(TempFolder files, const WarmTemplate& made, const Clock& clock, Cancellation& cancellation) const;
 
   /// Records that it was proven.
-  void note_proof(WarmTemplate made) const;
+  static void note_proof(WarmTemplate made);
 
-  /// Removes its files and records, until it gets too old, why there is none.
+  /// Removes what there is, and records why there is none, and that none is to be made for an hour.
   void refuse(const std::string& why, const Clock& clock) const;
 
   /// Removes it, all at once to others. VMs that run go on.
-  void drop() const;
+  static void drop(const WarmTemplate& made);
 
   /// Held while a template is made or proven; nothing if another process holds it.
   [[nodiscard]] std::optional<FileLock> try_lock() const;
@@ -84,9 +81,10 @@ class WarmTemplates {
   [[nodiscard]] FileLock lock(const FileLock::Waiting& waiting) const;
 
  private:
-  explicit WarmTemplates(std::filesystem::path folder);
+  void replace_by(TempFolder files) const;
 
-  std::filesystem::path folder_;
+  std::filesystem::path folder_;  ///< of all templates of the image
+  std::string name_;              ///< with which the names of the folders begin
 };
 
 }  // namespace sarde

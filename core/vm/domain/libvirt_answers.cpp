@@ -70,6 +70,12 @@ std::optional<QemuAccount> account_in_capabilities(std::string_view xml) {
   return std::nullopt;
 }
 
+std::string emulator_in_capabilities(std::string_view xml) {
+  xml_document document;
+  if (!document.load_buffer(xml.data(), xml.size())) return "";
+  return document.document_element().child("path").text().as_string();
+}
+
 std::string missing_on_host(std::string_view libvirt_message) {
   const auto says = [&](std::string_view part) {
     return libvirt_message.find(part) != std::string_view::npos;

@@ -22,6 +22,9 @@ std::optional<std::uint64_t> written_in_block_nodes(std::string_view answer);
 /// The account of libvirt's DAC driver (formatcaps.html, secmodel); nothing if it has none, as in a session.
 std::optional<QemuAccount> account_in_capabilities(std::string_view xml);
 
+/// The path of QEMU in a domain's capabilities (formatdomaincaps.html); empty if there is none.
+std::string emulator_in_capabilities(std::string_view xml);
+
 /// What to install where libvirt's message about a VM that it could not start means that this host lacks
 /// something that the VM needs; empty if it means something else.
 std::string missing_on_host(std::string_view libvirt_message);

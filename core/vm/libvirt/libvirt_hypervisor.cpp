@@ -266,6 +266,13 @@ class LibvirtHypervisor final : public Hypervisor {
     return "libvirt " + version_text(libvirt) + ", QEMU " + version_text(qemu_version());
   }
 
+  std::filesystem::path emulator(const std::string& architecture) override {
+    return emulator_in_capabilities(
+        taken(virConnectGetDomainCapabilities(connection_.get(), nullptr, architecture.c_str(), nullptr,
+                                              nullptr, 0),
+              "ask libvirt for its QEMU of " + architecture));
+  }
+
   bool has_stream_network() override {
     constexpr unsigned long stream_since = 7'002'000;
     return qemu_version() >= stream_since;

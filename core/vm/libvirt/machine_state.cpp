@@ -46,11 +46,9 @@ void give_fd(const Domain& domain, int fd, const std::string& doing) {
   answer_of(text.get(), doing);
 }
 
-/// A monitor that does not answer has libvirt's own limits of time; this one is for a state that does not
-/// get on.
-void wait_for_end(const Domain& domain, const std::string& doing) {
+/// Waits until a migration is over. Throws Error if it ended otherwise than well, or has not by then.
+void wait_for_end(const Domain& domain, std::chrono::seconds longest, const std::string& doing) {
   constexpr std::chrono::milliseconds pause(5);
-  constexpr std::chrono::minutes longest(2);
   const auto deadline = std::chrono::steady_clock::now() + longest;
   while (std::chrono::steady_clock::now() < deadline) {
     const auto now = tell_qemu(domain, {{"execute", "query-migrate"}}, doing);
@@ -60,7 +58,18 @@ void wait_for_end(const Domain& domain, const std::string& doing) {
       throw Error(doing + ": QEMU says " + quote(now.value("error-desc", status)));
     std::this_thread::sleep_for(pause);
   }
-  throw Error(doing + ": QEMU was not done within two minutes");
+  throw Error(doing + ": QEMU was not done within " + duration_text(longest));
+}
+
+/// Otherwise QEMU would go on, and stop the VM when it is done.
+void cancel_migration(const Domain& domain, const std::string& doing) {
+  constexpr std::chrono::seconds enough(10);
+  try {
+    tell_qemu(domain, {{"execute", "migrate_cancel"}}, doing);
+    wait_for_end(domain, enough, doing);
+  } catch (const Error&) {
+    // "cancelled" is what is hoped for; if QEMU does not answer, nothing can be done.
+  }
 }
 
 }  // namespace
@@ -73,8 +82,15 @@ void save_state(const Domain& domain, const std::filesystem::path& file, const s
   tell_qemu(domain, {{"execute", "migrate-set-parameters"}, {"arguments", {{"max-bandwidth", unlimited}}}},
             doing);
   give_fd(domain, fd.get(), doing);
-  tell_qemu(domain, {{"execute", "migrate"}, {"arguments", {{"uri", std::string("fd:") + fd_name}}}}, doing);
-  wait_for_end(domain, doing);
+  constexpr std::chrono::seconds longest(20);
+  try {
+    tell_qemu(domain, {{"execute", "migrate"}, {"arguments", {{"uri", std::string("fd:") + fd_name}}}},
+              doing);
+    wait_for_end(domain, longest, doing);
+  } catch (const Error&) {
+    cancel_migration(domain, doing);
+    throw;
+  }
 }
 
 void load_state(const Domain& domain, const std::filesystem::path& file, const std::string& doing) {
@@ -83,7 +99,8 @@ void load_state(const Domain& domain, const std::filesystem::path& file, const s
   give_fd(domain, fd.get(), doing);
   tell_qemu(domain, {{"execute", "migrate-incoming"}, {"arguments", {{"uri", std::string("fd:") + fd_name}}}},
             doing);
-  wait_for_end(domain, doing);
+  constexpr std::chrono::minutes longest(1);
+  wait_for_end(domain, longest, doing);
 }
 
 }  // namespace sarde

@@ -27,11 +27,12 @@ struct World {
   World() { std::filesystem::create_directories(image); }
 
   void make(const std::string& state = "the state") {
-    auto files = templates.begin();
-    write_file(WarmTemplates::state_in(files.path()), state, 0600);
-    write_file(WarmTemplates::disk_in(files.path(), "disk.qcow2"), "the disk", 0600);
+    auto files = templates.begin(clock);
+    write_file(WarmTemplate{.folder = files.path()}.state(), state, 0600);
+    write_file(WarmTemplate{.folder = files.path()}.disk("disk.qcow2"), "the disk", 0600);
     templates.keep(std::move(files),
                    {.made = clock.date.unix_seconds,
+                    .max_age = hours(24),
                     .shape = "<domain/>",
                     .host_key = "ssh-ed25519 AAAA",
                     .boot = std::chrono::seconds(9),
@@ -39,9 +40,9 @@ struct World {
                    clock, never);
   }
 
-  std::optional<WarmTemplate> find() const { return templates.find(clock, hours(24)); }
+  std::optional<WarmTemplate> find() const { return templates.find(clock); }
 
-  bool is_whole() { return templates.is_whole(clock, never); }
+  bool is_whole() { return WarmTemplates::is_whole(*find(), clock, never); }
 };
 
 void overwrite(const std::filesystem::path& file, const std::string& content, bool keeps_time) {
@@ -67,43 +68,65 @@ TEST_CASE("warm templates: what was kept is found, by its key only") {
   CHECK_FALSE(found->is_proven);
   CHECK(found->bytes > 0);
   CHECK(world.is_whole());
-  CHECK_FALSE(WarmTemplates(world.image, "another key").find(world.clock, hours(24)));
-  world.templates.note_proof(*found);
+  CHECK_FALSE(WarmTemplates(world.image, "another key").find(world.clock));
+  WarmTemplates::note_proof(*found);
   CHECK(world.find()->is_proven);
   CHECK(WarmTemplates::all_of(world.image).size() == 1);
 }
 
-TEST_CASE("warm templates: one that is too old, or from the future, is removed") {
+TEST_CASE("warm templates: one that is too old, or from the future, is none, and is removed") {
   for (const std::int64_t seconds : {24 * 3600 + 1, -10}) {
     World world;
     world.make();
+    const auto folder = world.find()->folder;
+    CHECK(WarmTemplates::remove_old(world.vmdir.path(), world.clock, Removal::real).files == 0);
     world.clock.date.unix_seconds += seconds;
-    CHECK(WarmTemplates::remove_old(world.vmdir.path(), world.clock, hours(24), Removal::pretended).files ==
-          1);
-    CHECK(std::filesystem::exists(world.templates.folder()));
     CHECK_FALSE(world.find());
-    CHECK_FALSE(std::filesystem::exists(world.templates.folder()));
+    CHECK(WarmTemplates::remove_old(world.vmdir.path(), world.clock, Removal::pretended).files == 1);
+    CHECK(std::filesystem::exists(folder));
+    CHECK(WarmTemplates::remove_old(world.vmdir.path(), world.clock, Removal::real).files == 1);
+    CHECK_FALSE(std::filesystem::exists(folder));
   }
+}
+
+TEST_CASE("warm templates: whoever has found one finds no other's files in its folder") {
   World world;
   world.make();
-  CHECK(WarmTemplates::remove_old(world.vmdir.path(), world.clock, hours(24), Removal::real).files == 0);
-  world.clock.date.unix_seconds += 24 * 3600 + 1;
-  CHECK(WarmTemplates::remove_old(world.vmdir.path(), world.clock, hours(24), Removal::real).files == 1);
-  CHECK_FALSE(std::filesystem::exists(world.templates.folder()));
+  const auto first = *world.find();
+  world.make("another");
+  CHECK(world.find()->folder != first.folder);
+  CHECK_FALSE(std::filesystem::exists(first.state()));
+  CHECK_FALSE(WarmTemplates::is_whole(first, world.clock, world.never));
+  WarmTemplates::drop(first);
+  CHECK(world.find());
+}
+
+TEST_CASE("warm templates: an image has eight kinds at most, and what was left behind goes") {
+  World world;
+  std::filesystem::create_directories(world.image / ".warm" / ".new-dead");
+  for (int i = 0; i < 12; ++i) {
+    world.templates = WarmTemplates(world.image, "key " + std::to_string(i));
+    world.clock.date.unix_seconds += 1;
+    world.make();
+  }
+  CHECK(WarmTemplates::all_of(world.image).size() == 8);
+  CHECK(world.find());
+  CHECK_FALSE(WarmTemplates(world.image, "key 3").find(world.clock));
+  CHECK_FALSE(std::filesystem::exists(world.image / ".warm" / ".new-dead"));
 }
 
 TEST_CASE("warm templates: every byte is looked at once in each boot of the host, sizes and times always") {
   World world;
   world.make();
-  overwrite(world.templates.state(), "The state", false);
+  overwrite(world.find()->state(), "The state", false);
   CHECK_FALSE(world.is_whole());
-  overwrite(world.templates.state(), "the state", false);
+  overwrite(world.find()->state(), "the state", false);
   CHECK(world.is_whole());  // read anew, and right
   World other;
   other.make();
   // The same size and time, as after a fault of the disk: seen after the next boot. (write_file makes a new
   // file, whose number tells, too; so it is copied over the old one.)
-  const auto file = other.templates.disk("disk.qcow2");
+  const auto file = other.find()->disk("disk.qcow2");
   const auto time = std::filesystem::last_write_time(file);
   {
     const UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
@@ -123,7 +146,9 @@ TEST_CASE("warm templates: a refusal takes the place of the files") {
   world.templates.refuse("no sudo", world.clock);
   REQUIRE(world.find());
   CHECK(world.find()->refusal == "no sudo");
-  CHECK_FALSE(std::filesystem::exists(world.templates.state()));
+  CHECK_FALSE(std::filesystem::exists(world.find()->state()));
+  world.clock.date.unix_seconds += 3601;
+  CHECK_FALSE(world.find());
   world.make();
   CHECK(world.find()->refusal.empty());
 }
@@ -139,12 +164,13 @@ TEST_CASE("warm templates: only one process makes or proves one") {
 TEST_CASE("warm templates: what cannot be read is none, and goes when it is replaced") {
   World world;
   world.make();
+  const auto folder = world.find()->folder;
   for (const auto* text : {"", "{}", "[]", "{\"made\":\"x\"}", "\xff"}) {
-    write_file(world.templates.folder() / "template.json", text, 0600);
+    write_file(folder / "template.json", text, 0600);
     CHECK_FALSE(world.find());
     CHECK(WarmTemplates::all_of(world.image).empty());
   }
   world.make("another");
   CHECK(world.find());
-  CHECK(read_file(world.templates.state()) == "another");
+  CHECK(read_file(world.find()->state()) == "another");
 }
