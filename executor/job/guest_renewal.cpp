@@ -76,35 +76,38 @@ std::map<std::string, std::string> lines_of(const std::string& answer) {
   return lines;
 }
 
-/// The time in a guest whose `date` may know whole seconds only.
+/// The time in a guest, right after it was set.
 struct GuestTime {
   Seconds at{};
-  Seconds tolerance{};
-  bool is_exact = false;
+  bool is_exact = false;  ///< its `date` knows fractions of seconds
 };
 
 std::optional<GuestTime> time_in(const std::string& words) {
   double seconds = 0;
   const auto* const end = words.data() + words.size();
   const auto [rest, error] = std::from_chars(words.data(), end, seconds);
-  if (error != std::errc() || seconds <= 0) return std::nullopt;
-  const bool is_exact = rest == end && words.find('.') != std::string::npos;
-  if (is_exact) return GuestTime{.at = Seconds(seconds), .tolerance = Seconds(0.7), .is_exact = true};
-  return GuestTime{.at = Seconds(std::floor(seconds) + 0.5), .tolerance = Seconds(1)};
+  if (error != std::errc() || !(seconds > 0) || !std::isfinite(seconds)) return std::nullopt;
+  return GuestTime{.at = Seconds(seconds), .is_exact = rest == end && words.find('.') != std::string::npos};
 }
 
-/// Shell commands: to a time of this host's, which is some time ago when they run, …
+/// Shell commands: to a time of this host's, which is some time ago when they run. A `date` that takes no
+/// fractions is given the next whole second when that begins.
 std::string clock_set_to(Seconds time) {
-  return fmt::format("date -u -s @{:.3f} >/dev/null || date -u -s @{:.0f} >/dev/null", time.count(),
-                     time.count());
+  const auto next = std::floor(time.count()) + 1;
+  return fmt::format("date -u -s @{:.3f} >/dev/null || {{ sleep {:.3f}; date -u -s @{:.0f} >/dev/null; }}",
+                     time.count(), next - time.count(), next);
 }
 
-/// … or by the difference that was found, so it does not matter when they run.
+/// By the difference that was found, so it does not matter when they run.
 std::string clock_moved_by(Seconds difference, bool is_exact) {
   if (is_exact)
     return fmt::format("date -u -s @$(date +%s.%N | awk '{{ printf \"%.3f\", $1 + {:.3f} }}') >/dev/null",
                        difference.count());
-  return fmt::format("date -u -s @$(($(date +%s) + {:.0f})) >/dev/null", difference.count());
+  const auto next = std::floor(difference.count()) + 1;
+  return fmt::format(
+      "s=$(date +%s); while [ $(date +%s) = $s ]; do sleep 0.02; done; sleep {:.3f}; "
+      "date -u -s @$((s + 1 + {:.0f})) >/dev/null",
+      next - difference.count(), next);
 }
 
 std::string problem_in(const std::map<std::string, std::string>& said) {
@@ -128,6 +131,7 @@ Renewal renew_guest(GuestShell& guest, const std::string& name, const std::funct
                     Clock& clock, Cancellation& cancellation) {
   constexpr std::chrono::seconds patience(20);
   constexpr int most_tries = 4;
+  constexpr Seconds tolerance(0.7);
   auto set_clock = clock_set_to(time_of_host());
   Seconds off{};
   for (int tries = 0; tries < most_tries; ++tries) {
@@ -145,7 +149,7 @@ Renewal renew_guest(GuestShell& guest, const std::string& name, const std::funct
     const auto in_guest = time == said.end() ? std::nullopt : time_in(time->second);
     if (!in_guest) return {.problem = "the guest does not tell its time"};
     off = Seconds(answer.arrived.time_since_epoch()) - in_guest->at;
-    if (std::abs(off.count()) <= in_guest->tolerance.count()) return {.random = said.at("random")};
+    if (std::abs(off.count()) <= tolerance.count()) return {.random = said.at("random")};
     set_clock = clock_moved_by(off, in_guest->is_exact);
   }
   return {.problem = fmt::format("the guest's clock cannot be set: it is {:.1f} s off", off.count())};

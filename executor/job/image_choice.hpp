@@ -23,7 +23,7 @@ struct ImageRules {
 struct ImageChoice {
   ImageReference reference;
   std::vector<std::string> policies;  ///< one or more, tried in this order
-  std::string vm = {};                ///< a VM of this host that the image is made of; empty: it is a registry's
+  std::string vm = {};  ///< a VM of this host that the image is made of; empty: it is a registry's
 };
 
 /// The VM that `vm:NAME` names; empty if the text is an image's name.

@@ -36,7 +36,8 @@ class JobImages {
 
   /// Gets the image from the cache or from the registry, by the first pull policy of the choice that yields
   /// it. Records the image in the job's folder before its disks are used. `before_fetch` is called before
-  /// anything is fetched, at the latest when the registry has been asked for the manifest, and may throw. Blocks until done. Throws Error, Cancelled.
+  /// anything is fetched, at the latest when the registry has been asked for the manifest, and may throw.
+  /// Blocks until done. Throws Error, Cancelled.
   ObtainedImage obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder,
                        const std::function<void()>& before_fetch);
 

@@ -1,6 +1,5 @@
 #include "executor/job/job_network.hpp"
 
-#include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/vm/domain/image_domain.hpp"
 
@@ -62,7 +61,11 @@ void JobNetworks::open(JobNetwork& network, const std::string& image_xml, const 
 
 void JobNetworks::open_passt(JobNetwork& network, const std::filesystem::path& folder,
                              std::uint16_t guest_port) {
-  network.passt = start_passt_in(folder, guest_port);
+  try {
+    network.passt = start_passt_in(folder, guest_port);
+  } catch (const Error& error) {
+    throw NoPasst(error.what());
+  }
 }
 
 PasstNetwork JobNetworks::start_passt_in(const std::filesystem::path& folder, std::uint16_t guest_port) {

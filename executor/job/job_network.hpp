@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "core/foundation/error.hpp"
 #include "core/foundation/reporter.hpp"
 #include "core/foundation/source.hpp"
 #include "core/system/environment.hpp"
@@ -21,6 +22,12 @@ struct JobNetwork {
   std::string otherwise = {};              ///< the libvirt network in its place, if passt is not available
   std::optional<PasstNetwork> passt = {};  ///< the user-mode network, unless it is QEMU's built-in one
   std::optional<TrafficFilter> filter = {};  ///< on a bridge
+};
+
+/// passt cannot provide a VM's network.
+class NoPasst : public Error {
+ public:
+  using Error::Error;
 };
 
 /// Throws Error, with what to do, if this host has no bridge of this name.
@@ -56,7 +63,7 @@ class JobNetworks {
   void open(JobNetwork& network, const std::string& image_xml, const std::filesystem::path& folder,
             std::uint16_t guest_port);
 
-  /// The same, but only passt will do. Throws Error otherwise, without a word to the job's log.
+  /// The same, but only passt will do. Throws NoPasst otherwise, without a word to the job's log.
   void open_passt(JobNetwork& network, const std::filesystem::path& folder, std::uint16_t guest_port);
 
   /// Chooses the network that takes passt's place, and says so; open() sets it up. Throws Error if there is

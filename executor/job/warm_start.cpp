@@ -221,11 +221,13 @@ WarmStart::Continued WarmStart::continue_from(const WarmTemplate& made, const St
     return result;
   } catch (const Cancelled&) {
     throw;
+  } catch (const NoPasst&) {
+    parts_.starter.undo(result.vm, folder);
+    throw;
   } catch (...) {
     result.door.shell.reset();
     parts_.starter.undo(result.vm, folder);
-    // Without passt it is the network that failed. Otherwise, the next job would fail in the same way.
-    if (result.vm.network.passt) WarmTemplates::drop(made);
+    WarmTemplates::drop(made);  // the next job would fail in the same way
     throw;
   }
 }

@@ -103,7 +103,7 @@ def test_two_vms_continue_from_the_state_of_a_first(place, warm):
                 assert CONTINUES in job.result.text, job.result.text
                 seen = run(job, "date +%s; hostname; cat /etc/hostname; whoami")
                 now, name, kept_name, user = seen.split()
-                assert abs(time.time() - int(now)) <= 1.5, (now, time.time())
+                assert -0.2 <= time.time() - int(now) <= 2.3, (now, time.time())  # a second of its `date`, and the way here
                 assert name == kept_name and re.fullmatch(rf"sarde-{job.id}-\w+", name) and user == "runner"
                 assert run(job, "ls; sudo ls -A /root") == ""
             for what in ("head -c 32 /dev/urandom | od -An -tx1", "cat /proc/sys/kernel/random/uuid", "dropbearkey -t ed25519 -f k >/dev/null && dropbearkey -y -f k | grep ssh-"):
@@ -221,12 +221,14 @@ def test_what_cannot_be_read_as_a_record_is_none(place, proven, warm):
 
 def test_a_guest_that_never_answers(place, warm, tmp_path):
     """It continues, and cannot be reached, for passt expects it at another address: it is destroyed after some seconds, and a VM boots."""
-    made(place, warm)
     passt = tmp_path / "passt"
-    passt.write_text(f'#!/bin/sh\nexec {shutil.which("passt")} "$@" --address 10.9.9.9 --netmask 24 --gateway 10.9.9.1\n')
+    passt.write_text(f'#!/bin/sh\n[ ! -e {tmp_path}/elsewhere ] || set -- "$@" --address 10.9.9.9 --netmask 24 --gateway 10.9.9.1\nexec {shutil.which("passt")} "$@"\n')
     passt.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    made(place, warm, environment=environment)
+    (tmp_path / "elsewhere").touch()
     began = time.monotonic()
-    with ready(place, warm, 7051, environment={"PATH": f"{tmp_path}:{os.environ['PATH']}"}) as job:
+    with ready(place, warm, 7051, environment=environment) as job:
         assert "could not continue from the saved state" in reason(job) and "not available within 10" in reason(job), job.result.text
         assert time.monotonic() - began < 90
         assert run(job, "ip -4 address show eth0 | grep -o '10.9.9.9'") == "10.9.9.9"
@@ -272,7 +274,7 @@ def test_passt_is_gone(place, warm):
             if not tool.name.startswith("passt") and not (tools / tool.name).exists():
                 (tools / tool.name).symlink_to(tool)
     with ready(place, warm, 7090, environment={"PATH": str(tools)}) as job:
-        assert "The VM boots, because passt is not installed" in reason(job), job.result.text
+        assert "network of its own, is not installed" in reason(job), job.result.text
     with ready(place, warm, 7091) as job:
         assert CONTINUES in job.result.text
 
