@@ -133,6 +133,10 @@ inline constexpr auto option_table = [] {
        .help = "how long a login that a guest refuses is tried again, because a guest may create its users late in its first boot; boot-timeout is the limit in any case",
        .commands = "prepare", .initial = "60", .job_may_set = true},
 
+      {.name = "keep-connection", .group = logins, .kind = flag,
+       .help = "keep one SSH connection to a job's VM from stage to stage, in a process of its own; otherwise each stage logs in anew", .commands = "prepare",
+       .initial = "true", .job_may_set = true},
+
       // jobs
       {.name = "job-settable", .group = jobs, .kind = list, .help = "options that a job may set with variables named SARDE_<OPTION>", .example = "memory"},
       {.name = "shell", .group = jobs, .kind = text, .help = "shell that runs a job's scripts", .commands = "config prepare", .initial = "bash",

@@ -12,6 +12,7 @@
 #include "core/system/cancellation.hpp"
 #include "core/system/environment.hpp"
 #include "executor/cli.hpp"
+#include "executor/job/kept_door.hpp"
 #include "executor/virtiofsd.hpp"
 #include "executor/wiring/exit_codes.hpp"
 #include "executor/wiring/wiring.hpp"
@@ -36,7 +37,8 @@ int main(int argc, char** argv) {
   if (argc > 0 && std::string_view(argv[0]).ends_with("/sarde-virtiofsd"))
     return sarde::become_read_only_virtiofsd(argc, argv);
   ::signal(SIGPIPE, SIG_IGN);  // writing to a closed pipe then fails like any other write()
-  ::umask(0077);               // where others may read something, the code that creates it says so
+  if (argc == 2 && std::string_view(argv[0]) == sarde::door_keeper_name) return sarde::keep_door(argv[1]);
+  ::umask(0077);  // where others may read something, the code that creates it says so
   const auto environment = sarde::Environment::from(environ);
   keep_only(environment.for_helpers());
   const sarde::ExitCodes exit_codes(sarde::runner_exits_in(environment));

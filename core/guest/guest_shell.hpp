@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/foundation/error.hpp"
 #include "core/system/cancellation.hpp"
 #include "core/system/clock.hpp"
 
@@ -59,6 +60,12 @@ struct ScriptTimedOut {};
 
 using ScriptOutcome = std::variant<ScriptExited, ScriptKilled, ScriptStopped, ScriptTimedOut>;
 
+/// The guest could not be told to run the script, so it has done nothing; on another connection, it may.
+class ScriptNotBegun : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Access to a login shell in one guest, connected and logged in.
 class GuestShell {
  public:
@@ -68,8 +75,13 @@ class GuestShell {
   virtual ~GuestShell() = default;
 
   /// Uploads the script and runs it until it ends, however long that takes. Throws an Error with the host at
-  /// fault if the script could not be started or, within seconds, if the guest or the connection is lost.
+  /// fault if the script could not be started (ScriptNotBegun if the guest does not know of it) or, within
+  /// seconds, if the guest or the connection is lost.
   virtual ScriptOutcome run_script(const GuestScript& script, Cancellation& cancellation) = 0;
+
+  /// While no script runs: handles what the guest sends, for at most `longest`, or until `wake_fd` is
+  /// readable. Returns false if the connection is lost.
+  virtual bool rest(std::chrono::milliseconds longest, int wake_fd) = 0;
 
   /// The guest wanted neither a key nor a password.
   [[nodiscard]] virtual bool is_open_to_all() const { return false; }

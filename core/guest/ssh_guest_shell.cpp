@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <memory>
+#include <poll.h>
 
 #include <libssh/server.h>
 
@@ -48,6 +50,16 @@ class Silence {
   std::optional<TimePoint> looked_;
 };
 
+/// Does what precedes a script.
+template <typename Work>
+auto not_begun(const Work& work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    throw ScriptNotBegun(error.what());
+  }
+}
+
 class SshGuestShell final : public GuestShell {
  public:
   SshGuestShell(LoggedIn login, SshTarget target, Clock& clock)
@@ -60,6 +72,8 @@ class SshGuestShell final : public GuestShell {
   }
 
   ScriptOutcome run_script(const GuestScript& script, Cancellation& cancellation) override;
+
+  bool rest(milliseconds longest, int wake_fd) override;
 
   [[nodiscard]] std::string host_key() const override { return *target_.known_host_key; }
 
@@ -105,9 +119,9 @@ ScriptOutcome SshGuestShell::run_script(const GuestScript& script, Cancellation&
   const auto outcome = [&] {
     // It listens before the command starts: how that ends can be said in the same breath as that it has
     // begun.
-    ScriptChannel channel(session, open_channel(session, clock_, cancellation),
+    ScriptChannel channel(session, not_begun([&] { return open_channel(session, clock_, cancellation); }),
                           {.marker = nonce, .output = script.output, .errors = script.errors});
-    start_command(session, channel.channel(), commands.run, clock_, cancellation);
+    not_begun([&] { start_command(session, channel.channel(), commands.run, clock_, cancellation); });
     channel.send(commands.input_prefix + script.content);
     return watch({.script = script, .nonce = nonce, .channel = channel}, cancellation);
   }();  // its channel is closed before the next is opened: some servers allow only one
@@ -146,6 +160,18 @@ ScriptOutcome SshGuestShell::watch(const Running& running, Cancellation& cancell
     channel.exchange(milliseconds_between(clock_.now(), until), cancellation.fd());
   }
   return channel.outcome();
+}
+
+bool SshGuestShell::rest(milliseconds longest, int wake_fd) {
+  std::array<pollfd, 2> polled{{{.fd = ssh_get_fd(session_.get()), .events = POLLIN, .revents = 0},
+                                {.fd = wake_fd, .events = POLLIN, .revents = 0}}};
+  if (::poll(polled.data(), polled.size(), static_cast<int>(longest.count())) <= 0) return true;
+  if (polled[0].revents == 0) return true;
+  const std::unique_ptr<ssh_event_struct, decltype(&ssh_event_free)> event(ssh_event_new(), ssh_event_free);
+  ssh_event_add_session(event.get(), session_.get());
+  const bool is_well = ssh_event_dopoll(event.get(), 0) != SSH_ERROR;
+  ssh_event_remove_session(event.get(), session_.get());
+  return is_well && ssh_is_connected(session_.get()) == 1;
 }
 
 /// Ends all processes of the script, and passes on what they still write meanwhile.

@@ -1,7 +1,12 @@
 #include "core/system/companion.hpp"
 
+#include <array>
+#include <cerrno>
+#include <fcntl.h>
+#include <optional>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
@@ -10,6 +15,66 @@
 #include "core/system/files.hpp"
 
 namespace sarde {
+
+namespace {
+
+/// In the new process: only async-signal-safe calls, for other threads of the parent may have held locks.
+[[noreturn]] void become(int socket, char* const* argv, char* const* environment) {
+  constexpr int inherited = 3;
+  const int nowhere = ::open("/dev/null", O_RDWR);
+  for (const int fd : {0, 1, 2}) ::dup2(nowhere, fd);
+  if (socket == inherited) {
+    ::fcntl(socket, F_SETFD, 0);
+  } else {
+    ::dup2(socket, inherited);
+  }
+  ::close_range(inherited + 1, ~0U, 0);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::execve("/proc/self/exe", argv, environment);
+  constexpr int cannot_run = 127;
+  ::_exit(cannot_run);
+}
+
+}  // namespace
+
+ProcessIdentity start_self(const std::string& name, const std::string& argument, int socket,
+                           const std::vector<std::pair<std::string, std::string>>& environment) {
+  std::vector<std::string> words{name, argument};
+  std::vector<std::string> variables;
+  for (const auto& [key, value] : environment) variables.push_back(key + "=" + value);
+  const auto pointers = [](std::vector<std::string>& texts) {
+    std::vector<char*> all;
+    for (auto& text : texts) all.push_back(text.data());
+    all.push_back(nullptr);
+    return all;
+  };
+  const auto argv = pointers(words);
+  const auto envp = pointers(variables);
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw Error("start " + name + ": " + errno_text(errno));
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  // Forked twice, so that nobody has to wait for it.
+  const pid_t between = ::fork();
+  if (between < 0) throw Error("start " + name + ": " + errno_text(errno));
+  if (between == 0) {
+    ::setsid();
+    const pid_t last = ::fork();
+    if (last == 0) become(socket, argv.data(), envp.data());
+    const auto written = ::write(write_end.get(), &last, sizeof last);
+    ::_exit(written == sizeof last ? 0 : 1);
+  }
+  write_end.reset();
+  pid_t pid = -1;
+  const auto got = ::read(read_end.get(), &pid, sizeof pid);
+  int status = 0;
+  ::waitpid(between, &status, 0);
+  const auto process = got == sizeof pid && pid > 0 ? identity_of(pid) : std::nullopt;
+  if (!process) throw Error("start " + name + ": it has ended at once");
+  return *process;
+}
 
 void note_companion(const std::filesystem::path& record, const ProcessIdentity& process) {
   write_file(record, process.text() + "\n", 0600);

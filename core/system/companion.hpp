@@ -1,6 +1,9 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "core/system/process_identity.hpp"
 
@@ -10,6 +13,11 @@ namespace sarde {
 // of our descriptors) and belongs to one job. Who it is stands in a file of ours, in a folder to which it
 // cannot write: its number alone would later name another process, and what the helper itself writes down
 // proves nothing.
+
+/// Starts this same program under the name and with the argument given, as a companion whose descriptor 3 is
+/// `socket`, and which has this environment and nothing else of ours. Throws Error.
+ProcessIdentity start_self(const std::string& name, const std::string& argument, int socket,
+                           const std::vector<std::pair<std::string, std::string>>& environment);
 
 /// Notes the process in `record`. Throws Error.
 void note_companion(const std::filesystem::path& record, const ProcessIdentity& process);

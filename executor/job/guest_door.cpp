@@ -5,6 +5,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "executor/job/boot_wait.hpp"
+#include "executor/job/kept_door.hpp"
 #include "executor/job/phases.hpp"
 
 namespace sarde {
@@ -100,14 +101,7 @@ void GuestDoor::hold_to_address(const JobVm& vm, const std::string& address) {
 }
 
 std::unique_ptr<GuestShell> GuestDoor::reopen(const std::string& vm_name, const JobRecord& record) {
-  const SshTarget target{.address = record.address,
-                         .port = record.port,
-                         .username = record.username,
-                         .password = record.password,
-                         .identity_file = record.identity_file,
-                         .use_agent = record.use_agent,
-                         .known_host_key = record.host_key,
-                         .algorithms = record.legacy_ssh ? SshAlgorithms::legacy : SshAlgorithms::modern};
+  const auto target = target_of(record);
   // The first attempt is short, because the first question is whether the VM still exists. After that, few
   // patient connections are better for a busy guest than many short ones.
   milliseconds patience(800);

@@ -4,6 +4,7 @@
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/passt.hpp"
+#include "executor/job/kept_door.hpp"
 
 namespace sarde {
 
@@ -28,6 +29,7 @@ void JobResources::take_down() const {
   if (!are_there()) return;
   bool vm_is_gone = !folder_.expects_vm();
   Attempts attempt;
+  attempt("end the process that keeps the connection to the VM", [&] { stop_door_keeper(folder_); });
   if (!vm_is_gone) {
     attempt("destroy VM '" + name_.text() + "'", [&] {
       machines_().destroy(name_.text());

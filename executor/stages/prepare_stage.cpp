@@ -4,6 +4,7 @@
 #include "core/system/files.hpp"
 #include "executor/job/console_tail.hpp"
 #include "executor/job/disk_watch.hpp"
+#include "executor/job/kept_door.hpp"
 #include "executor/job/leftovers.hpp"
 #include "executor/job/phases.hpp"
 
@@ -87,9 +88,19 @@ VmStart PrepareStage::run(const Job& job) {
       started,
       {.job = job, .image = image, .resources = resources, .needs = needs, .setup = setup, .watch = watch});
   resources.folder().write(record_of(guest, setup.login, bounds, rules.scripts));
+  if (rules.keeps_connection) keep_connection();
   whole.done("VM " + resources.name().text() + " is ready");
   undo.dismiss();
   return guest.start;
+}
+
+/// Without it, each stage connects to the guest itself.
+void PrepareStage::keep_connection() {
+  try {
+    start_door_keeper(parts_.resources.folder(), parts_.rules.environment);
+  } catch (const Error& error) {
+    parts_.reporter.detail(std::string("The connection to the VM is not kept: ") + error.what());
+  }
 }
 
 /// The disks that the VM gets beside its image's.

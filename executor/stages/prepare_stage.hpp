@@ -52,6 +52,8 @@ class PrepareStage {
     std::filesystem::path jobsdir = {};        ///< where other jobs' folders are
     std::filesystem::path vmdir = {};          ///< where images are unpacked
     std::optional<JobOwner> owner = {};
+    bool keeps_connection = false;  ///< between the job's stages
+    std::vector<std::pair<std::string, std::string>> environment = {};  ///< of the process that keeps it
   };
 
   struct Parts {
@@ -80,6 +82,7 @@ class PrepareStage {
 
  private:
   void discard_earlier(const Job& job);
+  void keep_connection();
 
   std::vector<OwnDisk> disks_for(const StoredImage& image, const GuestSetup& setup);
   OpenGuest open(StartedVm& planned, const WarmStart::Subject& subject);

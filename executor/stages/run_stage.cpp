@@ -4,6 +4,7 @@
 #include "core/foundation/text.hpp"
 #include "core/system/files.hpp"
 #include "executor/job/disk_watch.hpp"
+#include "executor/job/kept_door.hpp"
 
 namespace sarde {
 
@@ -71,6 +72,43 @@ void RunStage::note(const ScriptOutcome& outcome, const std::string& stage) {
                       parts_.job_id + "' leads into it");
 }
 
+/// Runs the script in this shell, and says of which VM it is when that fails.
+ScriptOutcome RunStage::run_in(GuestShell& shell, const GuestScript& script, const std::string& stage) {
+  noted([&] { parts_.resources.folder().note_stage(stage); });
+  try {
+    return shell.run_script(script, parts_.cancellation);
+  } catch (const ScriptNotBegun&) {
+    throw;
+  } catch (const Error& error) {
+    if (error.blame() == Blame::job) throw;
+    throw_lost(error);
+  }
+}
+
+void RunStage::throw_lost(const Error& error) {
+  throw Error("VM '" + parts_.resources.name().text() + "': " + error.what() +
+              (vm_is_gone() ? "; the VM is gone: it has ended, crashed or was destroyed" : ""));
+}
+
+/// Over the connection that is kept between stages; if there is none, or it is of no use, over one of our
+/// own.
+ScriptOutcome RunStage::run_in_guest(const GuestScript& script, const JobRecord& record,
+                                     const std::string& stage) {
+  if (const auto kept = open_kept_door(parts_.resources.folder())) {
+    try {
+      return run_in(*kept, script, stage);
+    } catch (const ScriptNotBegun& error) {
+      parts_.reporter.detail(std::string("Connecting to the VM anew: ") + error.what());
+    }
+  }
+  const auto shell = parts_.door.reopen(parts_.resources.name().text(), record);
+  try {
+    return run_in(*shell, script, stage);
+  } catch (const ScriptNotBegun& error) {
+    throw_lost(error);
+  }
+}
+
 ScriptOutcome RunStage::run(const std::filesystem::path& script, const std::string& stage) {
   const auto record = parts_.resources.folder().read();
   if (!record)
@@ -82,20 +120,12 @@ ScriptOutcome RunStage::run(const std::filesystem::path& script, const std::stri
   DiskWatch disks(parts_.resources, {.limit = record->disk_limit, .room = record->room}, parts_.machines,
                   parts_.clock);
   guest_script.watch = [&] { disks.look(); };
-  const auto shell = parts_.door.reopen(parts_.resources.name().text(), *record);
-  noted([&] { parts_.resources.folder().note_stage(stage); });
-  try {
-    auto outcome = shell->run_script(guest_script, parts_.cancellation);
-    noted([&] { note(outcome, stage); });
-    if (const auto* stopped = std::get_if<ScriptStopped>(&outcome))
-      parts_.reporter.warn("Stopped by a signal: " + fate_of_processes(stopped->remaining) +
-                           "; the VM was kept");
-    return outcome;
-  } catch (const Error& error) {
-    if (error.blame() == Blame::job) throw;
-    throw Error("VM '" + parts_.resources.name().text() + "': " + error.what() +
-                (vm_is_gone() ? "; the VM is gone: it has ended, crashed or was destroyed" : ""));
-  }
+  auto outcome = run_in_guest(guest_script, *record, stage);
+  noted([&] { note(outcome, stage); });
+  if (const auto* stopped = std::get_if<ScriptStopped>(&outcome))
+    parts_.reporter.warn("Stopped by a signal: " + fate_of_processes(stopped->remaining) +
+                         "; the VM was kept");
+  return outcome;
 }
 
 }  // namespace sarde

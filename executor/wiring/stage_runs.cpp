@@ -191,7 +191,9 @@ PrepareStage::Rules prepare_rules(Wiring& wiring, const std::optional<JobOwner>&
           .boot_timeout = values.get<"boot-timeout">().value(),
           .jobsdir = values.get<"jobsdir">(),
           .vmdir = values.get<"vmdir">(),
-          .owner = owner};
+          .owner = owner,
+          .keeps_connection = values.get<"keep-connection">(),
+          .environment = wiring.environment_of_helpers().list()};
 }
 
 }  // namespace

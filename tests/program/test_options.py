@@ -14,6 +14,7 @@ from test_images import domain, undefined  # noqa: F401: a fixture
 # Which test shows what an option does.
 SHOWN_BY = {
     "concurrency": ["test_a_vm_has_the_size_and_the_disks_that_were_asked_for"],
+    "keep-connection": ["test_stages_share_one_login", "test_without_it_each_stage_logs_in"],
     "warm": ["test_off_is_as_it_was", "test_two_vms_continue_from_the_state_of_a_first"],
     "warm-max-age": ["test_an_old_state_is_replaced"],
     "disk-size": ["test_a_vm_has_the_size_and_the_disks_that_were_asked_for", "test_a_shape_that_cannot_be"],

@@ -30,6 +30,8 @@ struct FakeGuest {
       return guest_.runs(script);
     }
 
+    bool rest(std::chrono::milliseconds /*longest*/, int /*wake_fd*/) override { return true; }
+
     [[nodiscard]] std::string host_key() const override { return "ssh-ed25519 AAAA"; }
 
    private:

@@ -1,0 +1,307 @@
+#include "executor/job/kept_door.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/foundation/json_reading.hpp"
+#include "core/guest/ssh_guest_shell.hpp"
+#include "core/system/companion.hpp"
+#include "core/system/fd_passing.hpp"
+#include "core/system/files.hpp"
+
+namespace sarde {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr auto is_ready = "ready";
+constexpr auto stop = "stop";
+
+std::filesystem::path socket_of(const JobFolder& folder) {
+  return folder.path() / "door.sock";
+}
+
+std::filesystem::path process_of(const JobFolder& folder) {
+  return folder.path() / "door.process";
+}
+
+/// Nothing if the path is too long for one.
+std::optional<sockaddr_un> address_of(const std::filesystem::path& socket) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const auto text = socket.string();
+  if (text.size() >= sizeof address.sun_path) return std::nullopt;
+  std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
+  return address;
+}
+
+UniqueFd new_socket() {
+  return UniqueFd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+}
+
+const sockaddr* generic(const sockaddr_un& address) {
+  return reinterpret_cast<const sockaddr*>(&address);
+}
+
+json as_json(const RemainingProcesses& remaining) {
+  return {{"of_script", remaining.of_script}, {"others", remaining.others}, {"problem", remaining.problem}};
+}
+
+json as_json(const ScriptOutcome& outcome) {
+  if (const auto* exited = std::get_if<ScriptExited>(&outcome)) return {{"exited", exited->code}};
+  if (const auto* killed = std::get_if<ScriptKilled>(&outcome)) return {{"killed", killed->signal}};
+  if (const auto* stopped = std::get_if<ScriptStopped>(&outcome))
+    return {{"stopped", as_json(stopped->remaining)}};
+  return {{"timed_out", true}};
+}
+
+/// Throws the error that the answer may be.
+ScriptOutcome outcome_in(const json& answer) {
+  if (answer.contains("exited")) return ScriptExited{answer.at("exited").get<std::int32_t>()};
+  if (answer.contains("killed")) return ScriptKilled{answer.at("killed").get<std::string>()};
+  if (answer.contains("timed_out")) return ScriptTimedOut{};
+  if (answer.contains("stopped")) {
+    const auto& remaining = answer.at("stopped");
+    return ScriptStopped{{.of_script = remaining.at("of_script").get<std::vector<std::string>>(),
+                          .others = remaining.at("others").get<std::vector<std::string>>(),
+                          .problem = remaining.at("problem").get<std::string>()}};
+  }
+  const auto why = answer.at("error").get<std::string>();
+  if (answer.value("not_begun", false)) throw ScriptNotBegun(why);
+  throw Error(answer.value("of_job", false) ? Blame::job : Blame::host, why);
+}
+
+/// The script's text as an open file.
+UniqueFd file_with(const std::string& content) {
+  UniqueFd file(::memfd_create("script", MFD_CLOEXEC));
+  if (!file) throw Error("hand on a script: " + errno_text(errno));
+  write_full(file.get(), content.data(), content.size(), "the script");
+  return file;
+}
+
+/// Runs scripts over the companion's connection.
+class KeptGuestShell final : public GuestShell {
+ public:
+  KeptGuestShell(UniqueFd socket, std::string host_key)
+      : socket_(std::move(socket)), host_key_(std::move(host_key)) {}
+
+  ScriptOutcome run_script(const GuestScript& script, Cancellation& cancellation) override {
+    const auto content = file_with(script.content);
+    const json request{
+        {"shell", script.shell},
+        {"timezone", script.environment.timezone},
+        {"folder", script.environment.folder},
+        {"deadline", script.deadline ? json(script.deadline->time_since_epoch().count()) : json()}};
+    if (!send_packet(socket_.get(), request.dump(), {content.get(), script.output, script.errors}))
+      throw ScriptNotBegun("the process that keeps the connection has ended");
+    return wait_for_outcome(script, cancellation);
+  }
+
+  bool rest(milliseconds, int) override { return true; }
+
+  [[nodiscard]] std::string host_key() const override { return host_key_; }
+
+ private:
+  /// If this ends otherwise than by an answer, the socket is closed, and the companion stops the script.
+  ScriptOutcome wait_for_outcome(const GuestScript& script, Cancellation& cancellation) {
+    constexpr milliseconds watch_every(1'000);
+    constexpr int longest_stop = 20;  // seconds
+    int stopping = 0;
+    while (stopping <= longest_stop) {
+      const bool is_stopping = stopping > 0;
+      std::array<pollfd, 2> polled{
+          {{.fd = socket_.get(), .events = POLLIN, .revents = 0},
+           {.fd = is_stopping ? -1 : cancellation.fd(), .events = POLLIN, .revents = 0}}};
+      ::poll(polled.data(), polled.size(), static_cast<int>(watch_every.count()));
+      if (polled[0].revents != 0) {
+        const auto answer = receive_packet(socket_.get());
+        if (!answer)
+          throw Error(
+              "the connection to the VM was lost while the script ran: the process that kept it has ended");
+        // Not within read_json(), which would make another error of ScriptNotBegun.
+        return outcome_in(
+            read_json(answer->text, "an answer", Blame::host, [](const json& value) { return value; }));
+      }
+      if (cancellation.requested() != 0 && stopping++ == 0) send_packet(socket_.get(), stop);
+      if (script.watch && !is_stopping) script.watch();
+    }
+    return ScriptStopped{{.problem = "the process that keeps the connection does not answer"}};
+  }
+
+  UniqueFd socket_;
+  std::string host_key_;
+};
+
+/// Answers one stage: tells it that it may send a script, and runs that.
+class Visit {
+ public:
+  Visit(UniqueFd client, GuestShell& shell) : client_(std::move(client)), shell_(shell) {}
+
+  /// Returns false if the companion has to end.
+  bool serve() {
+    if (!send_packet(client_.get(), is_ready)) return true;
+    const auto request = receive_packet(client_.get());
+    constexpr std::size_t files = 3;
+    if (!request || request->files.size() != files) return true;
+    // A stage asks for a stop by a packet, or by ending; here, a signal says so, as it does in a stage.
+    auto stopped = Cancellation::on_signals();
+    json answer;
+    bool goes_on = true;
+    try {
+      answer = as_json(shell_.run_script(script_in(*request), stopped));
+    } catch (const ScriptNotBegun& error) {
+      answer = {{"error", error.what()}, {"not_begun", true}};
+      goes_on = false;
+    } catch (const Error& error) {
+      answer = {{"error", error.what()}, {"of_job", error.blame() == Blame::job}};
+      goes_on = false;
+    }
+    send_packet(client_.get(), answer.dump());
+    return goes_on && stopped.requested() != SIGTERM;
+  }
+
+ private:
+  GuestScript script_in(const Packet& request) {
+    const auto& content = request.files[0];
+
+    struct stat status {};
+
+    if (::fstat(content.get(), &status) != 0) throw Error("read a script: " + errno_text(errno));
+    GuestScript script{.content = std::string(static_cast<std::size_t>(status.st_size), '\0'),
+                       .output = request.files[1].get(),
+                       .errors = request.files[2].get(),
+                       .watch = [this] { look_for_stop(); }};
+    ::lseek(content.get(), 0, SEEK_SET);
+    read_full(content.get(), script.content.data(), script.content.size(), "a script");
+    read_json(request.text, "a request", Blame::host, [&](const json& value) {
+      script.shell = value.at("shell").get<std::string>();
+      script.environment = {.timezone = value.at("timezone").get<std::string>(),
+                            .folder = value.at("folder").get<std::string>()};
+      if (value.at("deadline").is_number())
+        script.deadline = TimePoint(TimePoint::duration(value.at("deadline").get<TimePoint::rep>()));
+      return 0;
+    });
+    return script;
+  }
+
+  void look_for_stop() {
+    pollfd polled{.fd = client_.get(), .events = POLLIN, .revents = 0};
+    if (has_stopped_ || ::poll(&polled, 1, 0) <= 0) return;
+    has_stopped_ = true;
+    ::kill(::getpid(), SIGINT);
+  }
+
+  UniqueFd client_;
+  GuestShell& shell_;
+  bool has_stopped_ = false;
+};
+
+std::unique_ptr<GuestShell> log_in(const JobFolder& folder, Clock& clock, Cancellation& cancellation) {
+  const auto record = folder.read();
+  if (!record) return nullptr;
+  constexpr int tries = 3;
+  for (int i = 0; i < tries; ++i) {
+    auto result = connect_ssh(target_of(*record), {}, clock, cancellation);
+    if (auto* shell = std::get_if<std::unique_ptr<GuestShell>>(&result)) return std::move(*shell);
+    clock.sleep(milliseconds(500), cancellation);
+  }
+  return nullptr;
+}
+
+/// One descriptor that is readable when one of these is.
+UniqueFd any_of(std::initializer_list<int> fds) {
+  UniqueFd any(::epoll_create1(EPOLL_CLOEXEC));
+  for (const int fd : fds) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    ::epoll_ctl(any.get(), EPOLL_CTL_ADD, fd, &event);
+  }
+  return any;
+}
+
+}  // namespace
+
+SshTarget target_of(const JobRecord& record) {
+  return {.address = record.address,
+          .port = record.port,
+          .username = record.username,
+          .password = record.password,
+          .identity_file = record.identity_file,
+          .use_agent = record.use_agent,
+          .known_host_key = record.host_key,
+          .algorithms = record.legacy_ssh ? SshAlgorithms::legacy : SshAlgorithms::modern};
+}
+
+void start_door_keeper(const JobFolder& folder,
+                       const std::vector<std::pair<std::string, std::string>>& environment) {
+  const auto path = socket_of(folder);
+  const auto address = address_of(path);
+  if (!address) throw Error("the path of its socket is too long: " + path.string());
+  const auto socket = new_socket();
+  constexpr int waiting = 4;
+  if (!socket || ::bind(socket.get(), generic(*address), sizeof *address) != 0 ||
+      ::chmod(path.c_str(), 0600) != 0 || ::listen(socket.get(), waiting) != 0)
+    fail_by_errno("listen on", path);
+  note_companion(process_of(folder),
+                 start_self(door_keeper_name, folder.path().string(), socket.get(), environment));
+}
+
+void stop_door_keeper(const JobFolder& folder) {
+  end_companion(process_of(folder));
+}
+
+int keep_door(const std::string& argument) {
+  try {
+    constexpr int inherited = 3;
+    const UniqueFd door(inherited);
+    const JobFolder folder(argument);
+    SystemClock clock;
+    auto cancellation = Cancellation::on_signals();
+    const auto shell = log_in(folder, clock, cancellation);
+    if (!shell) return 1;
+    const auto wakes = any_of({door.get(), cancellation.fd()});
+    constexpr milliseconds long_time(60'000);
+    std::error_code gone;
+    while (shell->rest(long_time, wakes.get()) && std::filesystem::exists(argument, gone)) {
+      if (cancellation.requested() != 0) return 0;
+      pollfd polled{.fd = door.get(), .events = POLLIN, .revents = 0};
+      if (::poll(&polled, 1, 0) <= 0) continue;
+      UniqueFd client(::accept4(door.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      const timeval patience{.tv_sec = 5, .tv_usec = 0};
+      ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+      if (!Visit(std::move(client), *shell).serve()) return 0;
+    }
+    return 0;
+  } catch (const std::exception&) {
+    return 1;  // nobody listens; the next stage connects to the guest itself
+  }
+}
+
+std::unique_ptr<GuestShell> open_kept_door(const JobFolder& folder) {
+  const auto address = address_of(socket_of(folder));
+  const auto socket = new_socket();
+  const auto record = folder.read();
+  if (!address || !socket || !record) return nullptr;
+  // The companion may still be logging in.
+  const timeval patience{.tv_sec = 10, .tv_usec = 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  if (::connect(socket.get(), generic(*address), sizeof *address) != 0) return nullptr;
+  const auto answer = receive_packet(socket.get());
+  if (!answer || answer->text != is_ready) return nullptr;
+  const timeval none{};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &none, sizeof none);
+  return std::make_unique<KeptGuestShell>(UniqueFd(::dup(socket.get())), record->host_key);
+}
+
+}  // namespace sarde
