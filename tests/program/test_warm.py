@@ -408,3 +408,42 @@ def test_a_uefi_guest_continues_and_one_with_a_tpm_boots(place, warm, images):  
             assert run(job, "ls -d /sys/firmware/efi; ls /sys/firmware/efi/efivars | wc -l").split()[0] == "/sys/firmware/efi"
     with ready(place, images["entry"], 7163, 'boot-timeout = "3m"\n') as job:
         assert "because it has a TPM" in reason(job), job.result.text
+
+
+def test_the_world_is_reached_from_each(place):
+    """In a network namespace of the test's own, which has a server and a resolver outside the guests' network."""
+    need(os.geteuid() == 0, "a network namespace needs root")
+    inner = pathlib.Path(__file__).with_name("warm_network_inner.py")
+    environment = {k: v for k, v in os.environ.items() if k not in ("SARDE_PRIVATE_LIBVIRT", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
+    namespace = f"sarde-warm-{os.getpid()}"
+    resolver = pathlib.Path("/etc/netns", namespace, "resolv.conf")  # ip-netns(8) has it in place of the host's there
+    resolver.parent.mkdir(parents=True)
+    resolver.write_text("nameserver 198.51.100.7\n")
+    subprocess.run(["ip", "netns", "add", namespace], check=True)
+    try:
+        done = subprocess.run(["ip", "netns", "exec", namespace, inner.parents[1] / "support" / "private-libvirt", "/usr/bin/python3", inner, place.program, place.guest],
+                              env=environment, capture_output=True, text=True, timeout=600)
+        print(done.stdout, done.stderr)
+        assert done.returncode == 0 and "ALL CHECKED" in done.stdout
+    finally:
+        subprocess.run(["ip", "netns", "delete", namespace], check=True)
+        shutil.rmtree(resolver.parent)
+
+
+def test_another_build_of_qemu_makes_another_state(place, proven, warm):
+    """It is put in the old one's place, as an upgrade does; seen in the tests' own mount namespace only."""
+    need(os.geteuid() == 0, "a mount needs root")
+    folder, copy = proven
+    shutil.copytree(copy, folder)
+    program = pathlib.Path("/usr/bin/qemu-system-x86_64")
+    other = place.folder / "other-qemu"
+    shutil.copy(program, other)
+    subprocess.run(["mount", "--bind", other, program], check=True)
+    try:
+        with ready(place, warm, 7170) as job:
+            assert "has booted" in job.result.text and "Saved the VM's state" in job.result.text, job.result.text
+    finally:
+        subprocess.run(["umount", program], check=True)
+    assert folder in states(place) and len(states(place)) == 2
+    with ready(place, warm, 7171) as job:
+        assert CONTINUES in job.result.text, job.result.text
