@@ -122,6 +122,9 @@ ScriptOutcome SshGuestShell::run_script(const GuestScript& script, Cancellation&
     ScriptChannel channel(session, not_begun([&] { return open_channel(session, clock_, cancellation); }),
                           {.marker = nonce, .output = script.output, .errors = script.errors});
     not_begun([&] { start_command(session, channel.channel(), commands.run, clock_, cancellation); });
+    // From here on, the guest may run it.
+    if (script.watch) script.watch();
+    cancellation.check();
     channel.send(commands.input_prefix + script.content);
     return watch({.script = script, .nonce = nonce, .channel = channel}, cancellation);
   }();  // its channel is closed before the next is opened: some servers allow only one

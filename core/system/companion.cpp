@@ -18,8 +18,23 @@ namespace sarde {
 
 namespace {
 
+struct Pipe {
+  UniqueFd read_end;
+  UniqueFd write_end;
+
+  Pipe() {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw Error("make a pipe: " + errno_text(errno));
+    read_end.reset(ends[0]);
+    write_end.reset(ends[1]);
+  }
+};
+
 /// In the new process: only async-signal-safe calls, for other threads of the parent may have held locks.
-[[noreturn]] void become(int socket, char* const* argv, char* const* environment) {
+[[noreturn]] void become(int socket, int go_ahead, char* const* argv, char* const* environment) {
+  constexpr int failed = 127;
+  char told = 0;
+  if (::read(go_ahead, &told, 1) != 1) ::_exit(failed);
   constexpr int inherited = 3;
   const int nowhere = ::open("/dev/null", O_RDWR);
   for (const int fd : {0, 1, 2}) ::dup2(nowhere, fd);
@@ -33,47 +48,49 @@ namespace {
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::execve("/proc/self/exe", argv, environment);
-  constexpr int cannot_run = 127;
-  ::_exit(cannot_run);
+  ::_exit(failed);
+}
+
+std::vector<char*> pointers_to(std::vector<std::string>& texts) {
+  std::vector<char*> all;
+  for (auto& text : texts) all.push_back(text.data());
+  all.push_back(nullptr);
+  return all;
 }
 
 }  // namespace
 
-ProcessIdentity start_self(const std::string& name, const std::string& argument, int socket,
-                           const std::vector<std::pair<std::string, std::string>>& environment) {
+void start_self(const std::string& name, const std::string& argument, int socket,
+                const std::vector<std::pair<std::string, std::string>>& environment,
+                const std::filesystem::path& record) {
   std::vector<std::string> words{name, argument};
   std::vector<std::string> variables;
   for (const auto& [key, value] : environment) variables.push_back(key + "=" + value);
-  const auto pointers = [](std::vector<std::string>& texts) {
-    std::vector<char*> all;
-    for (auto& text : texts) all.push_back(text.data());
-    all.push_back(nullptr);
-    return all;
-  };
-  const auto argv = pointers(words);
-  const auto envp = pointers(variables);
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw Error("start " + name + ": " + errno_text(errno));
-  const UniqueFd read_end(ends[0]);
-  UniqueFd write_end(ends[1]);
+  const auto argv = pointers_to(words);
+  const auto envp = pointers_to(variables);
+  Pipe number;
+  Pipe go_ahead;
   // Forked twice, so that nobody has to wait for it.
   const pid_t between = ::fork();
   if (between < 0) throw Error("start " + name + ": " + errno_text(errno));
   if (between == 0) {
     ::setsid();
+    go_ahead.write_end.reset();
     const pid_t last = ::fork();
-    if (last == 0) become(socket, argv.data(), envp.data());
-    const auto written = ::write(write_end.get(), &last, sizeof last);
+    if (last == 0) become(socket, go_ahead.read_end.get(), argv.data(), envp.data());
+    const auto written = ::write(number.write_end.get(), &last, sizeof last);
     ::_exit(written == sizeof last ? 0 : 1);
   }
-  write_end.reset();
+  number.write_end.reset();
+  go_ahead.read_end.reset();
   pid_t pid = -1;
-  const auto got = ::read(read_end.get(), &pid, sizeof pid);
+  const auto got = ::read(number.read_end.get(), &pid, sizeof pid);
   int status = 0;
   ::waitpid(between, &status, 0);
   const auto process = got == sizeof pid && pid > 0 ? identity_of(pid) : std::nullopt;
   if (!process) throw Error("start " + name + ": it has ended at once");
-  return *process;
+  note_companion(record, *process);
+  if (::write(go_ahead.write_end.get(), "", 1) != 1) throw Error("start " + name + ": it has ended at once");
 }
 
 void note_companion(const std::filesystem::path& record, const ProcessIdentity& process) {

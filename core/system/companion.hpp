@@ -15,9 +15,11 @@ namespace sarde {
 // proves nothing.
 
 /// Starts this same program under the name and with the argument given, as a companion whose descriptor 3 is
-/// `socket`, and which has this environment and nothing else of ours. Throws Error.
-ProcessIdentity start_self(const std::string& name, const std::string& argument, int socket,
-                           const std::vector<std::pair<std::string, std::string>>& environment);
+/// `socket`, and which has this environment and nothing else of ours. It is noted in `record` before it does
+/// anything; if this process is killed first, it ends. Throws Error.
+void start_self(const std::string& name, const std::string& argument, int socket,
+                const std::vector<std::pair<std::string, std::string>>& environment,
+                const std::filesystem::path& record);
 
 /// Notes the process in `record`. Throws Error.
 void note_companion(const std::filesystem::path& record, const ProcessIdentity& process);

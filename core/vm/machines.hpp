@@ -45,8 +45,8 @@ class Machines {
 
   /// Saves the state of a running VM to a new file, which only this account can read, while the VM stands
   /// still: about a second. Then the VM goes on, and writes to `overlays`, by the path of the file that it
-  /// wrote to until now, and which does not change any more; they must exist. Throws Error, after 20 s at the
-  /// latest; the VM runs then, unless it is gone.
+  /// wrote to until now, and which does not change any more; they must exist. Throws Error, after half a minute at
+  /// the latest; the VM runs then, unless it is gone.
   virtual SavedState save(const JobVm& vm, const std::filesystem::path& state,
                           const std::map<std::filesystem::path, std::filesystem::path>& overlays) = 0;
 

@@ -87,7 +87,9 @@ std::optional<GuestTime> time_in(const std::string& words) {
   const auto* const end = words.data() + words.size();
   const auto [rest, error] = std::from_chars(words.data(), end, seconds);
   if (error != std::errc() || !(seconds > 0) || !std::isfinite(seconds)) return std::nullopt;
-  return GuestTime{.at = Seconds(seconds), .is_exact = rest == end && words.find('.') != std::string::npos};
+  const auto point = words.find('.');
+  const bool has_fraction = point != std::string::npos && point + 1 < words.size();
+  return GuestTime{.at = Seconds(seconds), .is_exact = rest == end && has_fraction};
 }
 
 /// Shell commands: to a time of this host's, which is some time ago when they run. A `date` that takes no

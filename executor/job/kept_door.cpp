@@ -1,15 +1,19 @@
 #include "executor/job/kept_door.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <thread>
 #include <unistd.h>
 
 #include "core/foundation/json_reading.hpp"
@@ -26,6 +30,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr auto is_ready = "ready";
+constexpr auto has_begun = "begun";
 constexpr auto stop = "stop";
 
 std::filesystem::path socket_of(const JobFolder& folder) {
@@ -54,8 +59,15 @@ const sockaddr* generic(const sockaddr_un& address) {
   return reinterpret_cast<const sockaddr*>(&address);
 }
 
-json as_json(const RemainingProcesses& remaining) {
+json as_json(RemainingProcesses remaining) {
+  constexpr std::size_t most = 100;  // a packet has its limits
+  for (auto* list : {&remaining.of_script, &remaining.others}) list->resize(std::min(list->size(), most));
   return {{"of_script", remaining.of_script}, {"others", remaining.others}, {"problem", remaining.problem}};
+}
+
+/// A guest's words may be no UTF-8.
+std::string text_of(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 json as_json(const ScriptOutcome& outcome) {
@@ -85,8 +97,12 @@ ScriptOutcome outcome_in(const json& answer) {
 /// The script's text as an open file.
 UniqueFd file_with(const std::string& content) {
   UniqueFd file(::memfd_create("script", MFD_CLOEXEC));
-  if (!file) throw Error("hand on a script: " + errno_text(errno));
-  write_full(file.get(), content.data(), content.size(), "the script");
+  if (!file) throw ScriptNotBegun("hand on a script: " + errno_text(errno));
+  try {
+    write_full(file.get(), content.data(), content.size(), "the script");
+  } catch (const Error& error) {
+    throw ScriptNotBegun(error.what());
+  }
   return file;
 }
 
@@ -97,13 +113,14 @@ class KeptGuestShell final : public GuestShell {
       : socket_(std::move(socket)), host_key_(std::move(host_key)) {}
 
   ScriptOutcome run_script(const GuestScript& script, Cancellation& cancellation) override {
+    cancellation.check();
     const auto content = file_with(script.content);
     const json request{
         {"shell", script.shell},
         {"timezone", script.environment.timezone},
         {"folder", script.environment.folder},
         {"deadline", script.deadline ? json(script.deadline->time_since_epoch().count()) : json()}};
-    if (!send_packet(socket_.get(), request.dump(), {content.get(), script.output, script.errors}))
+    if (!send_packet(socket_.get(), text_of(request), {content.get(), script.output, script.errors}))
       throw ScriptNotBegun("the process that keeps the connection has ended");
     return wait_for_outcome(script, cancellation);
   }
@@ -118,6 +135,7 @@ class KeptGuestShell final : public GuestShell {
     constexpr milliseconds watch_every(1'000);
     constexpr int longest_stop = 20;  // seconds
     int stopping = 0;
+    bool begun = false;
     while (stopping <= longest_stop) {
       const bool is_stopping = stopping > 0;
       std::array<pollfd, 2> polled{
@@ -126,9 +144,13 @@ class KeptGuestShell final : public GuestShell {
       ::poll(polled.data(), polled.size(), static_cast<int>(watch_every.count()));
       if (polled[0].revents != 0) {
         const auto answer = receive_packet(socket_.get());
+        if (!answer && !begun)
+          throw ScriptNotBegun("the process that keeps the connection to the VM has ended");
         if (!answer)
           throw Error(
               "the connection to the VM was lost while the script ran: the process that kept it has ended");
+        begun = true;
+        if (answer->text == has_begun) continue;
         // Not within read_json(), which would make another error of ScriptNotBegun.
         return outcome_in(
             read_json(answer->text, "an answer", Blame::host, [](const json& value) { return value; }));
@@ -159,7 +181,13 @@ class Visit {
     json answer;
     bool goes_on = true;
     try {
-      answer = as_json(shell_.run_script(script_in(*request), stopped));
+      const auto script = script_in(*request);
+      const StopListener listener(client_.get());
+      send_packet(client_.get(), has_begun);
+      answer = as_json(shell_.run_script(script, stopped));
+    } catch (const Cancelled&) {
+      answer = as_json(ScriptStopped{{.problem = "the script had not begun"}});
+      goes_on = false;
     } catch (const ScriptNotBegun& error) {
       answer = {{"error", error.what()}, {"not_begun", true}};
       goes_on = false;
@@ -167,12 +195,43 @@ class Visit {
       answer = {{"error", error.what()}, {"of_job", error.blame() == Blame::job}};
       goes_on = false;
     }
-    send_packet(client_.get(), answer.dump());
-    return goes_on && stopped.requested() != SIGTERM;
+    const int signal = stopped.requested();
+    send_packet(client_.get(), text_of(answer));
+    return goes_on && signal != SIGTERM;
   }
 
  private:
+  /// While there is one, this process gets SIGINT as soon as the other side sends something, or ends.
+  class StopListener {
+   public:
+    explicit StopListener(int client)
+        : end_(::eventfd(0, EFD_CLOEXEC)), thread_([this, client] {
+            std::array<pollfd, 2> polled{{{.fd = client, .events = POLLIN, .revents = 0},
+                                          {.fd = end_.get(), .events = POLLIN, .revents = 0}}};
+            while (::poll(polled.data(), polled.size(), -1) < 0 && errno == EINTR) {
+            }
+            if (polled[1].revents == 0 && polled[0].revents != 0) ::kill(::getpid(), SIGINT);
+          }) {}
+
+    StopListener(const StopListener&) = delete;
+    StopListener& operator=(const StopListener&) = delete;
+
+    ~StopListener() { ::eventfd_write(end_.get(), 1); }
+
+   private:
+    UniqueFd end_;
+    std::jthread thread_;  // ends before what it looks at
+  };
+
   GuestScript script_in(const Packet& request) {
+    try {
+      return parsed(request);
+    } catch (const Error& error) {
+      throw ScriptNotBegun(error.what());
+    }
+  }
+
+  static GuestScript parsed(const Packet& request) {
     const auto& content = request.files[0];
 
     struct stat status {};
@@ -180,8 +239,7 @@ class Visit {
     if (::fstat(content.get(), &status) != 0) throw Error("read a script: " + errno_text(errno));
     GuestScript script{.content = std::string(static_cast<std::size_t>(status.st_size), '\0'),
                        .output = request.files[1].get(),
-                       .errors = request.files[2].get(),
-                       .watch = [this] { look_for_stop(); }};
+                       .errors = request.files[2].get()};
     ::lseek(content.get(), 0, SEEK_SET);
     read_full(content.get(), script.content.data(), script.content.size(), "a script");
     read_json(request.text, "a request", Blame::host, [&](const json& value) {
@@ -195,16 +253,8 @@ class Visit {
     return script;
   }
 
-  void look_for_stop() {
-    pollfd polled{.fd = client_.get(), .events = POLLIN, .revents = 0};
-    if (has_stopped_ || ::poll(&polled, 1, 0) <= 0) return;
-    has_stopped_ = true;
-    ::kill(::getpid(), SIGINT);
-  }
-
   UniqueFd client_;
   GuestShell& shell_;
-  bool has_stopped_ = false;
 };
 
 std::unique_ptr<GuestShell> log_in(const JobFolder& folder, Clock& clock, Cancellation& cancellation) {
@@ -253,8 +303,7 @@ void start_door_keeper(const JobFolder& folder,
   if (!socket || ::bind(socket.get(), generic(*address), sizeof *address) != 0 ||
       ::chmod(path.c_str(), 0600) != 0 || ::listen(socket.get(), waiting) != 0)
     fail_by_errno("listen on", path);
-  note_companion(process_of(folder),
-                 start_self(door_keeper_name, folder.path().string(), socket.get(), environment));
+  start_self(door_keeper_name, folder.path().string(), socket.get(), environment, process_of(folder));
 }
 
 void stop_door_keeper(const JobFolder& folder) {
@@ -266,14 +315,19 @@ int keep_door(const std::string& argument) {
     constexpr int inherited = 3;
     const UniqueFd door(inherited);
     const JobFolder folder(argument);
+    const UniqueFd place(::open(argument.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const auto is_removed = [&] {
+      struct stat status {};
+
+      return ::fstat(place.get(), &status) != 0 || status.st_nlink == 0;
+    };
     SystemClock clock;
     auto cancellation = Cancellation::on_signals();
     const auto shell = log_in(folder, clock, cancellation);
     if (!shell) return 1;
     const auto wakes = any_of({door.get(), cancellation.fd()});
     constexpr milliseconds long_time(60'000);
-    std::error_code gone;
-    while (shell->rest(long_time, wakes.get()) && std::filesystem::exists(argument, gone)) {
+    while (shell->rest(long_time, wakes.get()) && !is_removed()) {
       if (cancellation.requested() != 0) return 0;
       pollfd polled{.fd = door.get(), .events = POLLIN, .revents = 0};
       if (::poll(&polled, 1, 0) <= 0) continue;
@@ -288,20 +342,25 @@ int keep_door(const std::string& argument) {
   }
 }
 
-std::unique_ptr<GuestShell> open_kept_door(const JobFolder& folder) {
+std::unique_ptr<GuestShell> open_kept_door(const JobFolder& folder, Cancellation& cancellation) {
   const auto address = address_of(socket_of(folder));
-  const auto socket = new_socket();
+  auto socket = new_socket();
   const auto record = folder.read();
   if (!address || !socket || !record) return nullptr;
-  // The companion may still be logging in.
-  const timeval patience{.tv_sec = 10, .tv_usec = 0};
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  // Others may be in its queue, if it hangs.
+  const timeval patience{.tv_sec = 2, .tv_usec = 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   if (::connect(socket.get(), generic(*address), sizeof *address) != 0) return nullptr;
+  // The companion may still be logging in.
+  constexpr int long_enough = 10'000;
+  std::array<pollfd, 2> polled{{{.fd = socket.get(), .events = POLLIN, .revents = 0},
+                                {.fd = cancellation.fd(), .events = POLLIN, .revents = 0}}};
+  const int found = ::poll(polled.data(), polled.size(), long_enough);
+  cancellation.check();
+  if (found <= 0 || polled[0].revents == 0) return nullptr;
   const auto answer = receive_packet(socket.get());
   if (!answer || answer->text != is_ready) return nullptr;
-  const timeval none{};
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &none, sizeof none);
-  return std::make_unique<KeptGuestShell>(UniqueFd(::dup(socket.get())), record->host_key);
+  return std::make_unique<KeptGuestShell>(std::move(socket), record->host_key);
 }
 
 }  // namespace sarde

@@ -34,7 +34,7 @@ int keep_door(const std::string& argument);
 inline constexpr auto door_keeper_name = "sarde-door-keeper";
 
 /// A shell in the job's guest that is the companion's. Null if there is none that is ready within some
-/// seconds.
-std::unique_ptr<GuestShell> open_kept_door(const JobFolder& folder);
+/// seconds. Throws Cancelled.
+std::unique_ptr<GuestShell> open_kept_door(const JobFolder& folder, Cancellation& cancellation);
 
 }  // namespace sarde

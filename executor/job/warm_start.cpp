@@ -185,6 +185,8 @@ OpenDoor WarmStart::go_on_from(WarmTemplate& made, StartedVm& started) {
     return prove(made, started);
   } catch (const Cancelled&) {
     throw;
+  } catch (const NoPasst&) {
+    throw;
   } catch (const std::exception& error) {
     // Another one would fail in the same way.
     refuse(std::string("no VM could continue from the state of the last one: ") + error.what());
@@ -295,6 +297,10 @@ OpenDoor WarmStart::keep(StartedVm& started, OpenDoor door, milliseconds boot) {
   } catch (const Cancelled&) {
     throw;
   } catch (const std::exception& error) {
+    // What the job itself is to blame for, its disk being full, is no matter of the state.
+    if (const auto* of_job = dynamic_cast<const Error*>(&error); of_job && of_job->blame() == Blame::job)
+      throw;
+    has_saved_ = false;
     refuse(std::string("the state of an earlier VM could not be saved: ") + error.what());
     parts_.reporter.say(std::string("The VM's state could not be saved for later VMs (warm): ") +
                         error.what());

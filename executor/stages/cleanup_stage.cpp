@@ -2,6 +2,7 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "executor/job/kept_door.hpp"
 
 namespace sarde {
 
@@ -22,6 +23,7 @@ void clean_up(const JobResources& resources, const std::function<void()>& before
   }
   if (const auto time = folder.time_to_keep();
       time && folder.is_prepared() && status != "success" && status != "canceled") {
+    stop_door_keeper(folder);
     if (!folder.kept_until()) folder.keep_until(clock.moment().after(*time));
     reporter.say("The job has failed: VM '" + name + "' is kept for " + duration_text(*time) +
                  "; the next job after that, or 'sarde-executor gc', removes it");

@@ -1,5 +1,7 @@
 #include "executor/stages/prepare_stage.hpp"
 
+#include <utility>
+
 #include "core/foundation/error.hpp"
 #include "core/system/files.hpp"
 #include "executor/job/console_tail.hpp"
@@ -44,27 +46,29 @@ VmStart PrepareStage::run(const Job& job) {
   const auto lock =
       within("prepare " + resources.name().text(), [&] { return resources.folder().create(rules.owner); });
   const auto choice = choose_image(job, rules.image);
-  // The first question to a libvirt that has just been started takes most of a second. It is asked while the
-  // registry is.
+  // The first question to a libvirt that has just been started takes most of a second: then the registry is
+  // asked meanwhile. Usually, it answers at once, and what is wrong with the host is told before anything
+  // else.
   auto asking = std::async(first_question, [&] {
     static_cast<void>(machines().qemu_account());
     static_cast<void>(machines().software());
   });
-  const auto libvirt_is_there = [&] {
-    if (asking.valid()) timed(clock, reporter, "waited for libvirt", [&] { asking.get(); });
+  bool is_checked = false;
+  const auto check_host = [&] {
+    if (std::exchange(is_checked, true)) return;
+    timed(clock, reporter, "waited for libvirt", [&] { asking.get(); });
+    starter.check_host(rules.vmdir, rules.jobsdir);
   };
-  if (!choice.vm.empty()) libvirt_is_there();
+  constexpr std::chrono::milliseconds at_once(100);
+  if (!choice.vm.empty() || asking.wait_for(at_once) != std::future_status::timeout) check_host();
   const auto image = [&] {
     const ObservedPhase phase(metrics, clock, "image");
     const Section section(
         reporter, "image",
         "Getting the image " + (choice.vm.empty() ? choice.reference.text() : "vm:" + choice.vm));
-    return images.obtain(choice, job, resources.folder(), [&] {
-      libvirt_is_there();
-      starter.check_host(rules.vmdir, rules.jobsdir);
-    });
+    return images.obtain(choice, job, resources.folder(), check_host);
   }();
-  libvirt_is_there();
+  check_host();
   resources.folder().describe({.id = job.id,
                                .project = job.project,
                                .name = job.name,

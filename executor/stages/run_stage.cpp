@@ -94,7 +94,7 @@ void RunStage::throw_lost(const Error& error) {
 /// own.
 ScriptOutcome RunStage::run_in_guest(const GuestScript& script, const JobRecord& record,
                                      const std::string& stage) {
-  if (const auto kept = open_kept_door(parts_.resources.folder())) {
+  if (const auto kept = open_kept_door(parts_.resources.folder(), parts_.cancellation)) {
     try {
       return run_in(*kept, script, stage);
     } catch (const ScriptNotBegun& error) {

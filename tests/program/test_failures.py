@@ -182,7 +182,8 @@ def test_cleanup_while_a_script_runs_ends_that(place, small_image):
 
 
 def test_a_changed_host_key(place, small_image):
-    with place.runner().job(job_id=152, image=small_image) as job:
+    """As a new login sees it; a connection that was kept is one to the guest that was known."""
+    with place.runner("keep-connection = false\n").job(job_id=152, image=small_image) as job:
         assert job.prepare(), job.result.text
         record = place.jobs / job.settings["hostname"] / "record.json"
         changed = json.loads(record.read_text())

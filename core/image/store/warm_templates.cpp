@@ -152,7 +152,10 @@ bool WarmTemplates::is_whole(const WarmTemplate& made, const Clock& clock, Cance
     const auto looks = looks_in(made.folder, clock);
     if (!clock.moment().boot.empty() && read_if_there(made.folder / looks_name) == looks) return true;
     if (read_if_there(made.folder / files_name) != digests_in(made.folder, cancellation)) return false;
-    write_file(made.folder / looks_name, looks.dump(), 0600);
+    try {
+      write_file(made.folder / looks_name, looks.dump(), 0600);
+    } catch (const Error&) {  // NOLINT(bugprone-empty-catch): then every byte is read again the next time
+    }
     return true;
   } catch (const Error&) {
     return false;

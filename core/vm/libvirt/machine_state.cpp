@@ -83,9 +83,8 @@ void save_state(const Domain& domain, const std::filesystem::path& file, const s
             doing);
   give_fd(domain, fd.get(), doing);
   constexpr std::chrono::seconds longest(20);
+  tell_qemu(domain, {{"execute", "migrate"}, {"arguments", {{"uri", std::string("fd:") + fd_name}}}}, doing);
   try {
-    tell_qemu(domain, {{"execute", "migrate"}, {"arguments", {{"uri", std::string("fd:") + fd_name}}}},
-              doing);
     wait_for_end(domain, longest, doing);
   } catch (const Error&) {
     cancel_migration(domain, doing);

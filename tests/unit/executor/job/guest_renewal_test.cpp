@@ -73,7 +73,7 @@ TEST_CASE("guest renewal: a clock in whole seconds is set when one begins") {
   int asked = 0;
   const Renewed guest([&] {
     const auto time = now() - (asked++ == 0 ? 5 : 0.1);
-    return fmt::format("root\nseed vmgenid\nrandom {}\ntime {:.0f}.%N\n", digits,
+    return fmt::format("root\nseed vmgenid\nrandom {}\ntime {:.0f}.\n", digits,
                        asked == 1 ? std::floor(time) : std::round(time));
   });
   CHECK_MESSAGE(guest.result.problem.empty(), guest.result.problem);
