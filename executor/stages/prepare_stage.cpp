@@ -60,7 +60,9 @@ VmStart PrepareStage::run(const Job& job) {
     starter.check_host(rules.vmdir, rules.jobsdir);
   };
   constexpr std::chrono::milliseconds at_once(100);
-  if (!choice.vm.empty() || asking.wait_for(at_once) != std::future_status::timeout) check_host();
+  const bool asks_registry = choice.policies.empty() || choice.policies.front() != "never";
+  if (!choice.vm.empty() || (asks_registry && asking.wait_for(at_once) != std::future_status::timeout))
+    check_host();
   const auto image = [&] {
     const ObservedPhase phase(metrics, clock, "image");
     const Section section(
@@ -68,7 +70,6 @@ VmStart PrepareStage::run(const Job& job) {
         "Getting the image " + (choice.vm.empty() ? choice.reference.text() : "vm:" + choice.vm));
     return images.obtain(choice, job, resources.folder(), check_host);
   }();
-  check_host();
   resources.folder().describe({.id = job.id,
                                .project = job.project,
                                .name = job.name,
@@ -81,6 +82,7 @@ VmStart PrepareStage::run(const Job& job) {
                          .mounts = mounts_of(job, rules.mounts, reporter),
                          .agent = !setup.key_for_agent.empty()};
   auto started = starter.plan(job, image, resources, needs);
+  check_host();
   {
     const ObservedPhase phase(metrics, clock, "admission");
     admission.wait_for(resources.folder(), VmStarter::memory_of(started.vm));
