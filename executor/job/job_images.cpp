@@ -56,7 +56,14 @@ ObtainedImage JobImages::obtain_by(const std::string& policy, const ImageReferen
       if (catalogue.has(reference)) throw;  // otherwise it has just been removed
     }
   }
-  const auto access = choose_access(reference, job, folder.authfile(), parts_.registry, parts_.reporter);
+  const auto access = [&] {
+    try {
+      return choose_access(reference, job, folder.authfile(), parts_.registry, parts_.reporter);
+    } catch (const Error&) {
+      before_fetch();  // what is wrong with the host comes first
+      throw;
+    }
+  }();
   before_fetch();
   return from_registry(reference, access, folder);
 }
