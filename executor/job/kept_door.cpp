@@ -197,6 +197,10 @@ class Visit {
     }
     const int signal = stopped.requested();
     send_packet(client_.get(), text_of(answer));
+    // A socket that is closed with something unread takes away what the other side has not read (unix(7)): its
+    // "stop" is read, and its end waited for.
+    while (receive_packet(client_.get())) {
+    }
     return goes_on && signal != SIGTERM;
   }
 

@@ -44,7 +44,7 @@ def test_config_is_one_object_and_names_the_vm(job, place):
 
 def test_the_overlay_has_no_name_any_more(job, place):
     assert sorted(path.name for path in (place.jobs / job.settings["hostname"]).iterdir()) == [
-        "console.log", "description.json", "image", "lock", "network", "network.process", "owner", "record.json", "reservation", "vm-started"]
+        "console.log", "description.json", "door.process", "door.sock", "image", "lock", "network", "network.process", "owner", "record.json", "reservation", "vm-started"]
 
 
 def test_the_domain_says_whose_it_is(job, place):

@@ -111,3 +111,16 @@ def test_nobody_else_gets_in_by_it(place, job):
                 pass
     assert job.run_script(bash_script("echo it runs")).stdout == b"it runs\n"
     assert len(keepers(place)) == 1
+
+
+def test_a_stop_is_always_answered(place, job):
+    """However soon after the script's beginning it comes, the stage tells what became of the script."""
+    for number in range(6):
+        stage = job.start_script(bash_script("echo begun; sleep 100"))
+        while b"begun" not in stage.out:
+            time.sleep(0.01)
+        time.sleep(0.1 * number)
+        stage.terminate()
+        result = stage.wait(60)
+        assert result.code == 2 and b"Stopped by a signal: the script's processes in the VM were ended" in result.stderr, result.stderr
+    assert job.run_script(bash_script("pgrep -x sleep || echo none")).stdout == b"none\n"
