@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 
 #include "core/foundation/json_reading.hpp"
 #include "core/guest/ssh_guest_shell.hpp"
@@ -109,8 +110,8 @@ UniqueFd file_with(const std::string& content) {
 /// Runs scripts over the companion's connection.
 class KeptGuestShell final : public GuestShell {
  public:
-  KeptGuestShell(UniqueFd socket, std::string host_key)
-      : socket_(std::move(socket)), host_key_(std::move(host_key)) {}
+  KeptGuestShell(UniqueFd socket, std::string host_key, std::function<bool()> vm_is_gone)
+      : socket_(std::move(socket)), host_key_(std::move(host_key)), vm_is_gone_(std::move(vm_is_gone)) {}
 
   ScriptOutcome run_script(const GuestScript& script, Cancellation& cancellation) override {
     cancellation.check();
@@ -133,6 +134,7 @@ class KeptGuestShell final : public GuestShell {
   /// If this ends otherwise than by an answer, the socket is closed, and the companion stops the script.
   ScriptOutcome wait_for_outcome(const GuestScript& script, Cancellation& cancellation) {
     constexpr milliseconds watch_every(1'000);
+    constexpr milliseconds first_look(700);
     constexpr int longest_stop = 20;  // seconds
     int stopping = 0;
     bool begun = false;
@@ -141,7 +143,10 @@ class KeptGuestShell final : public GuestShell {
       std::array<pollfd, 2> polled{
           {{.fd = socket_.get(), .events = POLLIN, .revents = 0},
            {.fd = is_stopping ? -1 : cancellation.fd(), .events = POLLIN, .revents = 0}}};
-      ::poll(polled.data(), polled.size(), static_cast<int>(watch_every.count()));
+      const auto found =
+          ::poll(polled.data(), polled.size(), static_cast<int>((begun ? watch_every : first_look).count()));
+      // On a bridge, nobody closes the connection of a VM that is gone.
+      if (found == 0 && !begun && vm_is_gone_()) throw ScriptNotBegun("the VM is gone");
       if (polled[0].revents != 0) {
         const auto answer = receive_packet(socket_.get());
         if (!answer && !begun)
@@ -163,6 +168,7 @@ class KeptGuestShell final : public GuestShell {
 
   UniqueFd socket_;
   std::string host_key_;
+  std::function<bool()> vm_is_gone_;
 };
 
 /// Answers one stage: tells it that it may send a script, and runs that.
@@ -181,9 +187,12 @@ class Visit {
     json answer;
     bool goes_on = true;
     try {
-      const auto script = script_in(*request);
+      auto script = script_in(*request);
+      // Called for the first time when the guest is about to get the script.
+      script.watch = [this, told = false]() mutable {
+        if (!std::exchange(told, true)) send_packet(client_.get(), has_begun);
+      };
       const StopListener listener(client_.get());
-      send_packet(client_.get(), has_begun);
       answer = as_json(shell_.run_script(script, stopped));
     } catch (const Cancelled&) {
       answer = as_json(ScriptStopped{{.problem = "the script had not begun"}});
@@ -197,8 +206,8 @@ class Visit {
     }
     const int signal = stopped.requested();
     send_packet(client_.get(), text_of(answer));
-    // A socket that is closed with something unread takes away what the other side has not read (unix(7)): its
-    // "stop" is read, and its end waited for.
+    // A socket that is closed with something unread takes away what the other side has not read (unix(7)):
+    // its "stop" is read, and its end waited for.
     while (receive_packet(client_.get())) {
     }
     return goes_on && signal != SIGTERM;
@@ -346,7 +355,8 @@ int keep_door(const std::string& argument) {
   }
 }
 
-std::unique_ptr<GuestShell> open_kept_door(const JobFolder& folder, Cancellation& cancellation) {
+std::unique_ptr<GuestShell> open_kept_door(const JobFolder& folder, const std::function<bool()>& vm_is_gone,
+                                           Cancellation& cancellation) {
   const auto address = address_of(socket_of(folder));
   auto socket = new_socket();
   const auto record = folder.read();
@@ -364,7 +374,7 @@ std::unique_ptr<GuestShell> open_kept_door(const JobFolder& folder, Cancellation
   if (found <= 0 || polled[0].revents == 0) return nullptr;
   const auto answer = receive_packet(socket.get());
   if (!answer || answer->text != is_ready) return nullptr;
-  return std::make_unique<KeptGuestShell>(std::move(socket), record->host_key);
+  return std::make_unique<KeptGuestShell>(std::move(socket), record->host_key, vm_is_gone);
 }
 
 }  // namespace sarde

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -34,7 +35,8 @@ int keep_door(const std::string& argument);
 inline constexpr auto door_keeper_name = "sarde-door-keeper";
 
 /// A shell in the job's guest that is the companion's. Null if there is none that is ready within some
-/// seconds. Throws Cancelled.
-std::unique_ptr<GuestShell> open_kept_door(const JobFolder& folder, Cancellation& cancellation);
+/// seconds. `vm_is_gone` is asked if the guest does not take a script at once. Throws Cancelled.
+std::unique_ptr<GuestShell> open_kept_door(const JobFolder& folder, const std::function<bool()>& vm_is_gone,
+                                           Cancellation& cancellation);
 
 }  // namespace sarde

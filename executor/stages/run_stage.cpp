@@ -94,7 +94,10 @@ void RunStage::throw_lost(const Error& error) {
 /// own.
 ScriptOutcome RunStage::run_in_guest(const GuestScript& script, const JobRecord& record,
                                      const std::string& stage) {
-  if (const auto kept = open_kept_door(parts_.resources.folder(), parts_.cancellation)) {
+  const auto is_gone = [&] {
+    return parts_.machines().state(parts_.resources.name().text()) != DomainState::running;
+  };
+  if (const auto kept = open_kept_door(parts_.resources.folder(), is_gone, parts_.cancellation)) {
     try {
       return run_in(*kept, script, stage);
     } catch (const ScriptNotBegun& error) {
