@@ -72,7 +72,7 @@ def test_a_stop_reaches_every_process_of_the_script(job, run, what):
 
 def test_what_cannot_be_ended_is_named(job, run):
     """A service, as docker's daemon is, that has not been started by the script but works for it."""
-    run("(sudo setsid sh -c 'while [ ! -e /home/runner/end ]; do if [ -e /home/runner/order ]; then rm /home/runner/order; sleep 3007 & fi; sleep 0.3; done' >/dev/null 2>&1 </dev/null &)")
+    run("(sudo setsid sh -c 'while [ ! -e /home/runner/end ]; do if [ -e /home/runner/order ]; then rm /home/runner/order; sleep 3007 & fi; sleep 0.3; done' >/dev/null 2>&1 </dev/null &); sleep 2")
     try:
         result, _ = stop(job, "touch ~/order; sleep 3008")
         assert b"other processes that have begun since are still there: sleep (" in result.stderr, result.stderr
