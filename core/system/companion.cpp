@@ -13,22 +13,11 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/unique_fd.hpp"
 #include "core/system/files.hpp"
+#include "core/system/new_process.hpp"
 
 namespace sarde {
 
 namespace {
-
-struct Pipe {
-  UniqueFd read_end;
-  UniqueFd write_end;
-
-  Pipe() {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw Error("make a pipe: " + errno_text(errno));
-    read_end.reset(ends[0]);
-    write_end.reset(ends[1]);
-  }
-};
 
 /// In the new process: only async-signal-safe calls, for other threads of the parent may have held locks.
 [[noreturn]] void become(int socket, int go_ahead, char* const* argv, char* const* environment) {
@@ -51,21 +40,13 @@ struct Pipe {
   ::_exit(failed);
 }
 
-std::vector<char*> pointers_to(std::vector<std::string>& texts) {
-  std::vector<char*> all;
-  for (auto& text : texts) all.push_back(text.data());
-  all.push_back(nullptr);
-  return all;
-}
-
 }  // namespace
 
 void start_self(const std::string& name, const std::string& argument, int socket,
                 const std::vector<std::pair<std::string, std::string>>& environment,
                 const std::filesystem::path& record) {
   std::vector<std::string> words{name, argument};
-  std::vector<std::string> variables;
-  for (const auto& [key, value] : environment) variables.push_back(key + "=" + value);
+  auto variables = as_environ(environment);
   const auto argv = pointers_to(words);
   const auto envp = pointers_to(variables);
   Pipe number;

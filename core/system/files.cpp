@@ -147,6 +147,14 @@ void write_file(const fs::path& path, std::string_view content, mode_t mode) {
   file.sync_and_rename_to(path, mode);
 }
 
+std::string look_of(const fs::path& file) {
+  struct stat status {};
+
+  if (::stat(file.c_str(), &status) != 0) return {};
+  return std::to_string(status.st_size) + " bytes, " + std::to_string(status.st_mtim.tv_sec) + "." +
+         std::to_string(status.st_mtim.tv_nsec);
+}
+
 std::chrono::seconds age_of(const fs::path& path) {
   struct stat status {};
 

@@ -51,6 +51,9 @@ bool is_read_by_nobody(int fd) noexcept;
 /// same folder, sync and rename.
 void write_file(const std::filesystem::path& path, std::string_view content, mode_t mode);
 
+/// The file's size and the time of the last change of its content, as one text; empty if there is none.
+std::string look_of(const std::filesystem::path& file);
+
 /// The time since the last change; 0 if the file is gone, or if the time is in the future.
 std::chrono::seconds age_of(const std::filesystem::path& path);
 

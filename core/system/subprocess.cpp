@@ -21,6 +21,7 @@ extern "C" {
 #include "core/foundation/text.hpp"
 #include "core/foundation/unique_fd.hpp"
 #include "core/system/files.hpp"
+#include "core/system/new_process.hpp"
 
 namespace sarde {
 
@@ -31,25 +32,6 @@ namespace {
 constexpr std::size_t kept_output = 4U << 20U;
 constexpr milliseconds grace(3'000);
 constexpr milliseconds stop_pause(100);
-
-struct Pipe {
-  UniqueFd read_end;
-  UniqueFd write_end;
-
-  Pipe() {
-    std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw Error("make a pipe: " + errno_text(errno));
-    read_end.reset(ends[0]);
-    write_end.reset(ends[1]);
-  }
-};
-
-std::vector<char*> pointers_to(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  for (auto& text : strings) pointers.push_back(text.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
 
 void keep_tail(std::string& kept, const char* data, std::size_t size) {
   kept.append(data, size);
@@ -83,9 +65,7 @@ class Child {
 };
 
 Child::Child(const Program& program) : input_(program.input) {
-  std::vector<std::string> environment;
-  for (const auto& [name, value] : program.environment) environment.push_back(name + "=" + value);
-  start(program.argv, std::move(environment));
+  start(program.argv, as_environ(program.environment));
   for (auto* end : {&in_.read_end, &out_.write_end, &err_.write_end, &exec_failure_.write_end}) end->reset();
   int error = 0;
   if (read_full(exec_failure_.read_end.get(), &error, sizeof error, "the new process") == sizeof error) {

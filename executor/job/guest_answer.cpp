@@ -9,6 +9,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/unique_fd.hpp"
 #include "core/system/files.hpp"
+#include "core/system/new_process.hpp"
 
 namespace sarde {
 
@@ -32,19 +33,16 @@ GuestAnswer read_answer(int pipe, std::size_t longest) {
 
 GuestAnswer ask_guest(GuestShell& guest, GuestScript script, Cancellation& cancellation) {
   constexpr std::size_t longest = 64U << 10U;
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw Error("ask the guest: " + errno_text(errno));
-  const UniqueFd from_guest(ends[0]);
-  UniqueFd to_us(ends[1]);
+  Pipe pipe;
   const UniqueFd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   if (!nowhere) throw Error("ask the guest: " + errno_text(errno));
-  script.output = to_us.get();
+  script.output = pipe.write_end.get();
   script.errors = nowhere.get();
   GuestAnswer answer;
   const auto outcome = [&] {
-    const std::jthread reader([&] { answer = read_answer(from_guest.get(), longest); });
+    const std::jthread reader([&] { answer = read_answer(pipe.read_end.get(), longest); });
     // The reader ends when this is closed, before it is waited for, whatever happens.
-    const auto writer = std::move(to_us);
+    const auto writer = std::move(pipe.write_end);
     return guest.run_script(script, cancellation);
   }();
   if (std::holds_alternative<ScriptStopped>(outcome)) cancellation.check();

@@ -1,7 +1,6 @@
 #include "executor/job/warm_start.hpp"
 
 #include <algorithm>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "core/foundation/digest.hpp"
@@ -35,12 +34,9 @@ std::string machine_text() {
   return text;
 }
 
-/// A new build may have an old one's version.
-std::string look_of(const std::filesystem::path& file) {
-  struct stat status {};
-
-  if (file.empty() || ::stat(file.c_str(), &status) != 0) return "";
-  return file.string() + " " + std::to_string(status.st_size) + " " + std::to_string(status.st_mtim.tv_sec);
+/// A program's new build may have an old one's version.
+std::string file_text(const std::filesystem::path& file) {
+  return file.string() + " " + look_of(file);
 }
 
 /// The same VM for another job, whose files have the same names in its folder.
@@ -74,8 +70,8 @@ std::string key_of(const StartedVm& planned, const WarmStart::Subject& subject, 
   std::string key(layout);
   for (const auto& part :
        {subject.image.image.manifest.digest.text(), domain_of_kind(planned.vm), disk_sizes, login.username,
-        Digest::of(login.password.reveal()).text(), look_of(login.identity_file), host.software(),
-        look_of(host.emulator(architecture)), look_of(passt), machine_text(), passt_answers()})
+        Digest::of(login.password.reveal()).text(), file_text(login.identity_file), host.software(),
+        file_text(host.emulator(architecture)), file_text(passt), machine_text(), passt_answers()})
     key += "\n" + part;
   return key;
 }
@@ -92,7 +88,7 @@ WarmStart::WarmStart(Parts parts, Subject subject, StartedVm& planned)
     }
     planned.vm.may_be_cloned = true;
     templates_.emplace(subject_.image.unpacked.folder, key_of(planned, subject_, parts_.starter.disk_sizes(),
-                                                              parts_.rules.passt, parts_.host()));
+                                                              parts_.rules.passt, parts_.hypervisor()));
   } catch (const Error& error) {
     boots(error.what());
   }
@@ -105,7 +101,7 @@ void WarmStart::boots(const std::string& why) {
 /// Why such a VM always boots; empty if it need not.
 std::string WarmStart::why_not(const StartedVm& planned) const {
   const auto& vm = planned.vm;
-  if (!parts_.host().is_local()) return "libvirt is on another machine";
+  if (!parts_.hypervisor().is_local()) return "libvirt is on another machine";
   if (!planned.network.is_user)
     return "on a libvirt network or a bridge, two VMs with one saved state would have one address";
   if (!planned.network.wants_passt) return "its network is not passt's but QEMU's own (slirp)";
@@ -246,7 +242,8 @@ OpenDoor WarmStart::open_again(const StartedVm& vm, milliseconds timeout, const 
 OpenDoor WarmStart::prove(const WarmTemplate& made, StartedVm& started) {
   const auto& job = subject_.job;
   const auto name = VmName::of_job(job.id, job.distinction + "\ntwin");
-  const JobResources twin(name, JobFolder(parts_.rules.jobsdir / name.text()), parts_.machines);
+  const JobResources twin(name, JobFolder(subject_.resources.folder().path().parent_path() / name.text()),
+                          parts_.hypervisor);
   twin.take_down();
   const Rollback undo(twin, parts_.reporter);
   const auto lock = twin.folder().create(subject_.resources.folder().owner());

@@ -16,11 +16,10 @@ namespace sarde {
 /// The administrator's settings for warm starts.
 struct WarmRules {
   bool is_wanted = false;
-  bool is_renewed = false;             ///< a new template is made, even if there is one
-  std::filesystem::path passt = {};    ///< the program; empty: it is not installed
-  std::chrono::seconds max_age{};      ///< of a template
-  std::filesystem::path jobsdir = {};  ///< where other jobs' folders are
-  std::string shell = {};              ///< of the guests
+  bool is_renewed = false;           ///< a new template is made, even if there is one
+  std::filesystem::path passt = {};  ///< the program; empty: it is not installed
+  std::chrono::seconds max_age{};    ///< of a template
+  std::string shell = {};            ///< of the guests
 };
 
 /// One job's warm start: its VM continues from the saved state of one that had booted, instead of booting
@@ -32,8 +31,7 @@ class WarmStart {
     const WarmRules& rules;
     VmStarter& starter;
     GuestDoor& door;
-    Source<Machines> machines;
-    Source<VmHost> host;
+    Source<Hypervisor> hypervisor;
     Clock& clock;
     Cancellation& cancellation;
     Reporter& reporter;

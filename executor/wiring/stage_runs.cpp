@@ -185,7 +185,6 @@ PrepareStage::Rules prepare_rules(Wiring& wiring, const std::optional<JobOwner>&
           .warm = {.is_wanted = values.get<"warm">() == "auto",
                    .passt = find_program("passt", wiring.environment()),
                    .max_age = values.get<"warm-max-age">().value(),
-                   .jobsdir = values.get<"jobsdir">(),
                    .shell = values.get<"shell">()},
           .max_job_disk = values.get<"max-job-disk">().value_or(UINT64_MAX),
           .boot_timeout = values.get<"boot-timeout">().value(),

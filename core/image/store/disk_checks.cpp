@@ -62,6 +62,18 @@ std::uint64_t check_chain(const fs::path& folder, const std::string& disk,
 
 }  // namespace
 
+Digest digest_of_file(const fs::path& path, Cancellation& cancellation) {
+  const auto fd = open_to_read(path);
+  Sha256 hash;
+  Bytes buffer(member_size);
+  for (;;) {
+    cancellation.check();
+    const auto got = read_full(fd.get(), buffer.data(), buffer.size(), path.string());
+    hash.update(buffer.data(), got);
+    if (got < buffer.size()) return hash.finish();
+  }
+}
+
 void check_disks(const fs::path& folder, const std::vector<std::string>& disks, std::uint64_t max_disk) {
   std::set<std::string> below;
   std::map<std::string, std::uint64_t> sizes;

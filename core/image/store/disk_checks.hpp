@@ -12,6 +12,9 @@ namespace sarde {
 
 // What is checked of an image's disks while they are unpacked.
 
+/// The digest of all bytes of a file. Blocks while it reads. Throws Error, Cancelled.
+Digest digest_of_file(const std::filesystem::path& path, Cancellation& cancellation);
+
 /// The size of a disk's file according to the image; only images made by this program state it.
 std::optional<std::uint64_t> declared_size(const DiskLayers& disk);
 

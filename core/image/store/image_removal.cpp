@@ -59,13 +59,6 @@ bool is_temporary(const fs::path& path) {
   return std::ranges::any_of(beginnings, [&](std::string_view start) { return name.starts_with(start); });
 }
 
-void remove_abandoned_in(const fs::path& folder, Removal removal, RemovedFiles& removed) {
-  for (const auto& path : folder_entries(folder)) {
-    if (!is_temporary(path) || path.filename().string().ends_with(".lock")) continue;
-    if (const auto claim = claim_abandoned(path)) remove_counted(path, removal, removed);
-  }
-}
-
 RemovedFiles remove_unreferenced_in(const OciLayout& layout, seconds grace, Removal removal) {
   RemovedFiles removed;
   const auto keep = referenced_blobs(layout, layout.index());
@@ -94,6 +87,13 @@ std::optional<std::pair<UnpackedMarker, DisksState>> marker_if_readable(const fs
 }
 
 }  // namespace
+
+void remove_abandoned_in(const fs::path& folder, Removal removal, RemovedFiles& removed) {
+  for (const auto& path : folder_entries(folder)) {
+    if (!is_temporary(path) || path.filename().string().ends_with(".lock")) continue;
+    if (const auto claim = claim_abandoned(path)) remove_counted(path, removal, removed);
+  }
+}
 
 std::uint64_t disk_space_of(const fs::path& folder) {
   std::uint64_t bytes = 0;
@@ -174,7 +174,7 @@ RemovedFiles remove_abandoned_files(const ImageStore& images, const std::vector<
   remove_abandoned_in(images.catalogue.folder(), removal, removed);
   remove_abandoned_in(images.unpacked.folder(), removal, removed);
   for (const auto& image : folder_entries(images.unpacked.folder()))
-    remove_abandoned_in(image / ".warm", removal, removed);
+    remove_abandoned_in(image / warm_folder, removal, removed);
   for (const auto& [repository, layout] : images.catalogue.layouts()) {
     remove_abandoned_in(layout.folder(), removal, removed);
     remove_abandoned_in(layout.blobs(), removal, removed);

@@ -11,6 +11,9 @@
 
 namespace sarde {
 
+/// In the folder of an unpacked image: saved states of VMs (WarmTemplates).
+inline constexpr auto warm_folder = ".warm";
+
 /// Whether files are removed, or only counted.
 enum class Removal { real, pretended };
 
@@ -46,6 +49,10 @@ class ImageLocks {
 /// Under ImageLocks. Throws Error, before anything is removed of a layout that cannot be read wholly.
 RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const FileLock::Waiting& waiting,
                             Removal removal);
+
+/// Removes temporary files and folders in this folder whose makers do not live any more, and adds them to
+/// `removed`.
+void remove_abandoned_in(const std::filesystem::path& folder, Removal removal, RemovedFiles& removed);
 
 /// Removes temporary files and folders whose makers do not live any more, of the images' folders and of
 /// `more_folders`.

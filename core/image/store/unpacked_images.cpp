@@ -15,18 +15,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Digest digest_of_file(const fs::path& path, Cancellation& cancellation) {
-  const auto fd = open_to_read(path);
-  Sha256 hash;
-  Bytes buffer(member_size);
-  for (;;) {
-    cancellation.check();
-    const auto got = read_full(fd.get(), buffer.data(), buffer.size(), path.string());
-    hash.update(buffer.data(), got);
-    if (got < buffer.size()) return hash.finish();
-  }
-}
-
 std::uint64_t saturating_sum(std::uint64_t a, std::uint64_t b) {
   return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }

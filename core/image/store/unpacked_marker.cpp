@@ -17,15 +17,6 @@ namespace {
 
 constexpr auto marker_name = ".sarde-image.json";
 
-/// Size and time of the last change of its content, as one text; empty if there is no such file.
-std::string look_of(const std::filesystem::path& file) {
-  struct stat status {};
-
-  if (::stat(file.c_str(), &status) != 0) return {};
-  return std::to_string(status.st_size) + " bytes, " + std::to_string(status.st_mtim.tv_sec) + "." +
-         std::to_string(status.st_mtim.tv_nsec);
-}
-
 }  // namespace
 
 std::vector<std::string> UnpackedMarker::names() const {

@@ -7,6 +7,7 @@
 #include "core/foundation/digest.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_reading.hpp"
+#include "core/image/store/disk_checks.hpp"
 #include "core/system/files.hpp"
 
 namespace sarde {
@@ -16,7 +17,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr auto folder_name = ".warm";
 constexpr auto temporary = ".new-";
 constexpr auto record_name = "template.json";
 constexpr auto files_name = "files.json";  ///< sizes and digests of what was saved
@@ -50,24 +50,13 @@ std::optional<WarmTemplate> read_record(const fs::path& folder) {
   }
 }
 
-Digest digest_of(const fs::path& file, Cancellation& cancellation) {
-  const auto fd = open_to_read(file);
-  std::vector<char> block(1U << 20U);
-  Sha256 hash;
-  while (const auto got = read_full(fd.get(), block.data(), block.size(), file.string())) {
-    cancellation.check();
-    hash.update(block.data(), got);
-  }
-  return hash.finish();
-}
-
 bool is_too_old(const WarmTemplate& made, const Clock& clock) {
   const auto age = clock.moment().unix_seconds - made.made;
   return age < 0 || age > made.max_age.count();
 }
 
 std::vector<fs::path> template_folders(const fs::path& image) {
-  auto folders = folder_entries(image / folder_name);
+  auto folders = folder_entries(image / warm_folder);
   std::erase_if(folders, [](const fs::path& path) {
     std::error_code gone;
     return path.filename().string().starts_with('.') || !fs::is_directory(path, gone);
@@ -88,7 +77,7 @@ std::vector<fs::path> files_in(const fs::path& folder) {
 json digests_in(const fs::path& folder, Cancellation& cancellation) {
   json digests = json::object();
   for (const auto& file : files_in(folder))
-    digests[file.filename().string()] = digest_of(file, cancellation).text();
+    digests[file.filename().string()] = digest_of_file(file, cancellation).text();
   return digests;
 }
 
@@ -113,7 +102,7 @@ json read_if_there(const fs::path& file) {
 }  // namespace
 
 WarmTemplates::WarmTemplates(const fs::path& image, const std::string& key)
-    : folder_(image / folder_name), name_(Digest::of(key).hex().substr(0, 16)) {}
+    : folder_(image / warm_folder), name_(Digest::of(key).hex().substr(0, 16)) {}
 
 std::vector<WarmTemplate> WarmTemplates::all_of(const fs::path& image) {
   std::vector<WarmTemplate> all;
@@ -165,8 +154,8 @@ bool WarmTemplates::is_whole(const WarmTemplate& made, const Clock& clock, Cance
 TempFolder WarmTemplates::begin(const Clock& clock) const {
   constexpr std::size_t most = 8;  // kinds of VMs of one image
   make_folders(folder_, 0700);
-  for (const auto& path : folder_entries(folder_))
-    if (path.filename().string().starts_with(temporary) && claim_abandoned(path)) remove_if_there(path);
+  RemovedFiles left_behind;
+  remove_abandoned_in(folder_, Removal::real, left_behind);
   auto others = all_of(folder_.parent_path());
   std::ranges::sort(others, std::ranges::greater(), &WarmTemplate::made);
   for (std::size_t i = 0; i < others.size(); ++i)
