@@ -147,18 +147,21 @@ std::string confinement_facts(bool uses_passt) {
   return "neither SELinux nor AppArmor confines QEMU here; whoever breaks out of a VM is QEMU's account";
 }
 
-bool has_passt(const SelftestRequest& host) {
-  return !find_program("passt", host.environment).empty();
+/// The network of jobs' VMs, as far as that is known without starting one: passt's if it is installed.
+JobNetwork network_of(const SelftestRequest& host) {
+  auto chosen = choose_network(host.network, false);
+  if (!chosen.wants_passt || !find_program("passt", host.environment).empty()) return chosen;
+  chosen.wants_passt = false;
+  if (chosen.otherwise.empty()) return chosen;
+  return {.mode = NetworkMode::named, .name = chosen.otherwise};
 }
 
 /// Whether jobs' VMs can continue from saved states, as far as that is the host's affair.
 std::string warm_facts(const CommandTools& tools, const DoctorRequest& request) {
-  const auto& host = request.host;
   if (request.warm == "off") return "off: every VM boots (warm)";
-  const auto& network = host.network;
-  if (!network.empty() && network != "user" && network != "passt")
-    return "every VM boots, because network is " + quote(network) + " and not passt's";
-  if (!has_passt(host))
+  if (!choose_network(request.host.network, false).wants_passt)
+    return "every VM boots, because its network is not passt's (network, network-limit)";
+  if (!network_of(request.host).wants_passt)
     throw Error("every VM boots, because passt is not installed: type 'apt-get install passt'");
   std::uint64_t bytes = 0;
   std::size_t states = 0;
@@ -173,13 +176,10 @@ std::string warm_facts(const CommandTools& tools, const DoctorRequest& request) 
 
 /// A libvirt network without a DHCP server gives a guest no address.
 std::string dhcp_facts(const CommandTools& tools, const SelftestRequest& host) {
-  auto network = host.network;
-  if (network.empty() && !is_session(host.connect) && !has_passt(host)) network = "default";
-  constexpr std::string_view bridge = "bridge:";
-  if (network.empty() || network == "user" || network == "passt" || network == "slirp")
-    return "not needed on the user-mode network";
-  if (network == "image" || network.starts_with(bridge))
-    return "not libvirt's: the guest needs its own way to an address";
+  const auto chosen = network_of(host);
+  if (chosen.is_user) return "not needed on the user-mode network";
+  if (chosen.mode != NetworkMode::named) return "not libvirt's: the guest needs its own way to an address";
+  const auto& network = chosen.name;
   const auto result = run_program(
       {.argv = {"virsh", "-c", host.connect, "net-dumpxml", network}, .environment = host.environment.list()},
       {.clock = tools.clock,
@@ -223,9 +223,7 @@ SelftestAnswer examine(const CommandTools& tools, const DoctorRequest& request) 
   look("gitlab-runner", [&] { return runner_facts(request); });
   look("gitlab-runner in guests", [&] { return guest_runner_facts(request); });
   look("confinement", [&] {
-    const auto& network = request.host.network;
-    const bool may_be_passts = network.empty() || network == "user" || network == "passt";
-    return confinement_facts(may_be_passts && has_passt(request.host) && !is_session(request.host.connect));
+    return confinement_facts(network_of(request.host).wants_passt && !request.host.network.is_session);
   });
   look("ssh", [&] { return program_facts(environment, "ssh", "openssh-client", "'sarde-executor ssh'"); });
   look("virsh",

@@ -46,20 +46,24 @@ std::vector<std::string> users_of(const CatalogEntry& entry, const AskedStates& 
   return asked.users ? asked.users->but_base_vm(entry.config_digest.text()) : std::vector<std::string>();
 }
 
-/// Bytes of the saved states from which VMs of the image continue.
-std::uint64_t saved_states(const CommandTools& tools, const CatalogEntry& entry) {
-  std::uint64_t bytes = 0;
-  for (const auto& state :
-       WarmTemplates::all_of(tools.images.unpacked.folder() / entry.manifest.digest.text()))
-    if (state.refusal.empty()) bytes += state.bytes;
-  return bytes;
+/// Bytes of the saved states from which VMs of each image continue.
+std::vector<std::uint64_t> saved_states(const CommandTools& tools, const std::vector<CatalogEntry>& entries) {
+  std::vector<std::uint64_t> sizes;
+  for (const auto& entry : entries) {
+    auto& bytes = sizes.emplace_back(0);
+    for (const auto& state :
+         WarmTemplates::all_of(tools.images.unpacked.folder() / entry.manifest.digest.text()))
+      if (state.refusal.empty()) bytes += state.bytes;
+  }
+  return sizes;
 }
 
-std::string as_json(const CommandTools& tools, const std::vector<CatalogEntry>& entries,
-                    const AskedStates& asked) {
+std::string as_json(const std::vector<CatalogEntry>& entries, const AskedStates& asked,
+                    const std::vector<std::uint64_t>& saved) {
   const auto& states = asked.states;
   auto list = ordered_json::array();
-  for (const auto& entry : entries) {
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const auto& entry = entries[i];
     const auto state = states.find(entry.config_digest.text());
     list.push_back(
         {{"source", "oci"},
@@ -69,13 +73,9 @@ std::string as_json(const CommandTools& tools, const std::vector<CatalogEntry>& 
          {"id", entry.config_digest.text()},
          {"state", state == states.end() ? ordered_json() : ordered_json(state->second.is_running)},
          {"users", users_of(entry, asked)},
-         {"saved_states", saved_states(tools, entry)}});
+         {"saved_states", saved[i]}});
   }
   return json_text(list);
-}
-
-std::string states_text(std::uint64_t bytes) {
-  return bytes == 0 ? "" : size_text(bytes);
 }
 
 std::string shortened(const Digest& digest) {
@@ -83,16 +83,16 @@ std::string shortened(const Digest& digest) {
   return "sha256:" + digest.hex().substr(0, digits);
 }
 
-std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>& entries,
-                     const AskedStates& asked) {
+std::string as_table(const std::vector<CatalogEntry>& entries, const AskedStates& asked,
+                     const std::vector<std::uint64_t>& saved) {
   const auto& states = asked.states;
   const bool has_users =
       std::ranges::any_of(entries, [&](const auto& entry) { return !users_of(entry, asked).empty(); });
-  const bool has_states =
-      std::ranges::any_of(entries, [&](const auto& entry) { return saved_states(tools, entry) != 0; });
+  const bool has_states = std::ranges::any_of(saved, [](std::uint64_t bytes) { return bytes != 0; });
   TextTable table(
       {"SOURCE", "NAME", "IMAGE ID", "STATE", has_users ? "USED BY" : "", has_states ? "WARM START" : ""});
-  for (const auto& entry : entries) {
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const auto& entry = entries[i];
     const auto state = states.find(entry.config_digest.text());
     const bool has_tag = !entry.tag.empty() && !Digest::parse(entry.tag);
     table.add({"oci", entry.repository + (has_tag ? ":" + entry.tag : "@" + shortened(entry.manifest.digest)),
@@ -100,7 +100,7 @@ std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>&
                state == states.end()      ? "missing"
                : state->second.is_running ? "running"
                                           : "stopped",
-               join(users_of(entry, asked), ", "), states_text(saved_states(tools, entry))});
+               join(users_of(entry, asked), ", "), saved[i] == 0 ? "" : size_text(saved[i])});
   }
   return table.text();
 }
@@ -117,7 +117,8 @@ std::string list_images(const CommandTools& tools, AnswerForm form,
   // Without libvirt nothing is known about VMs, but the images can still be listed.
   if (!known.failure.empty() && !entries.empty())
     tools.reporter.warn("WARNING: " + known.failure + "; all VMs are shown as missing");
-  return form == AnswerForm::json ? as_json(tools, entries, known) : as_table(tools, entries, known);
+  const auto saved = saved_states(tools, entries);
+  return form == AnswerForm::json ? as_json(entries, known, saved) : as_table(entries, known, saved);
 }
 
 }  // namespace sarde

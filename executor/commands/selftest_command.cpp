@@ -77,32 +77,27 @@ class Tester {
   }
 
   std::string network_facts() {
-    const bool may_be_libvirts = request_.network.empty() && !is_session(request_.connect);
-    const auto network = request_.network.empty() ? std::string("user") : request_.network;
-    if (network == "slirp" || network == "image") return network;
-    constexpr std::string_view bridge = "bridge:";
-    if (network.starts_with(bridge)) {
-      const auto name = network.substr(bridge.size());
-      require_bridge(name);
-      return "this host's bridge " + quote(name);
+    const auto chosen = choose_network(request_.network, false);
+    const auto libvirts = [&](const std::string& name) {
+      tools_.hypervisor().require_network(name);
+      return "libvirt's network " + quote(name) + ", active";
+    };
+    if (chosen.mode == NetworkMode::image) return "image";
+    if (chosen.mode == NetworkMode::bridge) {
+      require_bridge(chosen.name);
+      return "this host's bridge " + quote(chosen.name);
     }
+    if (chosen.is_user && !chosen.wants_passt) return "slirp";
     require_libvirt();
-    if (network != "user" && network != "passt") {
-      tools_.hypervisor().require_network(network);
-      return "libvirt's network " + quote(network) + ", active";
-    }
+    if (!chosen.is_user) return libvirts(chosen.name);
     try {
       try_passt();
       return "passt: " + first_line_of({"passt", "--version"});
     } catch (const Error& error) {
-      if (network == "passt") throw;
-      if (may_be_libvirts) {
-        tools_.hypervisor().require_network("default");
-        return std::string(
-                   "libvirt's network 'default', active, on which every VM boots, because passt is not "
-                   "available: ") +
-               error.what();
-      }
+      if (request_.network.wanted == "passt") throw;
+      if (!chosen.otherwise.empty())
+        return libvirts(chosen.otherwise) +
+               ", on which every VM boots, because passt is not available: " + error.what();
       return std::string(
                  "slirp, which lets guests reach this host's 127.0.0.1, because passt is not available: ") +
              error.what();

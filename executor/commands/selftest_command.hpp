@@ -7,12 +7,13 @@
 #include "core/foundation/error.hpp"
 #include "core/system/environment.hpp"
 #include "executor/commands/command_tools.hpp"
+#include "executor/job/job_network.hpp"
 
 namespace sarde {
 
 struct SelftestRequest {
   std::string connect;  ///< libvirt's URI
-  std::string network;  ///< the setting; empty: not set
+  NetworkRules network;
   std::filesystem::path ocidir;
   std::filesystem::path vmdir;
   std::filesystem::path jobsdir;

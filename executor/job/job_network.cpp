@@ -13,13 +13,13 @@ void require_bridge(const std::string& name) {
                 "; 'ip link show type bridge' lists those that it has (network)");
 }
 
-JobNetwork JobNetworks::choose(bool image_is_user) const {
-  const auto& name = parts_.wanted;
+JobNetwork choose_network(const NetworkRules& rules, bool image_is_user) {
+  const auto& name = rules.wanted;
   // By default, an image cannot choose the network. passt's has no neighbours; where there is none, libvirt's
   // own comes next, whose ports can be isolated.
   constexpr auto of_libvirt = "default";
-  if (name.empty() && !parts_.is_session) {
-    if (parts_.is_limited) return {.mode = NetworkMode::named, .name = of_libvirt};
+  if (name.empty() && !rules.is_session) {
+    if (rules.is_limited) return {.mode = NetworkMode::named, .name = of_libvirt};
     return {.mode = NetworkMode::user, .is_user = true, .wants_passt = true, .otherwise = of_libvirt};
   }
   if (name.empty() || name == "user" || name == "passt" || name == "slirp")
@@ -79,7 +79,7 @@ PasstNetwork JobNetworks::start_passt_in(const std::filesystem::path& folder, st
 }
 
 void JobNetworks::do_without_passt(JobNetwork& network, const std::string& why) {
-  if (parts_.wanted == "passt") throw Error("set up the VM's network with passt: " + why);
+  if (parts_.rules.wanted == "passt") throw Error("set up the VM's network with passt: " + why);
   if (network.otherwise.empty()) {
     network.wants_passt = false;
     network.passt.reset();

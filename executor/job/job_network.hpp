@@ -24,6 +24,17 @@ struct JobNetwork {
   std::optional<TrafficFilter> filter = {};  ///< on a bridge
 };
 
+/// The administrator's settings for jobs' networks.
+struct NetworkRules {
+  std::string wanted = {};  ///< `network`: user, passt, slirp, image, bridge:NAME, or a libvirt network;
+                            ///< empty: the default
+  bool is_session = false;  ///< libvirt runs as an ordinary user and has no bridges
+  bool is_limited = false;  ///< `network-limit`, which the user-mode network cannot keep to
+};
+
+/// Decides which network a VM gets. `image_is_user`: the image's own network is a user-mode one.
+JobNetwork choose_network(const NetworkRules& rules, bool image_is_user);
+
 /// passt cannot provide a VM's network.
 class NoPasst : public Error {
  public:
@@ -37,10 +48,7 @@ void require_bridge(const std::string& name);
 class JobNetworks {
  public:
   struct Parts {
-    std::string wanted;  ///< `network`: user, passt, slirp, image, bridge:NAME, or a libvirt network; empty:
-                         ///< the default
-    bool is_session = false;  ///< libvirt runs as an ordinary user and has no bridges
-    bool is_limited = false;  ///< `network-limit`, which the user-mode network cannot keep to
+    NetworkRules rules;
     const Environment& environment;
     Source<Hypervisor> hypervisor;
     Clock& clock;
@@ -50,9 +58,10 @@ class JobNetworks {
 
   explicit JobNetworks(Parts parts) : parts_(std::move(parts)) {}
 
-  /// Decides which network the VM gets, without setting it up. `image_is_user`: the image's own network is a
-  /// user-mode one.
-  [[nodiscard]] JobNetwork choose(bool image_is_user) const;
+  /// The VM's network, which is not set up yet (choose_network()).
+  [[nodiscard]] JobNetwork choose(bool image_is_user) const {
+    return choose_network(parts_.rules, image_is_user);
+  }
 
   /// Throws Error, with what to do, if a libvirt network that the VM needs is missing or not active.
   void check() const;

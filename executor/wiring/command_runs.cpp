@@ -203,7 +203,7 @@ namespace {
 SelftestRequest selftest_request(const Wiring& wiring) {
   const auto& values = wiring.values();
   return {.connect = values.get<"connect">(),
-          .network = values.get<"network">(),
+          .network = network_rules(values),
           .ocidir = values.get<"ocidir">(),
           .vmdir = values.get<"vmdir">(),
           .jobsdir = values.get<"jobsdir">(),

@@ -55,10 +55,7 @@ GuestDoor guest_door(Wiring& wiring) {
 }
 
 JobNetworks job_networks(Wiring& wiring) {
-  const auto& values = wiring.values();
-  return JobNetworks({.wanted = values.get<"network">(),
-                      .is_session = is_session(values.get<"connect">()),
-                      .is_limited = values.get<"network-limit">().has_value(),
+  return JobNetworks({.rules = network_rules(wiring.values()),
                       .environment = wiring.environment(),
                       .hypervisor = wiring.hypervisor(),
                       .clock = wiring.clock(),

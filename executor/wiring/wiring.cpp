@@ -17,6 +17,12 @@ namespace sarde {
 
 namespace fs = std::filesystem;
 
+NetworkRules network_rules(const Values& values) {
+  return {.wanted = values.get<"network">(),
+          .is_session = is_session(values.get<"connect">()),
+          .is_limited = values.get<"network-limit">().has_value()};
+}
+
 bool is_root() {
   return ::geteuid() == 0;
 }

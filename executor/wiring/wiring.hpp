@@ -15,6 +15,7 @@
 #include "core/vm/hypervisor.hpp"
 #include "executor/commands/command_tools.hpp"
 #include "executor/job/image_choice.hpp"
+#include "executor/job/job_network.hpp"
 #include "executor/job/metrics.hpp"
 #include "executor/wiring/console_reporter.hpp"
 #include "executor/wiring/exit_codes.hpp"
@@ -103,6 +104,9 @@ std::vector<std::string> names_of_image(const std::string& image);
 
 /// What commands work with.
 CommandTools tools_of(Wiring& wiring);
+
+/// What the settings say of jobs' networks.
+NetworkRules network_rules(const Values& values);
 
 /// Whether the program runs as root.
 bool is_root();

@@ -133,7 +133,7 @@ struct Bench {
                                   .cancellation = cancellation,
                                   .reporter = reporter}),
          .starter = VmStarter({.shape = {},
-                               .networks = JobNetworks({.wanted = network,
+                               .networks = JobNetworks({.rules = {.wanted = network},
                                                         .environment = environment,
                                                         .hypervisor = source,
                                                         .clock = clock,
