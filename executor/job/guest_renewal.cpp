@@ -8,7 +8,6 @@
 #include <map>
 #include <sys/random.h>
 
-#include "core/foundation/digest.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "executor/job/guest_answer.hpp"
@@ -20,10 +19,10 @@ namespace {
 using Seconds = std::chrono::duration<double>;
 
 /// Prints a line for each thing that was done: `seed HOW`, `random DIGITS`, `time SECONDS`. {0}: 64 digits of
-/// this host's random numbers; {1}: the name, or nothing; {2}: a machine ID; {3} and {4}: the time, the
-/// second for a `date` that knows whole seconds only. The numbers of the ioctls are those of Linux on all but
-/// a few old processors, where the attempt fails.
-constexpr auto script = R"sh([ "$(id -u)" = 0 ] || exec sudo -n sh "$0"
+/// this host's random numbers; {1}: the name, or nothing; {2}: a machine ID; {3}: what sets the clock. The
+/// numbers of the ioctls are those of Linux on all but a few old processors, where the attempt fails.
+constexpr auto script = R"sh(echo here
+[ "$(id -u)" = 0 ] || exec sudo -n sh "$0"
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 echo root
 bytes={0}
@@ -113,6 +112,7 @@ std::string clock_moved_by(Seconds difference, bool is_exact) {
 }
 
 std::string problem_in(const std::map<std::string, std::string>& said) {
+  if (!said.contains("here")) return "the guest did not answer in time";
   if (!said.contains("root"))
     return "the guest's login user is not root and cannot use sudo without a password";
   const auto seed = said.find("seed");

@@ -47,6 +47,39 @@ def python_tools(requirement, folder=None):
     return venv / "bin"
 
 
+def tools_without_passt(folder):
+    """A folder for PATH in which all of Debian's programs are but passt."""
+    folder.mkdir()
+    for source in ("/usr/bin", "/bin", "/usr/sbin"):
+        for tool in pathlib.Path(source).iterdir():
+            if tool.name not in ("passt", "passt.avx2") and not (folder / tool.name).exists():
+                (folder / tool.name).symlink_to(tool)
+    return str(folder)
+
+
+def run_in_a_namespace(inner, *arguments, resolver=None):
+    """Runs one of this folder's inner tests, with a libvirt of its own, in a network namespace of its own, which goes again."""
+    need(os.geteuid() == 0 or shutil.which("sudo"), "a network namespace needs root")
+    prefix = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=SARDE_REQUIRE_ALL"]
+    environment = {k: v for k, v in os.environ.items() if k not in ("SARDE_PRIVATE_LIBVIRT", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
+    namespace = f"sarde-{os.getpid()}"
+    answers = pathlib.Path("/etc/netns", namespace)  # ip-netns(8) has its files in place of the host's there
+    if resolver:
+        answers.mkdir(parents=True)
+        (answers / "resolv.conf").write_text(f"nameserver {resolver}\n")
+    subprocess.run([*prefix, "ip", "netns", "add", namespace], check=True)
+    try:
+        done = subprocess.run([*prefix, "ip", "netns", "exec", namespace, TOP / "tests/support/private-libvirt", "/usr/bin/python3", TOP / "tests/program" / inner,
+                               *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=600)
+        print(done.stdout, done.stderr)
+        assert done.returncode == 0
+        assert "ALL CHECKED" in done.stdout
+    finally:
+        subprocess.run([*prefix, "ip", "netns", "delete", namespace], check=True)
+        if resolver:
+            shutil.rmtree(answers)
+
+
 class Workplace:
     """Folders of one test session, the program in them, and what it leaves behind."""
 

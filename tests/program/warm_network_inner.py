@@ -11,6 +11,7 @@ import threading
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 
 from fake_runner import FakeRunner, bash_script  # noqa: E402
+from network_inner import with_small_image  # noqa: E402
 
 SERVER = "198.51.100.7"
 
@@ -47,12 +48,7 @@ def main(program, guest):
         threading.Thread(target=work, daemon=True).start()
     with tempfile.TemporaryDirectory(prefix="sarde-network-", dir="/tmp") as folder:
         os.chmod(folder, 0o755)
-        config = pathlib.Path(folder, "sarde.toml")
-        config.write_text('connect = "qemu:///system"\npull-policy = "never"\n')
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SARDE_")} | {"SARDE_GUEST_RUNNER": "none", "SARDE_CONF_FILES": str(config), "SARDE_OCIDIR": f"{folder}/oci", "SARDE_VMDIR": f"{folder}/vms", "SARDE_JOBSDIR": f"{folder}/jobs"}
-        subprocess.run([program, "export", "--compression", "fast", "--libvirtconfig", f"{guest}/domain.xml", "--vmconfig", f"{guest}/vmconfig.json", "small",
-                        "h.example/vms/small:latest"], env=environment, check=True)
-        runner = FakeRunner(program, environment)
+        runner = FakeRunner(program, with_small_image(program, guest, folder, ""))
         with runner.job(job_id=1, image="h.example/vms/small") as first:
             assert first.prepare() and "Saved the VM's state" in first.result.text, first.result.text
         with runner.job(job_id=2, image="h.example/vms/small") as one, runner.job(job_id=3, image="h.example/vms/small") as two:

@@ -44,7 +44,7 @@ struct Renewed {
 };
 
 std::string answer_at(double time, const std::string& seed = "perl") {
-  return fmt::format("root\nseed {}\nrandom {}\ntime {:.6f}\n", seed, digits, time);
+  return fmt::format("here\nroot\nseed {}\nrandom {}\ntime {:.6f}\n", seed, digits, time);
 }
 
 }  // namespace
@@ -73,7 +73,7 @@ TEST_CASE("guest renewal: a clock in whole seconds is set when one begins") {
   int asked = 0;
   const Renewed guest([&] {
     const auto time = now() - (asked++ == 0 ? 5 : 0.1);
-    return fmt::format("root\nseed vmgenid\nrandom {}\ntime {:.0f}.\n", digits,
+    return fmt::format("here\nroot\nseed vmgenid\nrandom {}\ntime {:.0f}.\n", digits,
                        asked == 1 ? std::floor(time) : std::round(time));
   });
   CHECK_MESSAGE(guest.result.problem.empty(), guest.result.problem);
@@ -86,13 +86,14 @@ TEST_CASE("guest renewal: what a guest lacks, or says that cannot be") {
   const auto problem = [](const std::string& answer) {
     return Renewed([&] { return answer; }).result.problem;
   };
-  CHECK(problem("").find("is not root and cannot use sudo without a password") != std::string::npos);
-  CHECK(problem("sudo: a password is required\n").find("is not root") != std::string::npos);
+  CHECK(problem("") == "the guest did not answer in time");
+  CHECK(problem("here\n").find("is not root and cannot use sudo without a password") != std::string::npos);
+  CHECK(problem("here\nsudo: a password is required\n").find("is not root") != std::string::npos);
   CHECK(problem(answer_at(now(), "none")).find("cannot be given new random numbers") != std::string::npos);
-  CHECK(problem("root\nseed perl\nrandom \ntime 1\n") == "the guest shows no random numbers");
-  CHECK(problem("root\nseed perl\nrandom " + std::string(64, 'x') + "\ntime 1\n") ==
+  CHECK(problem("here\nroot\nseed perl\nrandom \ntime 1\n") == "the guest shows no random numbers");
+  CHECK(problem("here\nroot\nseed perl\nrandom " + std::string(64, 'x') + "\ntime 1\n") ==
         "the guest shows no random numbers");
   for (const auto* time : {"", "x", "nan", "-5", "inf", "1e999"})
-    CHECK_FALSE(problem("root\nseed perl\nrandom " + digits + "\ntime " + time + "\n").empty());
-  CHECK(problem("root\nseed perl\nrandom " + digits + "\n") == "the guest does not tell its time");
+    CHECK_FALSE(problem("here\nroot\nseed perl\nrandom " + digits + "\ntime " + time + "\n").empty());
+  CHECK(problem("here\nroot\nseed perl\nrandom " + digits + "\n") == "the guest does not tell its time");
 }
