@@ -17,8 +17,7 @@ std::optional<Digest> known_digest(const CommandTools& tools, const ImageReferen
   return found->second.manifest.digest;
 }
 
-void say_fetched(const CommandTools& tools, const StoredImage& image, const std::optional<Digest>& known,
-                 const Phase& phase) {
+void say_fetched(const StoredImage& image, const std::optional<Digest>& known, const Phase& phase) {
   const auto facts = image.manifest.digest.text() + ", " + size_text(image.compressed_size());
   phase.done(known == image.manifest.digest ? image.reference.text() + " is up to date, " + facts
                                             : "Fetched " + image.reference.text() + ", " + facts);
@@ -41,7 +40,7 @@ ObtainedImage fetch_and_unpack_image(const CommandTools& tools, const FetchReque
                                                .sharing = sharing,
                                                .progress = progress_in(tools.reporter)},
                                               tools.registry, {});
-  say_fetched(tools, obtained.image, known, phase);
+  say_fetched(obtained.image, known, phase);
   return obtained;
 }
 
@@ -51,7 +50,7 @@ StoredImage fetch_image(const CommandTools& tools, const FetchRequest& request) 
   const auto known = known_digest(tools, reference);
   auto image = tools.images.fetcher.fetch(reference, source_of(request), tools.registry,
                                           access_with_progress(tools, "fetching"));
-  say_fetched(tools, image, known, phase);
+  say_fetched(image, known, phase);
   return image;
 }
 

@@ -35,12 +35,6 @@ struct NetworkRules {
 /// Decides which network a VM gets. `image_is_user`: the image's own network is a user-mode one.
 JobNetwork choose_network(const NetworkRules& rules, bool image_is_user);
 
-/// passt cannot provide a VM's network.
-class NoPasst : public Error {
- public:
-  using Error::Error;
-};
-
 /// Throws Error, with what to do, if this host has no bridge of this name.
 void require_bridge(const std::string& name);
 

@@ -82,10 +82,8 @@ void VmStarter::start(StartedVm& planned, const ObtainedImage& image, const JobF
   const auto launch_it = [&] { launch(planned, image, folder, guest, open, [&] { start_domain(planned); }); };
   try {
     launch_it();
-  } catch (const Error& error) {
-    // QEMU may be confined so that it cannot use passt's socket.
-    const bool is_about_passt = std::string_view(error.what()).find("qemu.sock") != std::string_view::npos;
-    if (!is_about_passt || !planned.network.passt || planned.network.otherwise.empty()) throw;
+  } catch (const NoPasst& error) {
+    parts_.hypervisor().destroy(planned.vm.name.text());
     close_network(folder);
     planned.vm.user_network_socket.clear();
     parts_.networks.do_without_passt(planned.network, error.what());
@@ -205,6 +203,8 @@ void VmStarter::launch(StartedVm& planned, const ObtainedImage& image, const Job
   vm.filter = network.filter;
   folder.expect_vm();
   step("libvirt created the domain", [&] { within("VM '" + vm.name.text() + "'", start); });
+  if (network.passt)
+    step("QEMU connected to passt", [&] { parts_.hypervisor().require_passt(vm.name.text()); });
 }
 
 JobVm VmStarter::sized_vm(const Job& job, const StoredImage& image, const JobResources& resources) const {

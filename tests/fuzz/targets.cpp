@@ -139,6 +139,7 @@ void words(Input bytes) {
   static_cast<void>(parse_size(text));
   static_cast<void>(parse_seconds(text));
   static_cast<void>(port_in_usernet(text, 22));
+  static_cast<void>(stream_in_network(text, "passt0"));
   static_cast<void>(job_in_metadata(text));
   static_cast<void>(usable_virt_type(true, "x86_64", text));
   if (const auto digest = Digest::parse(text)) must(digest->text() == text);

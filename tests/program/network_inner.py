@@ -90,6 +90,39 @@ def on_a_bridge(runner):
         assert stage.wait().code == 2
 
 
+def in_place_of_passt(program, guest, folder):
+    """QEMU cannot connect to passt, as where it is confined: the VM is on libvirt's network, and the log says why."""
+    for command in ("link add out type veth peer name far", "addr add 192.0.2.10/24 dev out", "link set far up", "link set out up", "route add default via 192.0.2.1 dev out"):
+        subprocess.run(["ip", *command.split()], check=True)  # passt needs a default route
+    network = pathlib.Path(folder, "default.xml")
+    network.write_text(NETWORK.replace("<name>jobs</name>", "<name>default</name>"))
+    virsh("net-define", network)
+    virsh("net-start", "default")
+    wrapper = pathlib.Path(folder, "wrapped", "passt")
+    wrapper.parent.mkdir()
+    wrapper.write_text("#!/bin/sh\n/usr/bin/passt \"$@\" || exit\nwhile [ \"$1\" != --pid ]; do shift; done\nkill $(cat \"$2\")\n")
+    wrapper.chmod(0o755)
+    environment = with_small_image(program, guest, folder, "address-timeout = 90\n") | {"PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
+    with FakeRunner(program, environment).job(job_id=5, image="h.example/vms/small") as job:
+        assert job.prepare() and job.result.text.count("The VM is on libvirt's network 'default', because passt cannot provide one of its own: ") == 1, job.result.text
+        assert "connect QEMU to passt's socket: QEMU says 'connection error'; do AppArmor, SELinux or a folder's rights forbid it?" in job.result.text, job.result.text
+        assert job.run_script(bash_script("echo here")).stdout == b"here\n"
+        assert len(virsh("list", "--name").split()) == 1
+    assert subprocess.run(["pgrep", "-f", f"{folder}/jobs/"], capture_output=True, text=True).stdout == ""
+    virsh("net-destroy", "default")
+
+
+def with_small_image(program, guest, folder, config):
+    """The environment of a driver that has the small guest's image, and reads this beside where libvirt is."""
+    settings = pathlib.Path(folder, "sarde.toml")
+    settings.write_text('connect = "qemu:///system"\npull-policy = "never"\n' + config)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SARDE_")} | {
+        "SARDE_GUEST_RUNNER": "none", "SARDE_CONF_FILES": str(settings), "SARDE_OCIDIR": f"{folder}/oci", "SARDE_VMDIR": f"{folder}/vms", "SARDE_JOBSDIR": f"{folder}/jobs"}
+    subprocess.run([program, "export", "--compression", "fast", "--libvirtconfig", f"{guest}/domain.xml", "--vmconfig", f"{guest}/vmconfig.json", "small",
+                    "h.example/vms/small:latest"], env=environment, check=True)
+    return environment
+
+
 def main(program, guest, filter_name):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     if filter_name == "clean-traffic":
@@ -100,11 +133,7 @@ def main(program, guest, filter_name):
         network.write_text(NETWORK)
         virsh("net-define", network)
         virsh("net-start", "jobs")
-        config = pathlib.Path(folder, "sarde.toml")
-        config.write_text('network = "jobs"\nconnect = "qemu:///system"\npull-policy = "never"\naddress-timeout = 90\n')
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SARDE_")} | {"SARDE_GUEST_RUNNER": "none", "SARDE_CONF_FILES": str(config), "SARDE_OCIDIR": f"{folder}/oci", "SARDE_VMDIR": f"{folder}/vms", "SARDE_JOBSDIR": f"{folder}/jobs"}
-        subprocess.run([program, "export", "--compression", "fast", "--libvirtconfig", f"{guest}/domain.xml", "--vmconfig", f"{guest}/vmconfig.json", "small",
-                        "h.example/vms/small:latest"], env=environment, check=True)
+        environment = with_small_image(program, guest, folder, 'network = "jobs"\naddress-timeout = 90\n')
         runner = FakeRunner(program, environment)
         with runner.job(job_id=1, image="h.example/vms/small") as one, runner.job(job_id=2, image="h.example/vms/small") as two:
             addresses = []
@@ -134,6 +163,10 @@ def main(program, guest, filter_name):
         assert virsh("list", "--all", "--name").split() == []
         assert os.listdir(f"{folder}/jobs") == []
         virsh("net-destroy", "jobs")
+        virsh("net-undefine", "jobs")
+        if filter_name == "clean-traffic":
+            in_place_of_passt(program, guest, folder)
+        assert os.listdir(f"{folder}/jobs") == []
     print("ALL CHECKED")
 
 

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import need
+from conftest import need, tools_without_passt
 from fake_runner import bash_script
 from test_cloud_init import cloud  # noqa: F401: a fixture
 from test_firmware import guests, images  # noqa: F401: fixtures
@@ -184,17 +184,18 @@ def test_a_network_that_is_not_active_is_named(debian, tmp_path):
 
 
 def test_an_account_that_may_not_use_libvirt_is_told_what_to_type(debian, tmp_path):
-    told = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", debian.program, "list", "--json"], env=debian.environment | {"HOME": str(tmp_path)}, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr  # needs no libvirt
     (tmp_path / "n").mkdir(mode=0o777)
     (tmp_path / "n").chmod(0o777)
     env = debian.environment | {f"SARDE_{name}": f"{tmp_path}/n/{name.lower()}" for name in ("OCIDIR", "VMDIR", "JOBSDIR")}
     socket = pathlib.Path("/run/libvirt/libvirt-sock")  # this private libvirt's
     socket.chmod(0o770)
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", debian.program]
     try:
-        told = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", debian.program, "selftest"], env=env, capture_output=True, text=True)
+        listed = subprocess.run([*as_nobody, "list", "--json"], env=env, capture_output=True, text=True)
+        told = subprocess.run([*as_nobody, "selftest"], env=env, capture_output=True, text=True)
     finally:
         socket.chmod(0o777)
+    assert (listed.returncode, listed.stdout) == (0, "[]\n"), listed  # needs no libvirt
     assert told.returncode == 2 and "FAILED  libvirt: " in told.stdout and "type 'adduser nobody libvirt'" in told.stdout, told.stdout
 
 
@@ -255,12 +256,19 @@ def test_passt_is_the_first_choice_and_vms_continue_from_saved_states(debian, qe
     told = subprocess.run([debian.program, "doctor"], env=runner.environment, capture_output=True, text=True).stdout
     assert re.search(r"ok +network: passt", told) and re.search(r"ok +warm starts: VMs continue from saved states, of which there are 1 \(", told), told
     # Where passt cannot be had, libvirt's network takes its place, and has to be there.
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for folder in ("/usr/bin", "/bin", "/usr/sbin"):
-        for tool in pathlib.Path(folder).iterdir():
-            if not tool.name.startswith("passt") and not (tools / tool.name).exists():
-                (tools / tool.name).symlink_to(tool)
-    runner.environment["PATH"] = str(tools)
+    runner.environment["PATH"] = tools_without_passt(tmp_path / "tools")
     with runner.job(job_id=9063, image="h.example/vms/s:1", retry_pause=0.1) as job:
         assert not job.prepare() and job.result.verdict == "system_failure" and "libvirt has no network 'default'" in job.result.text, job.result.text
+    told = subprocess.run([debian.program, "doctor"], env=runner.environment, capture_output=True, text=True).stdout
+    assert re.search(r"FAILED +warm starts: every VM boots, because passt is not installed: type 'apt-get install passt'", told), told
+    assert re.search(r"FAILED +network: libvirt has no network 'default'", told), told
+    # passt is there, and QEMU may not use its socket, as where it is confined: libvirt's network again, which says why.
+    wrapped = tmp_path / "wrapped"
+    wrapped.mkdir()
+    (wrapped / "passt").write_text("#!/bin/sh\n/usr/bin/passt \"$@\"; code=$?\nwhile [ \"$1\" != --socket ]; do shift; done\nchmod 0700 \"${2%/*}\"\nexit $code\n")
+    (wrapped / "passt").chmod(0o755)
+    runner.environment["PATH"] = f"{wrapped}:{os.environ['PATH']}"
+    with runner.job(job_id=9064, image="h.example/vms/s:1", retry_pause=0.1) as job:
+        assert not job.prepare() and job.result.verdict == "system_failure", job.result.text
+        assert "passt cannot provide the VM's network (connect QEMU to passt's socket: QEMU says 'connection error'" in job.result.text and "libvirt has no network 'default'" in job.result.text, job.result.text
+    assert virsh("list", "--all", "--name").stdout.split() == [] and list((tmp_path / "jobs").iterdir()) == []

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from conftest import need
+from conftest import need, run_in_a_namespace, tools_without_passt
 from fake_runner import bash_script
 
 NETWORK = """<network><name>jobs</name><bridge name='sardebr0'/><ip address='192.168.222.1' netmask='255.255.255.0'>
@@ -65,16 +65,11 @@ def test_qemus_own_user_network_has_to_be_asked_for(place, small_image):
             assert job.prepare(), job.result.text
             assert "WARNING" not in job.result.text
             assert reaches(job, "10.0.2.2", port)
-        tools = place.folder / "tools-without-passt"
-        tools.mkdir()
-        for folder in ("/usr/bin", "/bin", "/usr/sbin"):
-            for tool in pathlib.Path(folder).iterdir():
-                if tool.name not in ("passt", "passt.avx2") and not (tools / tool.name).exists():
-                    (tools / tool.name).symlink_to(tool)
-        with place.runner(PATH=str(tools)).job(job_id=804, image=small_image) as job:
+        tools = tools_without_passt(place.folder / "tools-without-passt")
+        with place.runner(PATH=tools).job(job_id=804, image=small_image) as job:
             assert job.prepare(), job.result.text
             assert "WARNING: the VM can reach services that listen on this host's 127.0.0.1" in job.result.text and "apt-get install passt" in job.result.text
-        with place.runner('network = "passt"', PATH=str(tools)).job(job_id=805, image=small_image, retry_pause=0.1) as job:
+        with place.runner('network = "passt"', PATH=tools).job(job_id=805, image=small_image, retry_pause=0.1) as job:
             assert not job.prepare() and job.result.verdict == "system_failure"
             assert "set up the VM's network with passt: run passt: there is no such program" in job.result.text
     place.assert_nothing_left()
@@ -83,19 +78,6 @@ def test_qemus_own_user_network_has_to_be_asked_for(place, small_image):
 @pytest.mark.parametrize("filter_name", ["sarde-executor-address-1", "clean-traffic"])
 def test_jobs_on_a_libvirt_network(place, small_image, filter_name):
     """Runs this file's inner test in the namespace: pytest itself moves there, for the driver and virsh must be in it."""
-    need(os.geteuid() == 0 or shutil.which("sudo"), "a network namespace needs root")
     need(shutil.which("dnsmasq") or os.path.exists("/usr/sbin/dnsmasq"), "dnsmasq is not installed")
     need(filter_name != "clean-traffic" or os.path.isdir("/usr/share/libvirt/nwfilter"), "libvirt-daemon-config-nwfilter is not installed")
-    inner = pathlib.Path(__file__).with_name("network_inner.py")
-    prefix = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=SARDE_REQUIRE_ALL"]
-    environment = {k: v for k, v in os.environ.items() if k not in ("SARDE_PRIVATE_LIBVIRT", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
-    namespace = f"sarde-{os.getpid()}"
-    subprocess.run([*prefix, "ip", "netns", "add", namespace], check=True)
-    try:
-        done = subprocess.run([*prefix, "ip", "netns", "exec", namespace, str(inner.parents[1] / "support" / "private-libvirt"), "/usr/bin/python3", str(inner),
-                               place.program, str(place.guest), filter_name], env=environment, capture_output=True, text=True, timeout=600)
-        print(done.stdout, done.stderr)
-        assert done.returncode == 0
-        assert "ALL CHECKED" in done.stdout
-    finally:
-        subprocess.run([*prefix, "ip", "netns", "delete", namespace], check=True)
+    run_in_a_namespace("network_inner.py", place.program, place.guest, filter_name)

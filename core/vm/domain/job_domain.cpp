@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 #include <set>
 
 #include "core/foundation/error.hpp"
@@ -115,11 +116,12 @@ class JobDomainBuilder {
     std::string path;
     for (const char c : vm_.user_network_socket.string()) path += c == ',' ? ",," : std::string(1, c);
     for (const auto& word :
-         {std::string("-netdev"), "stream,id=passt0,server=off,addr.type=unix,addr.path=" + path})
+         {std::string("-netdev"),
+          fmt::format("stream,id={},server=off,addr.type=unix,addr.path={}", passt_netdev, path)})
       add(command_line(), "qemu:arg", {{"value", word}});
     auto device = add(add(domain_, "qemu:override"), "qemu:device", {{"alias", "net0"}});
     add(add(device, "qemu:frontend"), "qemu:property",
-        {{"name", "netdev"}, {"type", "string"}, {"value", "passt0"}});
+        {{"name", "netdev"}, {"type", "string"}, {"value", passt_netdev}});
   }
 
   /// What QEMU is told beside what libvirt knows.

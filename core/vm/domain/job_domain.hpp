@@ -11,6 +11,9 @@ namespace sarde {
 /// expires-uptime=… folder=…/> (see Moment and JobDomain).
 inline constexpr auto job_metadata_uri = "urn:sarde-executor:job:1";
 
+/// QEMU's name for what connects the domain to passt's socket.
+inline constexpr auto passt_netdev = "passt0";
+
 /// A domain to start.
 struct BuiltDomain {
   std::string xml;

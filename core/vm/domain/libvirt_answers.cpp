@@ -1,6 +1,7 @@
 #include "core/vm/domain/libvirt_answers.hpp"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <map>
 #include <sstream>
 
@@ -29,6 +30,17 @@ std::optional<std::uint16_t> port_in_usernet(std::string_view answer, std::uint1
     if (port && *port > 0 && *port <= 65535) return static_cast<std::uint16_t>(*port);
   }
   return std::nullopt;
+}
+
+std::string stream_in_network(std::string_view answer, std::string_view name) {
+  // " \\ passt0: index=0,type=stream,unix:/run/qemu.sock"
+  const auto start = fmt::format(" {}: ", name);
+  constexpr std::string_view type = ",type=stream,";
+  for (const auto& line : split(answer, '\n')) {
+    const auto at = line.find(type);
+    if (at != std::string::npos && line.find(start) < at) return trimmed(line.substr(at + type.size()));
+  }
+  return "";
 }
 
 std::optional<std::uint64_t> written_in_block_nodes(std::string_view answer) {

@@ -15,6 +15,10 @@ namespace sarde {
 /// The port of 127.0.0.1 that QEMU's `info usernet` shows as forwarded to `guest_port`.
 std::optional<std::uint16_t> port_in_usernet(std::string_view answer, std::uint16_t guest_port);
 
+/// How QEMU's `info network` shows a `-netdev stream` of this name: `unix:PATH` once it is connected, words
+/// with "error" in them if that has failed, and nothing until then.
+std::string stream_in_network(std::string_view answer, std::string_view name);
+
 /// Bytes on this host's disk of the files that QEMU's `query-named-block-nodes` shows as written to; nothing
 /// if it is no such answer.
 std::optional<std::uint64_t> written_in_block_nodes(std::string_view answer);

@@ -1,5 +1,7 @@
+#include <chrono>
 #include <memory>
 #include <pwd.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -131,6 +133,24 @@ class LibvirtHypervisor final : public Hypervisor {
     const auto port = port_in_usernet(monitor(domain, "info usernet", doing), guest_port);
     if (!port) throw Error(doing + ": QEMU's monitor does not list the forward that it was told to make");
     return *port;
+  }
+
+  void require_passt(const std::string& name) override {
+    constexpr std::chrono::milliseconds pause(10);
+    constexpr std::chrono::seconds longest(5);
+    const auto domain = look_up(name);
+    const std::string doing = "connect QEMU to passt's socket";
+    if (!domain) throw Error(doing + ": VM '" + name + "' is gone");
+    const auto deadline = std::chrono::steady_clock::now() + longest;
+    while (std::chrono::steady_clock::now() < deadline) {
+      const auto shown = stream_in_network(monitor(domain, "info network", doing), passt_netdev);
+      if (shown.starts_with("unix:")) return;
+      if (shown.find("error") != std::string::npos)
+        throw NoPasst(doing + ": QEMU says " + quote(shown) +
+                      "; do AppArmor, SELinux or a folder's rights forbid it?");
+      std::this_thread::sleep_for(pause);
+    }
+    throw NoPasst(doing + ": it has not done so within " + duration_text(longest));
   }
 
   std::vector<JobDomain> list_jobs() override {

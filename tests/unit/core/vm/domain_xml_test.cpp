@@ -60,8 +60,8 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-BuiltDomain built_from(const std::string& image_xml, JobVm vm) {
-  vm.image_xml = image_xml;
+BuiltDomain built_from(const std::string& image, JobVm vm) {
+  vm.image_xml = image;
   return build_job_domain(vm);
 }
 
@@ -330,6 +330,20 @@ TEST_CASE("domain xml: the forwarded port is found in QEMU's answer") {
   CHECK(port_in_usernet(answer, 22) == 46549);
   CHECK_FALSE(port_in_usernet(answer, 2222));
   CHECK_FALSE(port_in_usernet("", 22));
+}
+
+TEST_CASE("domain xml: QEMU's answer shows whether it is connected to passt") {
+  const std::string card =
+      "virtio-net-pci.0: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:12:34:56\r\n";
+  const auto shown = [&](const std::string& line) {
+    return stream_in_network(card + line + "\r\n", "passt0");
+  };
+  CHECK(shown(R"( \ passt0: index=0,type=stream,)").empty());
+  CHECK(shown(R"( \ passt0: index=0,type=stream,connection error)") == "connection error");
+  CHECK(shown(R"( \ passt0: index=0,type=stream,unix:/j,obs/7/passt/qemu.sock)") ==
+        "unix:/j,obs/7/passt/qemu.sock");
+  CHECK(shown(R"( \ other: index=0,type=stream,unix:/passt0: )").empty());
+  CHECK(stream_in_network("", "passt0").empty());
 }
 
 TEST_CASE("virt type: KVM only where libvirt offers it and an x86 processor can") {
