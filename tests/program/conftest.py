@@ -1,4 +1,5 @@
 """What the whole-program tests share: the program, a guest image, a registry on loopback, a runner that calls the stages."""
+import fcntl
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 
 import pytest
 
@@ -37,7 +39,10 @@ def python_tools(requirement, folder=None):
     """The folder of the programs of a package from PyPI, beside Debian's Python modules."""
     venv = TOP / "build" / (folder or requirement.split("=")[0])
     stamp = venv / "installed"
-    if not stamp.exists():
+    with open(TOP / "build" / f".{venv.name}.lock", "w") as lock:  # another test file may want it, too
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.exists():
+            return venv / "bin"
         made = subprocess.run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", venv], capture_output=True, text=True)
         need(made.returncode == 0, f"no virtual environment can be made: {made.stderr.strip()}")
         # pip gives up by itself where the index cannot be reached; timeout(1) where that hangs
@@ -62,7 +67,7 @@ def run_in_a_namespace(inner, *arguments, resolver=None):
     need(os.geteuid() == 0 or shutil.which("sudo"), "a network namespace needs root")
     prefix = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=SARDE_REQUIRE_ALL"]
     environment = {k: v for k, v in os.environ.items() if k not in ("SARDE_PRIVATE_LIBVIRT", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
-    namespace = f"sarde-{os.getpid()}"
+    namespace = f"sarde-{uuid.uuid4().hex[:8]}"  # names are the whole machine's
     answers = pathlib.Path("/etc/netns", namespace)  # ip-netns(8) has its files in place of the host's there
     if resolver:
         answers.mkdir(parents=True)
