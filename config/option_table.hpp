@@ -218,17 +218,19 @@ inline constexpr auto option_table = [] {
       {.name = "with-cdroms", .group = calls, .kind = flag, .help = "take along the CDs that are in the VM's drives", .commands = "export", .scope = call},
       {.name = "strict", .group = calls, .kind = flag, .help = "fail if a job would refuse the VM, or would lose something of it", .commands = "export", .scope = call},
       {.name = "remote", .group = calls, .kind = flag, .help = "ask the registry, even if the image is in the cache", .commands = "inspect", .scope = call},
+      {.name = "diff", .group = calls, .kind = text, .help = "show instead what a host that has this other image would still fetch", .commands = "inspect", .scope = call},
       {.name = "print-uuid", .group = calls, .kind = flag, .help = "print the VM's UUID rather than its name", .commands = "import pull clone", .scope = call},
       {.name = "password-stdin", .group = calls, .kind = flag, .help = "read the password from standard input", .commands = "login", .scope = call},
       {.name = "older-than", .group = calls, .kind = seconds, .help = "remove images that have not been used for this long (30d, 12h)", .commands = "prune", .scope = call},
       {.name = "budget", .group = calls, .kind = size, .help = "remove the images that have been unused for longest, until the rest fits into this size", .commands = "prune", .scope = call},
+      {.name = "scheduled", .group = calls, .kind = flag, .help = "for a timer: do nothing as long as neither budget nor older-than is set", .commands = "prune", .scope = call},
       {.name = "script", .group = calls, .kind = path, .help = "file with the script to run", .commands = "try", .scope = call},
       {.name = "follow", .group = calls, .kind = flag, .help = "go on as long as more is written", .commands = "logs", .scope = call, .letter = 'f'},
       {.name = "dry-run", .group = calls, .kind = flag, .help = "show what would be removed, but remove nothing", .commands = "rm prune gc", .scope = call},
       {.name = "executor", .group = calls, .kind = flag, .help = "with 'convert': the file is one of sardinecake's GitLab executor", .commands = "settings", .scope = call},
-      {.name = "format", .group = calls, .kind = text, .help = "text or json", .commands = "list inspect rm prune gc jobs settings selftest doctor", .initial = "text",
+      {.name = "format", .group = calls, .kind = text, .help = "text or json", .commands = "export push fetch import pull clone list inspect rm prune gc jobs settings selftest doctor", .initial = "text",
        .choices = "text json", .scope = call},
-      {.name = "json", .group = calls, .kind = flag, .help = "the same as --format json", .commands = "list inspect rm prune gc jobs settings selftest doctor", .scope = call},
+      {.name = "json", .group = calls, .kind = flag, .help = "the same as --format json", .commands = "export push fetch import pull clone list inspect rm prune gc jobs settings selftest doctor", .scope = call},
   });
   // clang-format on
 }();

@@ -15,12 +15,15 @@
 #include "executor/job/kept_door.hpp"
 #include "executor/virtiofsd.hpp"
 #include "executor/wiring/exit_codes.hpp"
+#include "executor/wiring/terminal.hpp"
 #include "executor/wiring/wiring.hpp"
 
 namespace {
 
-void complain(const std::string& what) {
-  std::cerr << "ERROR: " << sarde::printable_line(what) << std::endl;
+/// One line, or more, that begin with "ERROR: ".
+void complain(const std::string& text, const sarde::Environment& environment) {
+  std::cerr << (sarde::shows_colours(STDERR_FILENO, environment) ? sarde::coloured(text) : text)
+            << std::flush;
 }
 
 /// Removes the job's variables, so that libraries and the programs that they start do not see them. libvirt's
@@ -41,24 +44,30 @@ int main(int argc, char** argv) {
   ::umask(0077);  // where others may read something, the code that creates it says so
   const auto environment = sarde::Environment::from(environ);
   keep_only(environment.for_helpers());
+  const auto fail = [&](const std::string& what) {
+    complain("ERROR: " + sarde::printable_line(what) + "\n", environment);
+  };
   const sarde::ExitCodes exit_codes(sarde::runner_exits_in(environment));
   try {
     const auto parsed = sarde::parse_command_line(argc, argv);
     if (!parsed.invocation) {
-      (parsed.answer.is_complaint ? std::cerr : std::cout) << parsed.answer.text;
-      return parsed.answer.is_complaint ? exit_codes.of(Blame::job) : 0;
+      if (!parsed.answer.is_complaint) {
+        std::cout << parsed.answer.text;
+        return 0;
+      }
+      complain(parsed.answer.text, environment);
+      return exit_codes.of(Blame::job);
     }
     auto cancellation = sarde::Cancellation::on_signals();
     return sarde::run_invocation(*parsed.invocation, environment, cancellation, exit_codes);
   } catch (const sarde::Error& error) {
-    complain(error.what());
+    fail(error.what());
     return exit_codes.of(error.blame());
   } catch (const sarde::Cancelled& cancelled) {
-    complain(cancelled.what());
+    fail(cancelled.what());
     return exit_codes.of(cancelled);
   } catch (const std::exception& error) {
-    complain(std::string("unexpected error: ") + error.what() +
-             " (please report this, with the lines above)");
+    fail(std::string("unexpected error: ") + error.what() + " (please report this, with the lines above)");
     return exit_codes.of(Blame::host);
   }
 }

@@ -9,12 +9,14 @@
 namespace sarde {
 
 Environment Environment::for_helpers() const {
-  constexpr std::array<std::string_view, 26> names{"PATH",
+  constexpr std::array<std::string_view, 28> names{"PATH",
                                                    "HOME",
                                                    "USER",
                                                    "LOGNAME",
                                                    "LANG",
                                                    "TZ",
+                                                   "TERM",
+                                                   "NO_COLOR",
                                                    "http_proxy",
                                                    "https_proxy",
                                                    "no_proxy",

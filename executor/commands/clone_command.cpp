@@ -105,8 +105,8 @@ Copies copies_of_vm(const CommandTools& tools, const std::string& source, const 
 
 }  // namespace
 
-std::string clone_vm(const CommandTools& tools, const CloneRequest& request) {
-  const auto& [source, target, print_uuid] = request;
+DefinedVm clone_vm(const CommandTools& tools, const CloneRequest& request) {
+  const auto& [source, target] = request;
   const Phase phase(tools.clock, tools.reporter);
   if (!is_bare_file_name(target))
     throw Error(Blame::job, "clone: " + quote(target) + " is not a valid name for a VM");
@@ -134,9 +134,9 @@ std::string clone_vm(const CommandTools& tools, const CloneRequest& request) {
   incoming.rename_to(folder);
   try {
     let_qemu_use(tools, folder, copies.image ? &*copies.image : nullptr);
-    const auto uuid = within("clone " + quote(source), [&] { return hypervisor.define(xml); });
+    auto uuid = within("clone " + quote(source), [&] { return hypervisor.define(xml); });
     phase.done("Defined VM " + target + ", whose disks in " + folder.string() + " are thin copies");
-    return print_uuid ? uuid : target;
+    return {.name = target, .uuid = std::move(uuid)};
   } catch (...) {
     remove_if_there(folder);
     throw;

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "executor/commands/answers.hpp"
 #include "executor/commands/command_tools.hpp"
 
 namespace sarde {
@@ -9,12 +10,11 @@ namespace sarde {
 struct CloneRequest {
   std::string source;
   std::string target;
-  bool print_uuid = false;
 };
 
 /// `clone SOURCE TARGET`: defines a VM whose disks are thin copies, and does not start it. If a VM is called
 /// SOURCE, it must be shut down, and its disks are copied; otherwise those of an image are, which is fetched
-/// if it is not in the cache. Returns the new VM's name, or its UUID with --print-uuid.
-std::string clone_vm(const CommandTools& tools, const CloneRequest& request);
+/// if it is not in the cache.
+DefinedVm clone_vm(const CommandTools& tools, const CloneRequest& request);
 
 }  // namespace sarde

@@ -25,6 +25,7 @@ struct CommandTools {
   Clock& clock;
   Cancellation& cancellation;
   Reporter& reporter;
+  std::size_t columns = 0;  ///< of the terminal that shows the answer; 0: it goes to a file or a program
   std::vector<std::pair<std::string, std::string>> helpers = {};  ///< environment of programs that are run
 };
 

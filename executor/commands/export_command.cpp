@@ -70,9 +70,9 @@ class Exporter {
   Exporter(const CommandTools& tools, const ExportRequest& request, OciLayout layout)
       : tools_(tools), request_(request), layout_(std::move(layout)) {}
 
-  /// Returns the image's id, the digest of its config. Holds the layout's lock to the end, because `prune`
+  /// Holds the layout's lock to the end, because `prune`
   /// treats blobs that are not tagged yet as unused.
-  Digest run(const VmToExport& source, const std::string& tag) {
+  NamedImage run(const VmToExport& source, const std::string& name, const std::string& tag) {
     const auto files = image_files(tops_of(source));
     refuse_files_in_use(tools_, files);
     config_.created = created_at(files);
@@ -87,10 +87,10 @@ class Exporter {
     if (!add_uefi_variables(source.uefi_variables) && boots_by_uefi(domain)) warn_of_hidden_loader(source);
     for (const auto& file : files) add_disk(file);
     const auto config = layout_.add_blob(to_text(config_), media_type::config);
-    tools_.images.catalogue.tag(
-        layout_,
-        layout_.add_blob(to_text(Manifest{.config = config, .layers = layers_}), media_type::manifest), tag);
-    return config.digest;
+    const auto manifest =
+        layout_.add_blob(to_text(Manifest{.config = config, .layers = layers_}), media_type::manifest);
+    tools_.images.catalogue.tag(layout_, manifest, tag);
+    return {.name = name, .digest = manifest.digest, .id = config.digest, .compressed_size = compressed_};
   }
 
  private:
@@ -227,6 +227,7 @@ class Exporter {
     config_.history.push_back("gzip " + file.name);
     std::uint64_t compressed = 0;
     for (const auto& chunk : packed.chunks) compressed += chunk.size;
+    compressed_ += compressed;
     phase.done("Packed " + (is_copy(file) ? file.name : file.path.string()) + ": " + size_text(size) +
                " as " + size_text(compressed) + " in " + std::to_string(packed.chunks.size()) + " layer(s)");
   }
@@ -236,11 +237,12 @@ class Exporter {
   OciLayout layout_;
   std::vector<Descriptor> layers_;
   ImageConfig config_;
+  std::uint64_t compressed_ = 0;  ///< bytes of all disks
 };
 
 }  // namespace
 
-ExportedImage export_image(const CommandTools& tools, const ExportRequest& request) {
+NamedImage export_image(const CommandTools& tools, const ExportRequest& request) {
   const auto& [vm, container, tag, raw] = std::tie(request.vm, request.container, request.tag, request.raw);
   if (!container.empty() && !tag.empty())
     throw Error(Blame::job, "export: the image is named twice, as " + quote(container) + " and with --tag " +
@@ -249,8 +251,7 @@ ExportedImage export_image(const CommandTools& tools, const ExportRequest& reque
     if (container.empty())
       throw Error(Blame::job, "export --raw: no folder given; name the folder for the layout");
     const OciLayout layout(container);
-    return {.name = container,
-            .id = Exporter(tools, request, layout).run(source_of_export(tools, request), "latest")};
+    return Exporter(tools, request, layout).run(source_of_export(tools, request), container, "latest");
   }
   const auto& named = container.empty() ? tag : container;
   const auto reference = ImageReference::parse(named.empty() ? lowered(vm) : named);
@@ -259,11 +260,11 @@ ExportedImage export_image(const CommandTools& tools, const ExportRequest& reque
                 "export to " + quote(reference.text()) +
                     ": an image's digest follows from its content and cannot be chosen; name a tag instead");
   const auto layout = tools.images.catalogue.layout_of(reference);
-  const auto id =
-      Exporter(tools, request, layout).run(source_of_export(tools, request), reference.local_name());
+  auto exported = Exporter(tools, request, layout)
+                      .run(source_of_export(tools, request), reference.text(), reference.local_name());
   tools.reporter.say("Exported " + (request.disks.empty() ? "VM " + quote(vm) : std::string("the disks")) +
                      " as " + reference.text());
-  return {.name = reference.text(), .id = id};
+  return exported;
 }
 
 }  // namespace sarde

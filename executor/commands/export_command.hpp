@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/image/disk/disk_packing.hpp"
+#include "executor/commands/answers.hpp"
 #include "executor/commands/command_tools.hpp"
 
 namespace sarde {
@@ -37,13 +38,8 @@ struct ExportRequest {
   unsigned threads = 1;
 };
 
-struct ExportedImage {
-  std::string name;  ///< or the folder of the layout
-  Digest id;         ///< of the image's config
-};
-
 /// `export NAME [CONTAINER]`: makes an image of a VM and puts it into the cache (with --raw, into a layout in
 /// the folder CONTAINER). The VM's files are only read.
-ExportedImage export_image(const CommandTools& tools, const ExportRequest& request);
+NamedImage export_image(const CommandTools& tools, const ExportRequest& request);
 
 }  // namespace sarde

@@ -51,16 +51,9 @@ void let_qemu_read_backing_files(const CommandTools& tools, const UnpackedImage&
   }
 }
 
-/// The VM to define, and whether to print its UUID.
-struct WantedVm {
-  std::string name;
-  bool print_uuid = false;
-};
-
-/// Defines the VM. Returns the text for stdout.
-std::string define(const CommandTools& tools, const StoredImage& image, const UnpackedImage& unpacked,
-                   const WantedVm& wanted, const Phase& phase) {
-  const auto& name = wanted.name;
+/// Defines the VM, unless it is there.
+DefinedVm define(const CommandTools& tools, const StoredImage& image, const UnpackedImage& unpacked,
+                 const std::string& name, const Phase& phase) {
   tools.images.catalogue.mark_used(image);
   note_skipped_layers(image, tools.reporter);
   if (!unpacked.was_there) {
@@ -84,7 +77,7 @@ std::string define(const CommandTools& tools, const StoredImage& image, const Un
     });
     tools.reporter.say("Defined VM " + name);
   }
-  return wanted.print_uuid ? *uuid : wanted.name;
+  return {.name = name, .uuid = *uuid};
 }
 
 bool has_its_disks(const CommandTools& tools, const std::string& name) {
@@ -99,7 +92,7 @@ bool has_its_disks(const CommandTools& tools, const std::string& name) {
 /// Is there already a VM with the name that the image would get? Asks the registry only if some VM could be
 /// the one.
 bool is_imported(const CommandTools& tools, const PullRequest& request) {
-  const auto& [fetch, name, print_uuid] = request;
+  const auto& [fetch, name] = request;
   if (!name.empty()) return existing(tools, "pull " + quote(fetch.container), name).has_value();
   const auto domains = tools.hypervisor().domains();
   if (std::ranges::none_of(domains,
@@ -111,7 +104,7 @@ bool is_imported(const CommandTools& tools, const PullRequest& request) {
 
 }  // namespace
 
-std::string import_image(const CommandTools& tools, const ImportRequest& request) {
+DefinedVm import_image(const CommandTools& tools, const ImportRequest& request) {
   const auto& container = request.container;
   const Phase phase(tools.clock, tools.reporter);
   const auto image = request.raw ? tools.images.catalogue.load_folder(container)
@@ -120,21 +113,20 @@ std::string import_image(const CommandTools& tools, const ImportRequest& request
   tools.images.catalogue.mark_used(image);
   if (const auto uuid = existing(tools, "import " + quote(container), name);
       uuid && has_its_disks(tools, name))
-    return request.print_uuid ? *uuid : name;
+    return {.name = name, .uuid = *uuid};
   const auto unpacked = tools.images.unpacked.unpack(image, name, progress_of(tools.reporter, "unpacking"));
-  return define(tools, image, unpacked, {.name = name, .print_uuid = request.print_uuid}, phase);
+  return define(tools, image, unpacked, name, phase);
 }
 
-std::string pull_image(const CommandTools& tools, const PullRequest& request) {
-  const auto& [fetch, name, print_uuid] = request;
+DefinedVm pull_image(const CommandTools& tools, const PullRequest& request) {
+  const auto& [fetch, name] = request;
   const Phase phase(tools.clock, tools.reporter);
   if (is_imported(tools, request)) {
     static_cast<void>(fetch_image(tools, fetch));
-    return import_image(tools, {.container = fetch.container, .name = name, .print_uuid = print_uuid});
+    return import_image(tools, {.container = fetch.container, .name = name});
   }
   const auto [image, unpacked] = fetch_and_unpack_image(tools, fetch, DiskSharing::one_vm, name);
-  return define(tools, image, unpacked,
-                {.name = name.empty() ? image.base_name() : name, .print_uuid = print_uuid}, phase);
+  return define(tools, image, unpacked, name.empty() ? image.base_name() : name, phase);
 }
 
 }  // namespace sarde

@@ -1,5 +1,6 @@
 #include "executor/commands/inspect_command.hpp"
 
+#include <list>
 #include <optional>
 
 #include <nlohmann/json.hpp>
@@ -12,6 +13,7 @@
 #include "core/system/temp_files.hpp"
 #include "core/vm/domain/domain_doubts.hpp"
 #include "core/vm/domain/domain_reading.hpp"
+#include "executor/commands/image_comparison.hpp"
 
 namespace sarde {
 
@@ -207,19 +209,21 @@ std::string config_of_image(const CommandTools& tools, const ConfigRequest& requ
 }
 
 std::string inspect_image(const CommandTools& tools, const InspectRequest& request) {
-  const auto& container = request.container;
-  const auto answer = [&](const StoredImage& image, bool is_local) {
-    const auto facts = facts_of(tools, request, image, is_local);
-    return request.form == AnswerForm::json ? json_text(facts) : as_text(facts);
+  std::list<TempFolder> folders;  // of what registries have told
+  const auto look_at = [&](const std::string& container) -> std::pair<StoredImage, bool> {
+    const bool is_local =
+        request.raw || (!request.remote && tools.images.catalogue.has(ImageReference::parse(container)));
+    if (is_local) return {load(tools, container, request.raw), true};
+    const auto reference = ImageReference::parse(container);
+    make_folders(tools.images.catalogue.folder(), 0700);
+    folders.push_back(TempFolder::in(tools.images.catalogue.folder(), ".sarde-inspect-", 0700));
+    const OciLayout layout(folders.back().path());
+    return {tools.images.fetcher.fetch_description(reference, layout, tools.registry, {}), false};
   };
-  const bool is_local =
-      request.raw || (!request.remote && tools.images.catalogue.has(ImageReference::parse(container)));
-  if (is_local) return answer(load(tools, container, request.raw), true);
-  const auto reference = ImageReference::parse(container);
-  make_folders(tools.images.catalogue.folder(), 0700);
-  const auto folder = TempFolder::in(tools.images.catalogue.folder(), ".sarde-inspect-", 0700);
-  return answer(
-      tools.images.fetcher.fetch_description(reference, OciLayout(folder.path()), tools.registry, {}), false);
+  const auto [image, is_local] = look_at(request.container);
+  if (!request.other.empty()) return compare_images(image, look_at(request.other).first, request.form);
+  const auto facts = facts_of(tools, request, image, is_local);
+  return request.form == AnswerForm::json ? json_text(facts) : as_text(facts);
 }
 
 }  // namespace sarde

@@ -118,7 +118,7 @@ std::string list_jobs(const CommandTools& tools, AnswerForm form,
                memory ? size_text(*memory << 20U) : "", address, start});
   }
   if (form == AnswerForm::json) return json_text(list);
-  return table.text();
+  return table.text(tools.columns);
 }
 
 }  // namespace sarde

@@ -83,8 +83,8 @@ std::string shortened(const Digest& digest) {
   return "sha256:" + digest.hex().substr(0, digits);
 }
 
-std::string as_table(const std::vector<CatalogEntry>& entries, const AskedStates& asked,
-                     const std::vector<std::uint64_t>& saved) {
+std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>& entries,
+                     const AskedStates& asked, const std::vector<std::uint64_t>& saved) {
   const auto& states = asked.states;
   const bool has_users =
       std::ranges::any_of(entries, [&](const auto& entry) { return !users_of(entry, asked).empty(); });
@@ -102,7 +102,7 @@ std::string as_table(const std::vector<CatalogEntry>& entries, const AskedStates
                                           : "stopped",
                join(users_of(entry, asked), ", "), saved[i] == 0 ? "" : size_text(saved[i])});
   }
-  return table.text();
+  return table.text(tools.columns);
 }
 
 }  // namespace
@@ -118,7 +118,7 @@ std::string list_images(const CommandTools& tools, AnswerForm form,
   if (!known.failure.empty() && !entries.empty())
     tools.reporter.warn("WARNING: " + known.failure + "; all VMs are shown as missing");
   const auto saved = saved_states(tools, entries);
-  return form == AnswerForm::json ? as_json(entries, known, saved) : as_table(entries, known, saved);
+  return form == AnswerForm::json ? as_json(entries, known, saved) : as_table(tools, entries, known, saved);
 }
 
 }  // namespace sarde

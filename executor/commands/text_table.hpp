@@ -13,8 +13,9 @@ class TextTable {
   /// Line breaks and other control characters are shown as escapes.
   void add(std::vector<std::string> row);
 
-  /// The lines, without a line break behind the last.
-  [[nodiscard]] std::string text() const;
+  /// The lines, without a line break behind the last. If they are wider than `columns` (0: any width), the
+  /// widest columns are cut, and end in `~` where something is missing.
+  [[nodiscard]] std::string text(std::size_t columns) const;
 
  private:
   std::vector<std::vector<std::string>> rows_;

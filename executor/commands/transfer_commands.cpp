@@ -54,13 +54,16 @@ StoredImage fetch_image(const CommandTools& tools, const FetchRequest& request) 
   return image;
 }
 
-void push_image(const CommandTools& tools, const PushRequest& request) {
+NamedImage push_image(const CommandTools& tools, const PushRequest& request) {
   const auto image = tools.images.catalogue.load(ImageReference::parse(request.container));
   const auto to = request.target.empty() ? image.reference : ImageReference::parse(request.target);
   const Phase phase(tools.clock, tools.reporter);
   tools.registry.push(image.layout, image.manifest, to, access_with_progress(tools, "pushing"));
   phase.done("Pushed " + to.text() + ", " + image.manifest.digest.text() + ", " +
              size_text(image.compressed_size()));
+  auto pushed = named(image);
+  pushed.name = to.text();
+  return pushed;
 }
 
 }  // namespace sarde

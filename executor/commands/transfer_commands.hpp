@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "executor/commands/answers.hpp"
 #include "executor/commands/command_tools.hpp"
 
 namespace sarde {
@@ -27,7 +28,7 @@ StoredImage fetch_image(const CommandTools& tools, const FetchRequest& request);
 ObtainedImage fetch_and_unpack_image(const CommandTools& tools, const FetchRequest& request,
                                      DiskSharing sharing, const std::string& folder = {});
 
-/// `push [--target REF] CONTAINER`: uploads an image from the cache to the registry.
-void push_image(const CommandTools& tools, const PushRequest& request);
+/// `push [--target REF] CONTAINER`: uploads an image from the cache to the registry. Returns its name there.
+NamedImage push_image(const CommandTools& tools, const PushRequest& request);
 
 }  // namespace sarde

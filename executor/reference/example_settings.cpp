@@ -19,6 +19,9 @@ constexpr auto sections = R"(
 # For one command:
 # [commands.export]
 # compression = "fast"
+# [commands.prune]                          # what sarde-prune.timer removes; nothing as long as neither is set
+# budget = "200GiB"
+# older-than = "30d"
 
 # For jobs on certain images. An exact name takes precedence over patterns, and a longer pattern over a shorter one. Such a
 # section overrides the command line.

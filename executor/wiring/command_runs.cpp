@@ -36,6 +36,18 @@ AnswerForm answer_form(const Values& values) {
   return values.get<"json">() || values.get<"format">() == "json" ? AnswerForm::json : AnswerForm::text;
 }
 
+/// Prints the VM's name, its UUID with --print-uuid, or both.
+int print_vm(const Wiring& wiring, const DefinedVm& vm) {
+  const auto& values = wiring.values();
+  if (answer_form(values) == AnswerForm::json) return wiring.print(as_json(vm));
+  return wiring.print(values.get<"print-uuid">() ? vm.uuid : vm.name);
+}
+
+/// Prints `text`, which may be empty, or all of the image that is known.
+int print_image(const Wiring& wiring, const NamedImage& image, const std::string& text) {
+  return wiring.print(answer_form(wiring.values()) == AnswerForm::json ? as_json(image) : text);
+}
+
 Removal removal(const Values& values) {
   return values.get<"dry-run">() ? Removal::pretended : Removal::real;
 }
@@ -76,28 +88,25 @@ int run_logout(Wiring& wiring) {
 }
 
 int run_fetch(Wiring& wiring) {
-  static_cast<void>(fetch_image(tools_of(wiring), fetch_request(wiring)));
-  return 0;
+  return print_image(wiring, named(fetch_image(tools_of(wiring), fetch_request(wiring))), "");
 }
 
 int run_push(Wiring& wiring) {
-  push_image(tools_of(wiring), {.container = argument(wiring, 0), .target = wiring.values().get<"target">()});
-  return 0;
+  const auto pushed = push_image(
+      tools_of(wiring), {.container = argument(wiring, 0), .target = wiring.values().get<"target">()});
+  return print_image(wiring, pushed, "");
 }
 
 int run_import(Wiring& wiring) {
   const auto& values = wiring.values();
-  return print(import_image(tools_of(wiring), {.container = argument(wiring, 0),
-                                               .name = values.get<"name">(),
-                                               .raw = values.get<"raw">(),
-                                               .print_uuid = values.get<"print-uuid">()}));
+  return print_vm(wiring, import_image(tools_of(wiring), {.container = argument(wiring, 0),
+                                                          .name = values.get<"name">(),
+                                                          .raw = values.get<"raw">()}));
 }
 
 int run_pull(Wiring& wiring) {
-  const auto& values = wiring.values();
-  return print(pull_image(tools_of(wiring), {.fetch = fetch_request(wiring),
-                                             .name = values.get<"name">(),
-                                             .print_uuid = values.get<"print-uuid">()}));
+  return print_vm(wiring, pull_image(tools_of(wiring), {.fetch = fetch_request(wiring),
+                                                        .name = wiring.values().get<"name">()}));
 }
 
 std::vector<std::filesystem::path> paths_of(const std::vector<std::string>& names) {
@@ -128,55 +137,61 @@ int run_export(Wiring& wiring) {
        .largest_layer = values.get<"chunksize">().value_or(0),
        .threads = wiring.threads()});
   // Scripts that were written for sardinecake expect the image's id.
-  return print(wiring.invocation().is_sarde ? exported.id.text() : exported.name);
+  return print_image(wiring, exported, wiring.invocation().is_sarde ? exported.id.text() : exported.name);
 }
 
 int run_clone(Wiring& wiring) {
-  return print(clone_vm(tools_of(wiring), {.source = argument(wiring, 0),
-                                           .target = argument(wiring, 1),
-                                           .print_uuid = wiring.values().get<"print-uuid">()}));
+  return print_vm(wiring,
+                  clone_vm(tools_of(wiring), {.source = argument(wiring, 0), .target = argument(wiring, 1)}));
 }
 
 int run_list(Wiring& wiring) {
-  return print(list_images(tools_of(wiring), answer_form(wiring.values()), jobsdirs(wiring)));
+  return wiring.print(list_images(tools_of(wiring), answer_form(wiring.values()), jobsdirs(wiring)));
 }
 
 int run_getconfig(Wiring& wiring) {
-  return print(config_of_image(tools_of(wiring),
-                               {.container = argument(wiring, 0), .raw = wiring.values().get<"raw">()}));
+  return wiring.print(config_of_image(
+      tools_of(wiring), {.container = argument(wiring, 0), .raw = wiring.values().get<"raw">()}));
 }
 
 int run_inspect(Wiring& wiring) {
   const auto& values = wiring.values();
-  return print(inspect_image(tools_of(wiring), {.container = argument(wiring, 0),
-                                                .raw = values.get<"raw">(),
-                                                .remote = values.get<"remote">(),
-                                                .form = answer_form(values),
-                                                .threads = wiring.threads(),
-                                                .max_image = values.get<"max-image">(),
-                                                .allowed_devices = values.get<"allow-devices">()}));
+  return wiring.print(inspect_image(tools_of(wiring), {.container = argument(wiring, 0),
+                                                       .raw = values.get<"raw">(),
+                                                       .remote = values.get<"remote">(),
+                                                       .other = values.get<"diff">(),
+                                                       .form = answer_form(values),
+                                                       .threads = wiring.threads(),
+                                                       .max_image = values.get<"max-image">(),
+                                                       .allowed_devices = values.get<"allow-devices">()}));
 }
 
 int run_rm(Wiring& wiring) {
-  return print(remove_images(tools_of(wiring), removal_request(wiring), wiring.invocation().arguments));
+  return wiring.print(
+      remove_images(tools_of(wiring), removal_request(wiring), wiring.invocation().arguments));
 }
 
 int run_prune(Wiring& wiring) {
   const auto& values = wiring.values();
+  if (values.get<"scheduled">() && !values.has<"budget">() && !values.has<"older-than">()) {
+    wiring.reporter().say(
+        "Nothing is removed, because neither budget nor older-than is set in [commands.prune] of sarde.toml");
+    return 0;
+  }
   PruneRequest request{.how = removal_request(wiring), .older_than = values.get<"older-than">()};
   if (values.has<"budget">()) request.budget = values.get<"budget">();
-  return print(prune_images(tools_of(wiring), request));
+  return wiring.print(prune_images(tools_of(wiring), request));
 }
 
 int run_gc(Wiring& wiring) {
   const auto& values = wiring.values();
-  return print(collect_garbage(
+  return wiring.print(collect_garbage(
       tools_of(wiring),
       {.removal = removal(values), .form = answer_form(values), .jobsdirs = jobsdirs(wiring)}));
 }
 
 int run_jobs(Wiring& wiring) {
-  return print(list_jobs(tools_of(wiring), answer_form(wiring.values()), jobsdirs(wiring)));
+  return wiring.print(list_jobs(tools_of(wiring), answer_form(wiring.values()), jobsdirs(wiring)));
 }
 
 int run_ssh(Wiring& wiring) {
@@ -194,7 +209,7 @@ int run_console(Wiring& wiring) {
 int run_logs(Wiring& wiring) {
   show_logs(tools_of(wiring), find_job(jobsdirs(wiring), argument(wiring, 0)),
             wiring.values().get<"follow">(),
-            [](const std::string& line) { print(line.empty() ? " " : line); });
+            [&](const std::string& line) { wiring.print(line.empty() ? " " : line); });
   return 0;
 }
 
@@ -214,7 +229,7 @@ SelftestRequest selftest_request(const Wiring& wiring) {
 }
 
 int answer(const Wiring& wiring, const SelftestAnswer& answer) {
-  print(answer.text);
+  wiring.print(answer.text);
   return answer.all_is_well ? 0 : wiring.exit_codes().of(Blame::host);
 }
 
@@ -270,7 +285,7 @@ int run_settings(Wiring& wiring) {
   const auto second = argument(wiring, 1);
   if (first == "convert") {
     if (second.empty()) throw Error(Blame::job, "settings convert: no file given; name the INI file");
-    return print(convert_settings(second, wiring.values().get<"executor">(), command_names()));
+    return wiring.print(convert_settings(second, wiring.values().get<"executor">(), command_names()));
   }
   if (!second.empty())
     throw Error(Blame::job, "settings: cannot use both " + quote(first) + " and " + quote(second) +
@@ -278,8 +293,8 @@ int run_settings(Wiring& wiring) {
   // Jobs on an image get the settings from the files that the stages read, which may be different files.
   auto sources = first.empty() ? wiring.sources() : wiring.sources_of_stages();
   sources.image = names_of_image(first);
-  return print(show_settings(wiring.values_of(sources).all(), sources.file.commands,
-                             answer_form(wiring.values()) == AnswerForm::json));
+  return wiring.print(show_settings(wiring.values_of(sources).all(), sources.file.commands,
+                                    answer_form(wiring.values()) == AnswerForm::json));
 }
 
 }  // namespace sarde

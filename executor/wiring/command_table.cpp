@@ -31,7 +31,7 @@ std::span<const CommandRow> command_table() {
       {"list", images, "list the images in the cache",
        "Also shows whether the VM that 'import' defined for an image is missing, stopped or running.", {}, run_list},
       {"inspect", images, "show what an image consists of, in the cache or at the registry",
-       "Prints layers, sizes, disks, backing chain, login and ports. The disks of an image at a registry are not downloaded.", {container}, run_inspect},
+       "Prints layers, sizes, disks, backing chain, login and ports. The disks of an image at a registry are not downloaded. With --diff OTHER, draws which layers a host that has OTHER would still fetch.", {container}, run_inspect},
       {"getconfig", images, "print an image's vm config", "Prints nothing if the image has none.", {container}, run_getconfig},
       {"fetch", images, "download an image from a registry into the cache", "Only missing layers are downloaded.", {container}, run_fetch},
       {"push", images, "upload an image from the cache to a registry", "Only layers that the registry lacks are uploaded.", {container}, run_push},

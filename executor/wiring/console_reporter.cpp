@@ -1,10 +1,10 @@
 #include "executor/wiring/console_reporter.hpp"
 
 #include <algorithm>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "core/foundation/text.hpp"
+#include "executor/wiring/terminal.hpp"
 
 namespace sarde {
 
@@ -19,12 +19,6 @@ constexpr std::string_view mask_text = "[MASKED]";
 
 constexpr milliseconds line_every(5'000);
 constexpr milliseconds bar_every(100);
-
-std::size_t columns_of(int terminal) {
-  winsize size{};
-  const bool known = ::ioctl(terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return known ? size.ws_col : 80;
-}
 
 /// The text with a bar behind it, cut to the terminal's width.
 std::string bar_line(const std::string& text, const Progress& progress, std::size_t columns) {
@@ -57,11 +51,12 @@ std::string progress_text(const Progress& progress, std::uint64_t done_before, m
   return text + ", " + duration_text(milliseconds(static_cast<std::int64_t>(left * 1000))) + " left";
 }
 
-ConsoleReporter::ConsoleReporter(int fd, unsigned verbosity, const Clock& clock, bool sections)
+ConsoleReporter::ConsoleReporter(int fd, unsigned verbosity, const Clock& clock, Form form)
     : fd_(fd),
       verbosity_(verbosity),
       clock_(clock),
-      has_sections_(sections && verbosity > 0),
+      has_sections_(form.sections && verbosity > 0),
+      has_colours_(form.colours),
       is_terminal_(::isatty(fd) == 1) {}
 
 ConsoleReporter::~ConsoleReporter() {
@@ -101,7 +96,9 @@ void ConsoleReporter::progress(const Progress& progress) {
     write_line(text);
     return;
   }
-  write("\r\x1b[K" + bar_line(printable_line(masked(text)), progress, columns_of(fd_)));
+  constexpr std::size_t usual = 80;
+  const auto columns = columns_at(fd_);
+  write("\r\x1b[K" + bar_line(printable_line(masked(text)), progress, columns == 0 ? usual : columns));
   bar_is_shown_ = true;
 }
 
@@ -132,7 +129,8 @@ void ConsoleReporter::clear_bar() {
 
 void ConsoleReporter::write_line(const std::string& line) {
   clear_bar();
-  write(printable_line(masked(line)) + '\n');
+  const auto text = printable_line(masked(line));
+  write((has_colours_ ? coloured(text) : text) + '\n');
 }
 
 std::string ConsoleReporter::masked(std::string text) const {

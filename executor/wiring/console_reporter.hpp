@@ -15,9 +15,13 @@ namespace sarde {
 /// seconds. May be used by several threads.
 class ConsoleReporter final : public Reporter {
  public:
-  /// `sections`: whether sections are marked as GitLab's job logs want it
-  /// (docs.gitlab.com/ee/ci/jobs/job_logs: "Custom collapsible sections").
-  ConsoleReporter(int fd, unsigned verbosity, const Clock& clock, bool sections = false);
+  struct Form {
+    bool sections = false;  ///< sections are marked as GitLab's job logs want it
+                            ///< (docs.gitlab.com/ee/ci/jobs/job_logs: "Custom collapsible sections")
+    bool colours = false;   ///< coloured()
+  };
+
+  ConsoleReporter(int fd, unsigned verbosity, const Clock& clock, Form form);
   ConsoleReporter(const ConsoleReporter&) = delete;
   ConsoleReporter& operator=(const ConsoleReporter&) = delete;
   ~ConsoleReporter() override;
@@ -41,6 +45,7 @@ class ConsoleReporter final : public Reporter {
   unsigned verbosity_;
   const Clock& clock_;
   bool has_sections_;
+  bool has_colours_;
   bool is_terminal_;
   bool bar_is_shown_ = false;
   std::string doing_;

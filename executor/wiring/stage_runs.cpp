@@ -210,11 +210,11 @@ PartialLogin partial_login(const Values& values) {
 
 int run_config(Wiring& wiring) {
   const auto& values = wiring.values();
-  return print(config_answer({.builds = values.get<"guest-builds-dir">(),
-                              .cache = values.get<"guest-cache-dir">(),
-                              .shell = values.get<"shell">(),
-                              .keeps_builds = !values.get<"builds-dir">().empty()},
-                             wiring.job_if_any()));
+  return wiring.print(config_answer({.builds = values.get<"guest-builds-dir">(),
+                                     .cache = values.get<"guest-cache-dir">(),
+                                     .shell = values.get<"shell">(),
+                                     .keeps_builds = !values.get<"builds-dir">().empty()},
+                                    wiring.job_if_any()));
 }
 
 namespace {

@@ -12,6 +12,7 @@
 #include "core/job/job_environment.hpp"
 #include "core/vm/hypervisor_loader.hpp"
 #include "executor/wiring/command_table.hpp"
+#include "executor/wiring/terminal.hpp"
 
 namespace sarde {
 
@@ -53,17 +54,8 @@ CommandTools tools_of(Wiring& wiring) {
           .clock = wiring.clock(),
           .cancellation = wiring.cancellation(),
           .reporter = wiring.reporter(),
+          .columns = columns_at(STDOUT_FILENO),
           .helpers = wiring.environment_of_helpers().list()};
-}
-
-int print(const std::string& answer) {
-  if (answer.empty()) return 0;
-  constexpr std::size_t any_length = SIZE_MAX;
-  std::vector<std::string> lines;
-  for (const auto& one : split(answer, '\n')) lines.push_back(printable_line(one, any_length));
-  std::cout << join(lines, "\n") << std::endl;
-  if (!std::cout) throw Error("write the answer to stdout: it is closed, or its disk is full");
-  return 0;
 }
 
 namespace {
@@ -97,8 +89,23 @@ Wiring::Wiring(const Invocation& invocation, const Environment& environment, Can
       sources_(read_sources()),
       values_(sources_, environment, is_root()),
       reporter_(STDERR_FILENO, static_cast<unsigned>(values_.get<"verbosity">()), clock_,
-                invocation.command == "prepare" && environment.non_empty("JOB_RESPONSE_FILE")) {
+                {.sections = invocation.command == "prepare" && environment.non_empty("JOB_RESPONSE_FILE"),
+                 .colours = shows_colours(STDERR_FILENO, environment)}) {
   say_notes();
+}
+
+int Wiring::print(const std::string& answer) const {
+  if (answer.empty()) return 0;
+  constexpr std::size_t any_length = SIZE_MAX;
+  const bool has_colours = shows_colours(STDOUT_FILENO, environment_);
+  std::vector<std::string> lines;
+  for (const auto& one : split(answer, '\n')) {
+    const auto line = printable_line(one, any_length);
+    lines.push_back(has_colours ? coloured(line) : line);
+  }
+  std::cout << join(lines, "\n") << std::endl;
+  if (!std::cout) throw Error("write the answer to stdout: it is closed, or its disk is full");
+  return 0;
 }
 
 Values Wiring::values_of(const ValueSources& sources) const {

@@ -58,6 +58,9 @@ class Wiring {
 
   Reporter& reporter() { return reporter_; }
 
+  /// Prints the answer to stdout, unless it is empty, and returns 0. Throws Error if stdout is closed.
+  int print(const std::string& answer) const;
+
   Metrics& metrics() { return metrics_; }
 
   [[nodiscard]] const ExitCodes& exit_codes() const { return exit_codes_; }
@@ -113,9 +116,6 @@ bool is_root();
 
 /// Which images jobs get, and how.
 ImageRules image_rules(const Values& values);
-
-/// Prints the answer to stdout, unless it is empty. Throws Error if stdout is closed.
-int print(const std::string& answer);
 
 /// Connects the real implementations for one call of the program and runs it. Returns the exit code; throws
 /// Error, Cancelled.

@@ -1,5 +1,6 @@
 """What somebody who types at it gets to read: answers on stdout, all else on stderr, and no libvirt where none is needed."""
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -91,6 +93,43 @@ def test_selftest_reads_the_files_that_jobs_need(place, tmp_path):
     (tmp_path / ".docker/config.json").write_text("{}")
     told = place.run("selftest", env=env | {"SARDE_AUTHFILE": str(tmp_path / "none.json"), "SARDE_IDENTITY_FILE": str(tmp_path)}, check=False)
     assert re.search("^FAILED  credentials: .*none.json", told.stdout, re.M) and re.search("^FAILED  identity-file: .*no regular file", told.stdout, re.M), told.stdout
+
+
+def seen_at_a_terminal(place, arguments, env, columns):
+    """What the program writes to a terminal of this width."""
+    keyboard, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    subprocess.run([place.program, *arguments], env=place.environment | {"TERM": "xterm"} | env, stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(OSError):
+        while more := os.read(keyboard, 65536):
+            seen += more
+    os.close(keyboard)
+    return seen.decode().replace("\r\n", "\n")
+
+
+def test_tables_fit_the_terminal(place, tmp_path):
+    env = place.store(tmp_path)
+    name = f"registry.example.org/a-group/{'long-' * 12}name"
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "--vmconfig", place.guest / "vmconfig.json", "x", f"{name}:1", env=env)
+    for columns in (70, 100):
+        lines = seen_at_a_terminal(place, ["list"], env, columns).splitlines()
+        assert len(lines) == 2 and max(map(len, lines)) <= columns and "…" in lines[1] and lines[1].endswith("missing"), lines
+    assert name in seen_at_a_terminal(place, ["list"], env, 200)
+    assert f"{name}:1" in place.run("list", env=env).stdout  # a program reads whole names
+
+
+def test_colours_are_for_terminals_that_want_them(place, tmp_path):
+    env = place.store(tmp_path) | {"SARDE_VCPUSS": "1"}
+    warning = "\x1b[33mWARNING:\x1b[0m "
+    assert warning in seen_at_a_terminal(place, ["list"], env, 80)
+    assert "\x1b[31mERROR:\x1b[0m there is no job" in seen_at_a_terminal(place, ["logs", "7"], env, 80)
+    assert "\x1b[32mok \x1b[0m" in seen_at_a_terminal(place, ["selftest"], env, 80)
+    for none in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        seen = seen_at_a_terminal(place, ["list"], env | none, 80)
+        assert "WARNING: " in seen and "\x1b[3" not in seen, none
+    assert "\x1b" not in place.run("selftest", env=env, check=False).stdout + place.run("list", env=env).stderr
 
 
 def test_version_and_help(place):

@@ -487,6 +487,24 @@ def test_prune_removes_what_nobody_names_or_uses(place, tmp_path, undefined):
     assert "backing file" in chain
 
 
+def test_a_timer_prunes_nothing_until_a_limit_is_set(place, tmp_path):
+    """As sarde-prune.service calls it."""
+    settings = tmp_path / "sarde.toml"
+    settings.write_text("")
+    env = place.store(tmp_path) | {"SARDE_CONF_FILES": str(settings)}
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "--vmconfig", place.guest / "vmconfig.json", "old", "h.example/vms/old:1", env=env)
+    (entry,) = json.loads(place.run("list", "--json", env=env).stdout)
+    blobs = tmp_path / "oci/h.example/vms/old/blobs/sha256"
+    age(blobs / entry["digest"][7:], 40)
+    stray = blobs / ("0" * 64)
+    stray.write_text("x")
+    age(stray, 1)
+    done = place.run("prune", "--scheduled", env=env)
+    assert done.stdout == "" and "neither budget nor older-than is set in [commands.prune]" in done.stderr and stray.exists()
+    settings.write_text('[commands.prune]\nolder-than = "30d"\n')
+    assert place.run("prune", "--scheduled", env=env).stdout == "h.example/vms/old:1\n" and not stray.exists()
+
+
 def test_a_change_in_the_disk_changes_the_layers_where_it_is(place, tmp_path):
     """And push and fetch carry those alone."""
     disk = tmp_path / "disk.raw"
@@ -508,6 +526,56 @@ def test_a_change_in_the_disk_changes_the_layers_where_it_is(place, tmp_path):
     new = [blob.stat().st_size for blob in blobs() - first]
     assert len(new) == 3  # one layer, config, manifest
     assert sum(new) < 0.2 * sum(blob.stat().st_size for blob in first)
+
+
+def test_inspect_compares_two_images(place, tmp_path):
+    """What an update costs hosts that have the version before: in the cache, and at a registry."""
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(b"".join(os.urandom(1 << 20) for _ in range(192)))
+    (tmp_path / "d.xml").write_text(domain("x", ("disk.raw", "raw")))
+    env = place.store(tmp_path)
+    old, new = (f"{place.registry}/vms/compared:{tag}" for tag in (1, 2))
+    for tag, image in enumerate((old, new)):
+        with open(disk, "r+b") as file:
+            file.seek(100 << 20)
+            file.write(b"changed" * tag)
+        place.run("export", "--compression", "fast", "--libvirtconfig", tmp_path / "d.xml", "x", image, env=env)
+        place.run("push", image, env=env)
+    facts = json.loads(place.run("inspect", new, "--diff", old, "--json", env=env).stdout)
+    (one,) = facts["disks"]
+    layers = [layer for layer in json.loads(place.run("inspect", new, "--json", env=env).stdout)["layers"] if layer["type"].startswith(("application/x-qemu-disk", "application/octet-stream"))]
+    assert (facts["name"], facts["compared_with"]["name"], one["name"], one["new_layers"], one["layers"]) == (new, old, "disk.raw", 1, len(layers))
+    assert facts["new_size"] == one["new_size"] and facts["new_size"] + facts["shared_size"] == sum(layer["size"] for layer in layers)
+    assert facts["new_size"] in [layer["size"] for layer in layers]
+    told = place.run("inspect", new, "--diff", old, env=env).stdout
+    (drawn,) = re.findall(r"^  \[([.#]+)\]$", told, re.M)
+    assert drawn.count("#") == 1 and 0 < drawn.index("#") < len(drawn) - 1 and len(drawn) == min(64, len(layers)), told
+    assert f"1 of {len(layers)} layer(s) are new" in told and "to fetch: " in told
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = place.store(tmp_path / "elsewhere")
+    assert place.run("inspect", new, "--diff", old, env=elsewhere).stdout == told
+    assert [path for path in (tmp_path / "elsewhere/oci").iterdir() if path.name.startswith(".sarde")] == []
+    assert json.loads(place.run("inspect", new, "--diff", new, "--json", env=env).stdout)["new_size"] == 0
+
+
+def test_what_commands_did_is_told_as_json(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    image = f"{place.registry}/vms/told:1"
+
+    def answer(*arguments):
+        return json.loads(place.run(*arguments, "--json", env=env).stdout)
+
+    made = answer("export", "--libvirtconfig", place.guest / "domain.xml", "--vmconfig", place.guest / "vmconfig.json", "told", image)
+    facts = answer("inspect", image)
+    assert made == {key: facts[key] for key in ("name", "digest", "id", "compressed_size")}
+    assert answer("push", "--target", f"{image}0", image) == made | {"name": f"{image}0"}
+    assert answer("fetch", "--source", f"{image}0", image) == made
+    for number, command in enumerate((("import",), ("pull", "--source", f"{image}0"))):
+        vm = answer(*command, "--name", f"told-{number}", image)
+        assert vm == {"name": f"told-{number}", "uuid": place.run("import", "--print-uuid", "--name", f"told-{number}", image, env=env).stdout.strip()}
+    assert answer("clone", image, "told-clone")["name"] == "told-clone"
+    layout = answer("export", "--raw", "--libvirtconfig", place.guest / "domain.xml", "told", tmp_path / "layout")
+    assert layout["name"] == str(tmp_path / "layout") and re.fullmatch("sha256:[0-9a-f]{64}", layout["digest"])
 
 
 def test_settings_are_shown_with_their_origin(place, tmp_path):

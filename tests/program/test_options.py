@@ -84,6 +84,8 @@ SHOWN_BY = {
     "format": ["test_list_and_getconfig"],
     "json": ["test_list_and_getconfig", "test_selftest", "test_settings_are_shown_with_their_origin"],
     "dry-run": ["test_rm_leaves_what_others_need", "test_prune_removes_what_nobody_names_or_uses"],
+    "diff": ["test_inspect_compares_two_images"],
+    "scheduled": ["test_a_timer_prunes_nothing_until_a_limit_is_set"],
     "older-than": ["test_prune_removes_what_nobody_names_or_uses"],
     "budget": ["test_prune_removes_what_nobody_names_or_uses"],
     "default-image": ["test_settings_of_a_job_reach_its_vm", "test_a_short_name_and_a_list_of_pull_policies"],

@@ -16,7 +16,7 @@ using sarde::testing::TestFolder;
 
 namespace {
 
-const std::set<std::string> commands{"prepare", "fetch"};
+const std::set<std::string> commands{"export", "prune", "prepare", "fetch"};
 
 SettingsFile file_with(const std::string& text) {
   const TestFolder folder;
@@ -167,7 +167,6 @@ TEST_CASE("settings: the example file is read, its examples too, and names every
     const bool is_section = line.starts_with("# [");
     uncommented += (is_setting || is_section ? line.substr(2) : "") + "\n";
   }
-  uncommented.replace(uncommented.find("[commands.export]"), 17, "[commands.prepare]");
   const auto file = file_with(uncommented);
   CHECK(file.images.size() == 1);
   for (const auto& row : option_table) {

@@ -39,7 +39,7 @@ TEST_CASE("reporter: without a terminal progress is a line every five seconds, u
   for (const unsigned verbosity : {0U, 1U}) {
     Bench bench;
     {
-      ConsoleReporter reporter(bench.fd.get(), verbosity, bench.clock);
+      ConsoleReporter reporter(bench.fd.get(), verbosity, bench.clock, {});
       for (std::uint64_t i = 0; i <= 12; ++i) {
         reporter.progress({.doing = "packing", .done = i * 1'000'000, .total = 12'000'000});
         bench.clock.sleep(1s, bench.cancellation);
@@ -53,7 +53,7 @@ TEST_CASE("reporter: without a terminal progress is a line every five seconds, u
 
 TEST_CASE("reporter: a secret is masked, whatever it is called") {
   Bench bench;
-  ConsoleReporter reporter(bench.fd.get(), 1, bench.clock);
+  ConsoleReporter reporter(bench.fd.get(), 1, bench.clock, {});
   reporter.mask("MASKED");
   reporter.mask("pass word");
   reporter.mask("abc");
