@@ -78,6 +78,12 @@ void Metrics::took(std::string_view phase, std::chrono::milliseconds time) {
   added_[fmt::format("sarde_phase_seconds_count{{phase=\"{}\"}}", phase)] += 1;
 }
 
+std::chrono::milliseconds Metrics::time_of(const std::string& phase) const {
+  const auto found = added_.find(fmt::format("sarde_phase_seconds_sum{{phase=\"{}\"}}", phase));
+  const auto seconds = found == added_.end() ? 0 : found->second;
+  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+}
+
 void Metrics::pulled(std::string_view how, std::uint64_t fetched_bytes) {
   added_[fmt::format("sarde_pulls_total{{how=\"{}\"}}", how)] += 1;
   added_["sarde_pulled_bytes_total"] += static_cast<double>(fetched_bytes);

@@ -18,6 +18,9 @@ class Metrics {
   /// A phase of a job has taken this long. `phase`: image, admission, vm, guest, prepare, script, cleanup.
   void took(std::string_view phase, std::chrono::milliseconds time);
 
+  /// What took() was told of this phase in this process, together.
+  [[nodiscard]] std::chrono::milliseconds time_of(const std::string& phase) const;
+
   /// An image was obtained. `how`: fetched, up_to_date (the registry was asked), cached (it was not).
   void pulled(std::string_view how, std::uint64_t fetched_bytes);
 

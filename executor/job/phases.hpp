@@ -1,8 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "core/foundation/reporter.hpp"
 #include "core/foundation/text.hpp"
@@ -41,6 +43,14 @@ auto timed(const Clock& clock, Reporter& reporter, const std::string& what, Work
   const Report report{.clock = clock, .reporter = reporter, .what = what};
   return work();
 }
+
+struct PhaseTime {
+  std::string name;
+  std::chrono::milliseconds time;
+};
+
+/// A line for each phase, one after the other, with a bar: where it lies in all of the time, and how long it is.
+std::vector<std::string> phase_chart(const std::vector<PhaseTime>& phases);
 
 /// Returns a function that shows the progress of `doing`, in bytes. The reporter must outlive it.
 std::function<void(std::uint64_t done, std::uint64_t total)> progress_of(Reporter& reporter,

@@ -96,6 +96,10 @@ VmStart PrepareStage::run(const Job& job) {
   resources.folder().write(record_of(guest, setup.login, bounds, rules.scripts));
   if (rules.keeps_connection) keep_connection();
   whole.done("VM " + resources.name().text() + " is ready");
+  std::vector<PhaseTime> phases;
+  for (const auto* name : {"image", "admission", "vm", "guest"})
+    phases.push_back({.name = name, .time = metrics.time_of(name)});
+  for (const auto& line : phase_chart(phases)) reporter.detail(line);
   undo.dismiss();
   return guest.start;
 }

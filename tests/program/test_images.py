@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import time
 from xml.etree import ElementTree
@@ -556,6 +557,42 @@ def test_inspect_compares_two_images(place, tmp_path):
     assert place.run("inspect", new, "--diff", old, env=elsewhere).stdout == told
     assert [path for path in (tmp_path / "elsewhere/oci").iterdir() if path.name.startswith(".sarde")] == []
     assert json.loads(place.run("inspect", new, "--diff", new, "--json", env=env).stdout)["new_size"] == 0
+
+
+def test_a_command_that_is_stopped_leaves_nothing_half_made(place, tmp_path):
+    """Each of them in the middle of a large disk; then the same command does it."""
+    env = place.store(tmp_path)
+    with open(tmp_path / "disk.raw", "wb") as file:
+        for _ in range(300):
+            file.write(os.urandom(1 << 20))
+    (tmp_path / "d.xml").write_text(domain("x", ("disk.raw", "raw")))
+    image = f"{place.registry}/vms/stopped:1"
+    here = {path.name for path in tmp_path.iterdir()}
+
+    def images_and_vms():
+        listed = [entry["name"] for entry in json.loads(place.run("list", "--json", env=env).stdout)]
+        return listed, [path.name for path in tmp_path.glob("vms/*") if path.suffix != ".lock"], place.domains()
+
+    def stop_in_the_middle(*command):
+        before, files = images_and_vms(), set(tmp_path.rglob("*"))
+        process = subprocess.Popen([place.program, *map(str, command)], env=place.environment | env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        while not [path for path in tmp_path.rglob("*") if path not in files and path.is_file() and path.suffix != ".lock" and path.stat().st_size]:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out) == (130, "") and err.endswith("ERROR: stopped by SIGINT; no image, VM or file is left half made\n"), (out, err)
+        assert images_and_vms() == before
+        place.run(*command, env=env)
+
+    stop_in_the_middle("export", "--libvirtconfig", tmp_path / "d.xml", "x", image)
+    place.run("push", image, env=env)
+    stop_in_the_middle("import", "--name", "stopped-vm", image)
+    place.undefine("stopped-vm")
+    shutil.rmtree(tmp_path / "vms")
+    shutil.rmtree(tmp_path / "oci")
+    stop_in_the_middle("fetch", image)
+    assert {path.name for path in tmp_path.iterdir()} <= here | {"oci", "vms"}
 
 
 def test_what_commands_did_is_told_as_json(place, tmp_path, undefined):
