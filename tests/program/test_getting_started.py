@@ -1,0 +1,81 @@
+"""docs/getting-started.md, typed as it stands there into a bare Debian 12: a root with the package, and a libvirt of its own in it. What
+needs a GitLab is left out, and there is no systemd that would start libvirt."""
+import platform
+import re
+import subprocess
+
+import pytest
+
+from conftest import TOP, need
+
+from test_package import debian12, package, run  # noqa: F401: fixtures
+
+
+def blocks(heading):
+    """The blocks of shell below this heading of the page, one after the other."""
+    page = (TOP / "docs/getting-started.md").read_text()
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(r"^```sh\n(.*?)^```$", section, re.M | re.S)
+
+
+# A chroot would not do: passt makes a user namespace of its own, which the kernel does not allow there.
+ENTER = """
+mount --rbind "$0" "$0"; cd "$0"; mkdir -p mnt/before; mount --rbind /sys sys; mount --rbind /dev dev; mount -t tmpfs tmpfs run
+pivot_root . mnt/before; umount --lazy /mnt/before; echo ready; exec sleep infinity
+"""
+
+
+class Host:
+    """The root as a machine of its own, as far as files go, and somebody who types into it."""
+
+    def __init__(self, root, registry):
+        self.registry = registry
+        self.holder = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "bash", "-euc", ENTER, root], stdout=subprocess.PIPE, text=True)
+        assert self.holder.stdout.readline() == "ready\n"
+
+    def type(self, text, user="root"):
+        text = text.replace("registry.example.org", self.registry)
+        environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root" if user == "root" else f"/home/{user}", "USER": user, "DEBIAN_FRONTEND": "noninteractive"}
+        done = subprocess.run(["nsenter", f"--target={self.holder.pid}", "--mount", "--", "setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "bash", "-euo", "pipefail", "-c", text],
+                              env=environment, capture_output=True, text=True, timeout=900)
+        print(text, done.stdout[-3000:], done.stderr[-3000:])
+        return done
+
+    def leave(self):
+        self.holder.kill()
+        self.holder.wait()
+
+
+@pytest.fixture
+def host(place, debian12):  # noqa: F811: a fixture
+    (debian12 / "etc/resolv.conf").write_text(open("/etc/resolv.conf").read())
+    (debian12 / "etc/hosts").write_text(f"127.0.0.1 localhost {platform.node()}\n")
+    made = Host(debian12, place.registry)
+    yield made
+    made.leave()
+
+
+def test_from_a_bare_debian_to_a_job(place, package, debian12, host):  # noqa: F811: fixtures
+    install, doctor, image, push, attempt = blocks("A system service")
+    subprocess.run(["cp", package, debian12 / "tmp"], check=True)
+    # Everything but git and the building of the package, which test_package does.
+    (line,) = [line for line in install.splitlines() if "sarde-executor_*" in line]
+    assert host.type("apt-get update -qq\napt-get install --yes -qq sudo\n" + line).returncode == 0
+    host.type("virtlogd -d; libvirtd -d")
+    # The registry of the tests speaks plain HTTP; and guests are emulated.
+    (debian12 / "etc/sardinecake/sarde.toml").write_text(f'insecure-registries = ["{place.registry}"]\nboot-timeout = "4m"\n')
+    assert "libvirt" in host.type(doctor).stdout
+    assert host.type(image).returncode == 0
+    assert host.type(push).returncode == 0
+    said = host.type(attempt)
+    assert said.returncode == 0 and said.stdout.startswith("Linux ") and "gcc (Debian" in said.stdout
+    again = host.type(attempt)
+    assert again.returncode == 0 and "instead of booting" in again.stderr
+    # The same by an ordinary user, in whose session QEMU and passt run.
+    host.type("for pid in $(cat /run/libvirtd.pid /run/libvirt/libvirtd.pid 2>/dev/null); do kill $pid; done; useradd --create-home somebody")
+    (debian12 / "home/somebody/.config/sardinecake").mkdir(parents=True)
+    host.type("cp /etc/sardinecake/sarde.toml /home/somebody/.config/sardinecake; chown -R somebody: /home/somebody; chmod -R go+rX /tmp/debian12")
+    look, attempt = blocks("A user's runner")[0].split("\n", 1)
+    assert "ok" in host.type(look, user="somebody").stdout
+    said = host.type(attempt, user="somebody")
+    assert said.returncode == 0 and said.stdout == "ci\n"
