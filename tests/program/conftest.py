@@ -66,7 +66,7 @@ def run_in_a_namespace(inner, *arguments, resolver=None):
     """Runs one of this folder's inner tests, with a libvirt of its own, in a network namespace of its own, which goes again."""
     need(os.geteuid() == 0 or shutil.which("sudo"), "a network namespace needs root")
     prefix = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=SARDE_REQUIRE_ALL"]
-    environment = {k: v for k, v in os.environ.items() if k not in ("SARDE_PRIVATE_LIBVIRT", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
+    environment = {k: v for k, v in os.environ.items() if k not in ("PRIVATE_LIBVIRT", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")}
     namespace = f"sarde-{uuid.uuid4().hex[:8]}"  # names are the whole machine's
     answers = pathlib.Path("/etc/netns", namespace)  # ip-netns(8) has its files in place of the host's there
     if resolver:

@@ -18,7 +18,7 @@ from test_mounts import of_project
 
 @pytest.fixture(scope="module")
 def debian(place):
-    need(os.environ.get("SARDE_LIBVIRT_DEBIAN") and os.geteuid() == 0, "Debian's defaults need root (private-libvirt --debian)")
+    need(os.environ.get("PRIVATE_LIBVIRT_DEBIAN") and os.geteuid() == 0, "Debian's defaults need root (private-libvirt --debian)")
     place.environment["SARDE_CONNECT"] = "qemu:///system"
     place.environment["SARDE_NETWORK"] = "passt"
     return place

@@ -75,7 +75,7 @@ def documented_commands():
         text = page.read_text()
         for block in re.findall(r"^ *```(?:sh|console)\n(.*?)^ *```$", text, re.M | re.S):
             for line in block.replace("\\\n", " ").splitlines():
-                for call in re.findall(r"(?:^|\$\(|&& |; |sudo (?:-u [\w-]+ )?)((?:sarde|sarde-executor)(?: [^$();&|#<>]+)+)", line.strip()):
+                for call in re.findall(r"(?:^|\$\(|&& |; |sudo (?:-u [\w-]+ )?)((?:sarde|sarde-executor)(?: +(?:\"[^\"]*\"|'[^']*'|[^$();&|#<>\"'\s]+))+)", line.strip()):
                     found.append((page.name, call.strip()))
         for call in re.findall(r"(?<![`\w/-])`((?:sarde|sarde-executor) [^`\n]+)`", text):
             if not re.search(r"…|\$|\[|\b[A-Z]{3,}\b|^sarde(-executor)? \w+$", call):

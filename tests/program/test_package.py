@@ -1,4 +1,5 @@
 """The Debian package: what it holds, and what it does to a minimal Debian 12 on which it is installed, upgraded, removed and purged."""
+import json
 import os
 import re
 import shutil
@@ -77,9 +78,34 @@ def test_lintian_finds_nothing(package):
     assert left == [], told.stdout
 
 
+def test_it_lists_what_it_consists_of(package):
+    bill = json.loads(run("sh", "-c", f"dpkg-deb --fsys-tarfile {package} | tar -xO ./usr/share/doc/sarde-executor/sbom.spdx.json"))
+    assert bill["spdxVersion"] == "SPDX-2.3"
+    libraries = {one["name"]: one for one in bill["packages"]}
+    depends = {word.split()[0] for word in run("dpkg-deb", "-f", package, "Depends").split(", ")} - {"qemu-utils", "skopeo"}
+    assert depends | {"sarde-executor", "libcli11-dev", "nlohmann-json3-dev", "libtomlplusplus-dev"} == set(libraries), (depends, set(libraries))
+    told = (TOP / "docs/dependencies.md").read_text()
+    for one in libraries.values():
+        assert one["versionInfo"] and all(word in told for word in one["licenseDeclared"].split(" WITH ")[0].split()), one
+    assert len(bill["relationships"]) == len(libraries)
+
+
 def test_packages_of_one_build_are_the_same(package, tmp_path):
     run(TOP / "gitlab-runner/debian/build", tmp_path)
     assert (tmp_path / package.name).read_bytes() == package.read_bytes()
+
+
+def test_the_place_where_it_is_built_makes_no_difference(package, tmp_path):
+    """One file, in two folders; `reproduce` does it with all."""
+    (command,) = [one["command"] for one in json.loads((TOP / "build/release/compile_commands.json").read_text()) if one["file"].endswith("/core/foundation/text.cpp")]
+    made = []
+    for name in ("one", "another-place"):
+        shutil.copytree(TOP / "core", tmp_path / name / "core")
+        words = [word.replace(str(TOP), str(tmp_path / name)) for word in command.split() if not word.endswith("ccache")]
+        words[words.index("-o") + 1] = str(tmp_path / name / "text.o")
+        run(*words, cwd=tmp_path / name)
+        made.append((tmp_path / name / "text.o").read_bytes())
+    assert made[0] == made[1] and str(tmp_path).encode() not in made[0]
 
 
 def test_installed_upgraded_removed_and_purged(package, before, debian12):
