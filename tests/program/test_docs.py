@@ -1,5 +1,6 @@
 """What the documentation says is so: its messages are ones that the program can still say, its links lead somewhere, and its commands are
 commands."""
+import json
 import re
 import shlex
 import subprocess
@@ -65,6 +66,24 @@ def test_every_link_to_a_place_on_a_page_leads_there():
             if anchor not in {slug(heading) for heading in re.findall(r"^#+ (.+)$", other.read_text(), re.M)}:
                 dead.append(f"{page.name}: {target}#{anchor}")
     assert dead == []
+
+
+@pytest.mark.parametrize("kind", ["fleet", "start"])
+def test_plots_are_what_the_script_draws(kind):
+    plots = TOP / "docs/plots"
+    drawn = subprocess.run([TOP / "tests/bench/plot", kind, plots / f"{kind}.json"], capture_output=True, text=True, check=True).stdout
+    assert drawn == (plots / f"{kind}.svg").read_text()
+
+
+def test_the_fleets_figures_are_the_models():
+    rows_of_model = json.loads(subprocess.run([TOP / "tests/bench/fleet", "--json"], capture_output=True, text=True, check=True).stdout)["rows"]
+    assert rows_of_model == json.loads((TOP / "docs/plots/fleet.json").read_text())["rows"]
+    table = rows("fleet.md", 6)
+    assert len(table) > 5
+    for hosts, mirrors, image, until, fetch, left in table[1:]:
+        (row,) = [one for one in rows_of_model if (str(one["hosts"]), one["mirrors"], one["reuse"]) == (hosts, mirrors == "yes", image == "an update")]
+        for told, value, unit in ((until, row["seconds_until_95_percent"], 1), (fetch, row["seconds_of_a_fetch_95_percent"], 1), (left, row["registry_bytes"], 1e9)):
+            assert abs(float(told.split()[0]) - value / unit) <= 0.05 * value / unit, (hosts, told, value)
 
 
 def documented_commands():

@@ -1,5 +1,7 @@
 """Three hosts, one registry and one mirror, each in a network namespace of its own: what leaves the registry, and how often."""
 import contextlib
+import importlib.machinery
+import importlib.util
 import json
 import os
 import shutil
@@ -9,7 +11,7 @@ import uuid
 
 import pytest
 
-from conftest import need
+from conftest import TOP, need
 
 ORIGIN, MIRROR, HOSTS = "198.51.100.1", "198.51.100.2", ("198.51.100.11", "198.51.100.12", "198.51.100.13")
 
@@ -135,3 +137,12 @@ def test_each_image_leaves_the_registry_once(place, network, tmp_path):
     # Both are away. A host has what it has.
     told = subprocess.run(network.command(HOSTS[0], place.program, "inspect", "--json", f"{image}:2"), env=of_host(HOSTS[0]), capture_output=True, text=True)
     assert told.returncode == 0 and json.loads(told.stdout)["where"] == "cache"
+
+
+@pytest.mark.parametrize("starts, most, ends", [([0, 0], 10, [2, 2]), ([0, 0.5], 10, [1.5, 2]), ([0, 1], 10, [1, 2]), ([3, 0], 2, [8, 5]), ([0, 0, 0], 2, [5, 5, 5]), ([], 1, [])])
+def test_the_model_shares_a_server_equally(starts, most, ends):
+    """10 bytes each, from a server that gives 10 a second."""
+    loader = importlib.machinery.SourceFileLoader("fleet", str(TOP / "tests/bench/fleet"))
+    model = importlib.util.module_from_spec(importlib.util.spec_from_loader("fleet", loader))
+    loader.exec_module(model)
+    assert model.finish_times(starts, 10, 10, most) == ends
