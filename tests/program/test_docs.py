@@ -97,7 +97,7 @@ def documented_commands():
                 for call in re.findall(r"(?:^|\$\(|&& |; |sudo (?:-u [\w-]+ )?)((?:sarde|sarde-executor)(?: +(?:\"[^\"]*\"|'[^']*'|[^$();&|#<>\"'\s]+))+)", line.strip()):
                     found.append((page.name, call.strip()))
         for call in re.findall(r"(?<![`\w/-])`((?:sarde|sarde-executor) [^`\n]+)`", text):
-            if not re.search(r"…|\$|\[|\b[A-Z]{3,}\b|^sarde(-executor)? \w+$", call):
+            if not re.search(r"…|\$|\[|>|\b[A-Z]{3,}\b|^sarde(-executor)? \w+$", call):
                 found.append((page.name, call))
     return sorted(set(found))
 
