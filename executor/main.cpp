@@ -64,8 +64,7 @@ int main(int argc, char** argv) {
     fail(error.what());
     return exit_codes.of(error.blame());
   } catch (const sarde::Cancelled& cancelled) {
-    fail(std::string(cancelled.what()) +
-         (exit_codes.are_a_runners() ? "" : "; no image, VM or file is left half made"));
+    fail(cancelled.what());
     return exit_codes.of(cancelled);
   } catch (const std::exception& error) {
     fail(std::string("unexpected error: ") + error.what() + " (please report this, with the lines above)");

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/foundation/error.hpp"
 #include "core/system/clock.hpp"
 #include "core/vm/job_vm.hpp"
 
@@ -14,6 +15,12 @@ namespace sarde {
 
 /// Whether a domain runs. `gone`: libvirt knows no domain of that name.
 enum class DomainState { running, stopped, gone };
+
+/// passt cannot provide a VM's network.
+class NoPasst : public Error {
+ public:
+  using Error::Error;
+};
 
 /// A domain with this program's metadata: a job's VM.
 struct JobDomain {
@@ -41,12 +48,14 @@ class Machines {
 
   /// Starts the VM as a transient domain, which disappears when it stops. Throws Error, the job's fault, if
   /// libvirt rejects the domain itself: it is invalid, or it requires something that this host's QEMU lacks.
+  /// Throws NoPasst if QEMU cannot connect to passt's socket, as when it is confined: it would go on without
+  /// a network, and say nothing. The VM exists then, and has not run.
   virtual void start(const JobVm& vm) = 0;
 
   /// Saves the state of a running VM to a new file, which only this account can read, while the VM stands
   /// still: about a second. Then the VM goes on, and writes to `overlays`, by the path of the file that it
-  /// wrote to until now, and which does not change any more; they must exist. Throws Error, after half a minute at
-  /// the latest; the VM runs then, unless it is gone.
+  /// wrote to until now, and which does not change any more; they must exist. Throws Error, after half a
+  /// minute at the latest; the VM runs then, unless it is gone.
   virtual SavedState save(const JobVm& vm, const std::filesystem::path& state,
                           const std::map<std::filesystem::path, std::filesystem::path>& overlays) = 0;
 

@@ -4,16 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "core/foundation/error.hpp"
 #include "core/vm/job_vm.hpp"
 
 namespace sarde {
-
-/// passt cannot provide a VM's network.
-class NoPasst : public Error {
- public:
-  using Error::Error;
-};
 
 /// How to reach a job's VM, and how to restrict it to its own address. Calls block until libvirt has answered
 /// and throw Error, the host's fault.
@@ -39,11 +32,6 @@ class VmNetworks {
   /// Forwards a free port of 127.0.0.1 to `guest_port` of a domain on QEMU's user-mode network; returns the
   /// port.
   virtual std::uint16_t forward_port(const std::string& name, std::uint16_t guest_port) = 0;
-
-  /// Waits until QEMU has connected the domain to passt's socket: a moment after it has started. Throws NoPasst
-  /// if QEMU cannot connect, as when it is confined, or has not within a few seconds. QEMU itself goes on
-  /// without a network then, and says nothing.
-  virtual void require_passt(const std::string& name) = 0;
 
   /// The filter for a VM that starts on this libvirt network and has no address yet. The filter is defined if
   /// it does not exist. `network` is empty if the network is not libvirt's. Throws Error if libvirt does not

@@ -27,13 +27,14 @@ std::set<std::string> layers_of(const StoredImage& image) {
   return digests;
 }
 
-DiskComparison compare(const DiskLayers& disk, std::size_t number, const std::set<std::string>& known) {
+/// A layer that occurs again is fetched once: it is known from then on.
+DiskComparison compare(const DiskLayers& disk, std::size_t number, std::set<std::string>& known) {
   DiskComparison result{.name = "disk " + std::to_string(number)};
   const auto& annotations = disk.chunks.front().annotations;
   if (const auto name = annotations.find(annotation::disk_name); name != annotations.end())
     result.name = name->second;
   for (const auto& chunk : disk.chunks) {
-    const bool is_new = !known.contains(chunk.digest.text());
+    const bool is_new = known.insert(chunk.digest.text()).second;
     result.layers.emplace_back(chunk.size, is_new);
     (is_new ? result.fresh : result.shared) += chunk.size;
   }
@@ -101,7 +102,7 @@ std::string as_json(const StoredImage& image, const StoredImage& old,
 }  // namespace
 
 std::string compare_images(const StoredImage& image, const StoredImage& old, AnswerForm form) {
-  const auto known = layers_of(old);
+  auto known = layers_of(old);
   std::vector<DiskComparison> disks;
   for (const auto& disk : image.disks) disks.push_back(compare(disk, disks.size() + 1, known));
   return form == AnswerForm::json ? as_json(image, old, disks) : as_text(image, old, disks);

@@ -210,18 +210,23 @@ std::string config_of_image(const CommandTools& tools, const ConfigRequest& requ
 
 std::string inspect_image(const CommandTools& tools, const InspectRequest& request) {
   std::list<TempFolder> folders;  // of what registries have told
-  const auto look_at = [&](const std::string& container) -> std::pair<StoredImage, bool> {
-    const bool is_local =
-        request.raw || (!request.remote && tools.images.catalogue.has(ImageReference::parse(container)));
-    if (is_local) return {load(tools, container, request.raw), true};
+  const auto look_at = [&](const std::string& container, bool raw,
+                           bool remote) -> std::pair<StoredImage, bool> {
+    const bool is_local = raw || (!remote && tools.images.catalogue.has(ImageReference::parse(container)));
+    if (is_local) return {load(tools, container, raw), true};
     const auto reference = ImageReference::parse(container);
     make_folders(tools.images.catalogue.folder(), 0700);
     folders.push_back(TempFolder::in(tools.images.catalogue.folder(), ".sarde-inspect-", 0700));
     const OciLayout layout(folders.back().path());
     return {tools.images.fetcher.fetch_description(reference, layout, tools.registry, {}), false};
   };
-  const auto [image, is_local] = look_at(request.container);
-  if (!request.other.empty()) return compare_images(image, look_at(request.other).first, request.form);
+  const auto [image, is_local] = look_at(request.container, request.raw, request.remote);
+  if (!request.other.empty()) {
+    // Usually what this host has is compared with what a registry has.
+    std::error_code ignored;
+    const bool is_folder = request.raw && std::filesystem::is_directory(request.other, ignored);
+    return compare_images(image, look_at(request.other, is_folder, false).first, request.form);
+  }
   const auto facts = facts_of(tools, request, image, is_local);
   return request.form == AnswerForm::json ? json_text(facts) : as_text(facts);
 }

@@ -5,7 +5,7 @@
 
 namespace sarde {
 
-/// Columns of text as wide as their longest entry, two spaces apart. The last is not padded.
+/// Columns of text as wide as their longest entry, two spaces apart.
 class TextTable {
  public:
   explicit TextTable(std::vector<std::string> heads) : rows_{std::move(heads)} {}
@@ -14,7 +14,7 @@ class TextTable {
   void add(std::vector<std::string> row);
 
   /// The lines, without a line break behind the last. If they are wider than `columns` (0: any width), the
-  /// widest columns are cut, and end in `~` where something is missing.
+  /// widest columns are cut, with … where something is missing.
   [[nodiscard]] std::string text(std::size_t columns) const;
 
  private:

@@ -202,9 +202,17 @@ void VmStarter::launch(StartedVm& planned, const ObtainedImage& image, const Job
   vm.network_name = network.name;
   vm.filter = network.filter;
   folder.expect_vm();
-  step("libvirt created the domain", [&] { within("VM '" + vm.name.text() + "'", start); });
-  if (network.passt)
-    step("QEMU connected to passt", [&] { parts_.hypervisor().require_passt(vm.name.text()); });
+  std::optional<NoPasst> no_passt;  // within() would make it an Error like others
+  step("libvirt created the domain", [&] {
+    within("VM '" + vm.name.text() + "'", [&] {
+      try {
+        start();
+      } catch (const NoPasst& error) {
+        no_passt = error;
+      }
+    });
+  });
+  if (no_passt) throw NoPasst(*no_passt);
 }
 
 JobVm VmStarter::sized_vm(const Job& job, const StoredImage& image, const JobResources& resources) const {

@@ -156,6 +156,8 @@ int run_getconfig(Wiring& wiring) {
 
 int run_inspect(Wiring& wiring) {
   const auto& values = wiring.values();
+  if (values.has<"diff">() && values.get<"diff">().empty())
+    throw Error(Blame::job, "inspect --diff: no image is named to compare with");
   return wiring.print(inspect_image(tools_of(wiring), {.container = argument(wiring, 0),
                                                        .raw = values.get<"raw">(),
                                                        .remote = values.get<"remote">(),
@@ -176,7 +178,7 @@ int run_prune(Wiring& wiring) {
   if (values.get<"scheduled">() && !values.has<"budget">() && !values.has<"older-than">()) {
     wiring.reporter().say(
         "Nothing is removed, because neither budget nor older-than is set in [commands.prune] of sarde.toml");
-    return 0;
+    return wiring.print(RemovalOutcome(wiring.reporter(), removal_request(wiring)).finish());
   }
   PruneRequest request{.how = removal_request(wiring), .older_than = values.get<"older-than">()};
   if (values.has<"budget">()) request.budget = values.get<"budget">();
@@ -229,7 +231,7 @@ SelftestRequest selftest_request(const Wiring& wiring) {
 }
 
 int answer(const Wiring& wiring, const SelftestAnswer& answer) {
-  wiring.print(answer.text);
+  wiring.print(answer.text, AnswerKind::verdicts);
   return answer.all_is_well ? 0 : wiring.exit_codes().of(Blame::host);
 }
 

@@ -11,9 +11,6 @@ class ExitCodes {
  public:
   explicit ExitCodes(RunnerExits exits) : exits_(std::move(exits)) {}
 
-  /// Has gitlab-runner started this process, and told which codes it understands?
-  [[nodiscard]] bool are_a_runners() const { return exits_.are_given; }
-
   [[nodiscard]] int of(Blame blame) const {
     return blame == Blame::job ? exits_.build_failure : exits_.system_failure;
   }

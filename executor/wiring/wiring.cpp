@@ -1,6 +1,7 @@
 #include "executor/wiring/wiring.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iostream>
 #include <thread>
 #include <unistd.h>
@@ -94,10 +95,10 @@ Wiring::Wiring(const Invocation& invocation, const Environment& environment, Can
   say_notes();
 }
 
-int Wiring::print(const std::string& answer) const {
+int Wiring::print(const std::string& answer, AnswerKind kind) const {
   if (answer.empty()) return 0;
   constexpr std::size_t any_length = SIZE_MAX;
-  const bool has_colours = shows_colours(STDOUT_FILENO, environment_);
+  const bool has_colours = kind == AnswerKind::verdicts && shows_colours(STDOUT_FILENO, environment_);
   std::vector<std::string> lines;
   for (const auto& one : split(answer, '\n')) {
     const auto line = printable_line(one, any_length);
@@ -210,7 +211,14 @@ int run_invocation(const Invocation& invocation, const Environment& environment,
                    const ExitCodes& exit_codes) {
   Wiring wiring(invocation, environment, cancellation, exit_codes);
   if (wiring.values().get<"no-run">()) return 0;
-  return find_command(invocation.command)->run(wiring);
+  constexpr std::array<std::string_view, 5> makers{"export", "fetch", "import", "pull", "clone"};
+  try {
+    return find_command(invocation.command)->run(wiring);
+  } catch (const Cancelled& cancelled) {
+    if (std::ranges::find(makers, invocation.command) == makers.end()) throw;
+    throw Cancelled(std::string(cancelled.what()) + "; no image and no VM is left half made",
+                    cancelled.signal());
+  }
 }
 
 }  // namespace sarde

@@ -23,6 +23,9 @@
 
 namespace sarde {
 
+/// Whether the lines of an answer begin with words such as ok and FAILED, which have colours at a terminal.
+enum class AnswerKind { plain, verdicts };
+
 /// One call of the program: its option values and the real implementations, each created when first needed.
 class Wiring {
  public:
@@ -59,7 +62,7 @@ class Wiring {
   Reporter& reporter() { return reporter_; }
 
   /// Prints the answer to stdout, unless it is empty, and returns 0. Throws Error if stdout is closed.
-  int print(const std::string& answer) const;
+  int print(const std::string& answer, AnswerKind kind = AnswerKind::plain) const;
 
   Metrics& metrics() { return metrics_; }
 

@@ -270,5 +270,5 @@ def test_passt_is_the_first_choice_and_vms_continue_from_saved_states(debian, qe
     runner.environment["PATH"] = f"{wrapped}:{os.environ['PATH']}"
     with runner.job(job_id=9064, image="h.example/vms/s:1", retry_pause=0.1) as job:
         assert not job.prepare() and job.result.verdict == "system_failure", job.result.text
-        assert "passt cannot provide the VM's network (connect QEMU to passt's socket: QEMU says 'connection error'" in job.result.text and "libvirt has no network 'default'" in job.result.text, job.result.text
+        assert "passt cannot provide the VM's network (connect QEMU to passt's socket: QEMU says '" in job.result.text and "libvirt has no network 'default'" in job.result.text, job.result.text
     assert virsh("list", "--all", "--name").stdout.split() == [] and list((tmp_path / "jobs").iterdir()) == []

@@ -21,7 +21,7 @@ def source_texts():
     texts = []
     for folder in ("config", "core", "executor"):
         for file in (TOP / folder).rglob("*.?pp"):
-            texts += re.findall(r'"((?:[^"\\\n]|\\.)*)"', re.sub(r'"\s*"', "", file.read_text()))
+            texts += re.findall(r'"((?:[^"\\\n]|\\.)*)"', re.sub(r'"\s*\n\s*"', "", file.read_text()))
     return "\n".join(texts).replace('\\"', '"')
 
 

@@ -55,27 +55,35 @@ def host(place, debian12):  # noqa: F811: a fixture
     made.leave()
 
 
+def failures_in(doctor):
+    return {line.split(":")[0].removeprefix("FAILED").strip() for line in doctor.stdout.splitlines() if line.startswith("FAILED")}
+
+
 def test_from_a_bare_debian_to_a_job(place, package, debian12, host):  # noqa: F811: fixtures
     install, doctor, image, push, attempt = blocks("A system service")
     subprocess.run(["cp", package, debian12 / "tmp"], check=True)
     # Everything but git and the building of the package, which test_package does.
     (line,) = [line for line in install.splitlines() if "sarde-executor_*" in line]
     assert host.type("apt-get update -qq\napt-get install --yes -qq sudo\n" + line).returncode == 0
-    host.type("virtlogd -d; libvirtd -d")
+    assert host.type("virtlogd -d; libvirtd -d").returncode == 0
     # The registry of the tests speaks plain HTTP; and guests are emulated.
     (debian12 / "etc/sardinecake/sarde.toml").write_text(f'insecure-registries = ["{place.registry}"]\nboot-timeout = "4m"\n')
-    assert "libvirt" in host.type(doctor).stdout
+    assert failures_in(host.type(doctor)) == {"gitlab-runner in guests"}
     assert host.type(image).returncode == 0
     assert host.type(push).returncode == 0
     said = host.type(attempt)
     assert said.returncode == 0 and said.stdout.startswith("Linux ") and "gcc (Debian" in said.stdout
-    again = host.type(attempt)
-    assert again.returncode == 0 and "instead of booting" in again.stderr
+    for _ in range(3):  # on a busy host, a VM may not answer in time, and boot
+        again = host.type(attempt)
+        assert again.returncode == 0
+        if "instead of booting" in again.stderr:
+            break
+    assert "instead of booting" in again.stderr
     # The same by an ordinary user, in whose session QEMU and passt run.
-    host.type("for pid in $(cat /run/libvirtd.pid /run/libvirt/libvirtd.pid 2>/dev/null); do kill $pid; done; useradd --create-home somebody")
+    assert host.type("for pid in $(cat /run/libvirtd.pid /run/libvirt/libvirtd.pid 2>/dev/null); do kill $pid; done; useradd --create-home somebody").returncode == 0
     (debian12 / "home/somebody/.config/sardinecake").mkdir(parents=True)
-    host.type("cp /etc/sardinecake/sarde.toml /home/somebody/.config/sardinecake; chown -R somebody: /home/somebody; chmod -R go+rX /tmp/debian12")
+    assert host.type("cp /etc/sardinecake/sarde.toml /home/somebody/.config/sardinecake; chown -R somebody: /home/somebody; chmod -R go+rX /tmp/debian12").returncode == 0
     look, attempt = blocks("A user's runner")[0].split("\n", 1)
-    assert "ok" in host.type(look, user="somebody").stdout
+    assert failures_in(host.type(look, user="somebody")) == {"gitlab-runner in guests"}
     said = host.type(attempt, user="somebody")
     assert said.returncode == 0 and said.stdout == "ci\n"

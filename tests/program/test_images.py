@@ -502,6 +502,7 @@ def test_a_timer_prunes_nothing_until_a_limit_is_set(place, tmp_path):
     age(stray, 1)
     done = place.run("prune", "--scheduled", env=env)
     assert done.stdout == "" and "neither budget nor older-than is set in [commands.prune]" in done.stderr and stray.exists()
+    assert json.loads(place.run("prune", "--scheduled", "--json", env=env).stdout)["images"] == []
     settings.write_text('[commands.prune]\nolder-than = "30d"\n')
     assert place.run("prune", "--scheduled", env=env).stdout == "h.example/vms/old:1\n" and not stray.exists()
 
@@ -529,7 +530,7 @@ def test_a_change_in_the_disk_changes_the_layers_where_it_is(place, tmp_path):
     assert sum(new) < 0.2 * sum(blob.stat().st_size for blob in first)
 
 
-def test_inspect_compares_two_images(place, tmp_path):
+def test_inspect_compares_two_images(place, small_image, tmp_path):
     """What an update costs hosts that have the version before: in the cache, and at a registry."""
     disk = tmp_path / "disk.raw"
     disk.write_bytes(b"".join(os.urandom(1 << 20) for _ in range(192)))
@@ -557,6 +558,18 @@ def test_inspect_compares_two_images(place, tmp_path):
     assert place.run("inspect", new, "--diff", old, env=elsewhere).stdout == told
     assert [path for path in (tmp_path / "elsewhere/oci").iterdir() if path.name.startswith(".sarde")] == []
     assert json.loads(place.run("inspect", new, "--diff", new, "--json", env=env).stdout)["new_size"] == 0
+    # What this host has is compared with what the registry has under the same name; and what occurs twice is fetched once.
+    shutil.copy(disk, tmp_path / "copy.raw")
+    (tmp_path / "two.xml").write_text(domain("x", ("disk.raw", "raw"), ("copy.raw", "raw")))
+    place.run("export", "--compression", "fast", "--libvirtconfig", tmp_path / "two.xml", "x", old, env=env)
+    assert json.loads(place.run("inspect", "--remote", new, "--diff", old, "--json", env=env).stdout)["new_size"] == 0
+    place.run("push", old, env=env)
+    (tmp_path / "third").mkdir()
+    third = place.store(tmp_path / "third")
+    twice = json.loads(place.run("inspect", old, "--diff", small_image, "--json", env=third).stdout)
+    assert [one["new_layers"] for one in twice["disks"]] == [len(layers), 1]  # the first layer has the disk's name in it
+    refused = place.run("inspect", new, "--diff", "", env=env, check=False)
+    assert refused.returncode == 1 and "no image is named to compare with" in refused.stderr
 
 
 def test_a_command_that_is_stopped_leaves_nothing_half_made(place, tmp_path):
@@ -571,27 +584,41 @@ def test_a_command_that_is_stopped_leaves_nothing_half_made(place, tmp_path):
 
     def images_and_vms():
         listed = [entry["name"] for entry in json.loads(place.run("list", "--json", env=env).stdout)]
-        return listed, [path.name for path in tmp_path.glob("vms/*") if path.suffix != ".lock"], place.domains()
+        return listed, [path.name for path in tmp_path.glob("vms/*") if path.suffix != ".lock"], place.all_domains()
 
-    def stop_in_the_middle(*command):
-        before, files = images_and_vms(), set(tmp_path.rglob("*"))
-        process = subprocess.Popen([place.program, *map(str, command)], env=place.environment | env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        while not [path for path in tmp_path.rglob("*") if path not in files and path.is_file() and path.suffix != ".lock" and path.stat().st_size]:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.005)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-        assert (process.returncode, out) == (130, "") and err.endswith("ERROR: stopped by SIGINT; no image, VM or file is left half made\n"), (out, err)
+    def has_begun(files):
+        """Is there a file with something in it that was not there before?"""
+        try:
+            return any(path not in files and path.is_file() and path.suffix != ".lock" and path.stat().st_size for path in tmp_path.rglob("*"))
+        except FileNotFoundError:
+            return False  # one has gone meanwhile: look again
+
+    def stop_in_the_middle(*command, undo):
+        for _ in range(5):  # it may be done before it is stopped
+            before, files = images_and_vms(), set(tmp_path.rglob("*"))
+            process = subprocess.Popen([place.program, *map(str, command)], env=place.environment | env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            while process.poll() is None and not has_begun(files):
+                time.sleep(0.005)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+            if process.returncode != 0:
+                break
+            undo()
+        assert (process.returncode, out) == (130, "") and err.endswith("ERROR: stopped by SIGINT; no image and no VM is left half made\n"), (out, err)
         assert images_and_vms() == before
+        assert [path for path in tmp_path.rglob("*") if path.name.startswith((".incoming", ".sarde", ".new")) and path.suffix != ".lock"] == []
         place.run(*command, env=env)
 
-    stop_in_the_middle("export", "--libvirtconfig", tmp_path / "d.xml", "x", image)
+    def forget_vm():
+        place.undefine("stopped-vm")
+        shutil.rmtree(tmp_path / "vms")
+
+    stop_in_the_middle("export", "--libvirtconfig", tmp_path / "d.xml", "x", image, undo=lambda: shutil.rmtree(tmp_path / "oci"))
     place.run("push", image, env=env)
-    stop_in_the_middle("import", "--name", "stopped-vm", image)
-    place.undefine("stopped-vm")
-    shutil.rmtree(tmp_path / "vms")
+    stop_in_the_middle("import", "--name", "stopped-vm", image, undo=forget_vm)
+    forget_vm()
     shutil.rmtree(tmp_path / "oci")
-    stop_in_the_middle("fetch", image)
+    stop_in_the_middle("fetch", image, undo=lambda: shutil.rmtree(tmp_path / "oci"))
     assert {path.name for path in tmp_path.iterdir()} <= here | {"oci", "vms"}
 
 

@@ -203,7 +203,7 @@ def test_a_pause_ends_when_the_command_is_stopped(liar, place):
     start = time.monotonic()
     command.send_signal(signal.SIGINT)
     assert command.wait(timeout=10) == 130 and time.monotonic() - start < 1
-    assert "ERROR: stopped by SIGINT; no image, VM or file is left half made\n" in command.stderr.read()
+    assert "ERROR: stopped by SIGINT; no image and no VM is left half made\n" in command.stderr.read()
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])

@@ -83,6 +83,7 @@ def test_it_lists_what_it_consists_of(package):
     assert bill["spdxVersion"] == "SPDX-2.3"
     libraries = {one["name"]: one for one in bill["packages"]}
     depends = {word.split()[0] for word in run("dpkg-deb", "-f", package, "Depends").split(", ")} - {"qemu-utils", "skopeo"}
+    assert all(re.fullmatch(r"pkg:deb/debian/[a-z0-9.+-]+@[A-Za-z0-9.%~-]+\?arch=\w+", one["externalRefs"][0]["referenceLocator"]) for one in bill["packages"][1:])
     assert depends | {"sarde-executor", "libcli11-dev", "nlohmann-json3-dev", "libtomlplusplus-dev"} == set(libraries), (depends, set(libraries))
     told = (TOP / "docs/dependencies.md").read_text()
     for one in libraries.values():
@@ -115,7 +116,14 @@ def test_installed_upgraded_removed_and_purged(package, before, debian12):
         return done
 
     def files():
-        return {str(path.relative_to(debian12)) for path in debian12.rglob("*") if not re.match(r"(var/(lib|log|cache)/(dpkg|apt|systemd|ldconfig|man|sardinecake)|var/log|var/cache|tmp|proc|sys|dev|run)(/|$)", str(path.relative_to(debian12)))}
+        """All but what changes by itself, and data."""
+        left_out = {"proc", "sys", "dev", "run", "tmp", "var/log", "var/cache", *(f"var/lib/{name}" for name in ("dpkg", "apt", "systemd", "ldconfig", "man", "sardinecake"))}
+        found = set()
+        for folder, folders, names in os.walk(debian12):
+            here = os.path.relpath(folder, debian12)
+            folders[:] = [name for name in folders if os.path.normpath(f"{here}/{name}") not in left_out]
+            found |= {os.path.normpath(f"{here}/{name}") for name in [*folders, *names]}
+        return found
 
     bare = files()
     for made in (before, package):
@@ -142,3 +150,9 @@ def test_installed_upgraded_removed_and_purged(package, before, debian12):
     inside("dpkg", "-P", "sarde-executor")
     assert files() == bare
     assert data.exists()
+    # A link to a larger disk is no reason why it could not be purged.
+    inside("dpkg", "-i", f"/tmp/{package.name}")
+    (debian12 / "var/lib/sardinecake").rename(debian12 / "var/lib/larger")
+    (debian12 / "var/lib/sardinecake").symlink_to("larger")
+    inside("dpkg", "-P", "sarde-executor")
+    assert (debian12 / "var/lib/larger/oci/keep").exists()

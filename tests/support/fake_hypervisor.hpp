@@ -66,8 +66,6 @@ class FakeHypervisor final : public Hypervisor {
     return known_addresses;
   }
 
-  void require_passt(const std::string& /*name*/) override { step("require_passt"); }
-
   std::uint16_t forward_port(const std::string& /*name*/, std::uint16_t guest_port) override {
     step("forward_port");
     return guest_port;

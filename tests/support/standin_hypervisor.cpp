@@ -173,7 +173,6 @@ class StandinHypervisor final : public Hypervisor {
 
   std::vector<std::string> addresses(const std::string& /*name*/) override { return {}; }
 
-  void require_passt(const std::string& /*name*/) override {}
   std::uint16_t forward_port(const std::string& name, std::uint16_t /*guest_port*/) override {
     if (fs::exists(folder_ / "fail-memory")) throw std::bad_alloc();
     // Throws as the standard library does.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <pwd.h>
@@ -60,7 +61,13 @@ class LibvirtHypervisor final : public Hypervisor {
                   advice_on_connecting(last_error_text()));
   }
 
-  void start(const JobVm& vm) override { static_cast<void>(create(vm, 0)); }
+  void start(const JobVm& vm) override {
+    const bool has_passt = !vm.user_network_socket.empty();
+    const auto domain = create(vm, has_passt ? VIR_DOMAIN_START_PAUSED : 0);
+    if (!has_passt) return;
+    require_passt(domain);
+    if (virDomainResume(domain.get()) != 0) fail_libvirt("start the VM");
+  }
 
   SavedState save(const JobVm& vm, const std::filesystem::path& state,
                   const std::map<std::filesystem::path, std::filesystem::path>& overlays) override {
@@ -95,6 +102,7 @@ class LibvirtHypervisor final : public Hypervisor {
     if (guest_shape(taken(virDomainGetXMLDesc(domain.get(), 0), doing)) != state.shape)
       throw Error(doing + ": it was saved from another kind of VM");
     load_state(domain, state.file, doing);
+    if (!vm.user_network_socket.empty()) require_passt(domain);
     if (virDomainResume(domain.get()) != 0) fail_libvirt(doing);
   }
 
@@ -133,24 +141,6 @@ class LibvirtHypervisor final : public Hypervisor {
     const auto port = port_in_usernet(monitor(domain, "info usernet", doing), guest_port);
     if (!port) throw Error(doing + ": QEMU's monitor does not list the forward that it was told to make");
     return *port;
-  }
-
-  void require_passt(const std::string& name) override {
-    constexpr std::chrono::milliseconds pause(10);
-    constexpr std::chrono::seconds longest(5);
-    const auto domain = look_up(name);
-    const std::string doing = "connect QEMU to passt's socket";
-    if (!domain) throw Error(doing + ": VM '" + name + "' is gone");
-    const auto deadline = std::chrono::steady_clock::now() + longest;
-    while (std::chrono::steady_clock::now() < deadline) {
-      const auto shown = stream_in_network(monitor(domain, "info network", doing), passt_netdev);
-      if (shown.starts_with("unix:")) return;
-      if (shown.find("error") != std::string::npos)
-        throw NoPasst(doing + ": QEMU says " + quote(shown) +
-                      "; do AppArmor, SELinux or a folder's rights forbid it?");
-      std::this_thread::sleep_for(pause);
-    }
-    throw NoPasst(doing + ": it has not done so within " + duration_text(longest));
   }
 
   std::vector<JobDomain> list_jobs() override {
@@ -348,6 +338,26 @@ class LibvirtHypervisor final : public Hypervisor {
     Domain domain(virDomainCreateXML(connection_.get(), xml.c_str(), flags));
     if (!domain) fail_to_start(xml);
     return domain;
+  }
+
+  /// Waits until QEMU, whose VM is paused, has connected to passt's socket: usually it has already.
+  static void require_passt(const Domain& domain) {
+    constexpr std::chrono::milliseconds longest_pause(100);
+    constexpr std::chrono::seconds longest(15);
+    const std::string doing = "connect QEMU to passt's socket";
+    const auto deadline = std::chrono::steady_clock::now() + longest;
+    for (std::chrono::milliseconds pause(5); std::chrono::steady_clock::now() < deadline;
+         pause = std::min(2 * pause, longest_pause)) {
+      const auto shown = stream_in_network(
+          monitor(domain, "info network", "ask QEMU whether it has connected to passt's socket"),
+          passt_netdev);
+      if (shown.starts_with("unix:")) return;
+      if (shown.find("error") != std::string::npos)
+        throw NoPasst(doing + ": QEMU says " + quote(shown) +
+                      "; do AppArmor, SELinux or a folder's rights forbid it?");
+      std::this_thread::sleep_for(pause);
+    }
+    throw NoPasst(doing + ": it has not done so within " + duration_text(longest));
   }
 
   /// Has the network a DHCP server of libvirt's own?
