@@ -1,5 +1,7 @@
 #include "executor/commands/inspect_command.hpp"
 
+#include <array>
+#include <ctime>
 #include <list>
 #include <optional>
 
@@ -153,13 +155,29 @@ std::string shown(const ordered_json& value) {
   return quoted == "'" + text + "'" ? text : quoted;
 }
 
+/// A time in UTC (RFC 3339) as the reader's clocks show it; any other text as it is.
+std::string in_readers_zone(const std::string& text) {
+  std::tm broken{};
+  const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &broken);
+  if (rest == nullptr) return text;
+  const std::string_view zone(rest);
+  const auto fraction_end = zone.starts_with('.') ? zone.find_first_not_of("0123456789", 1) : 0;
+  if (fraction_end == std::string_view::npos || zone.substr(fraction_end) != "Z") return text;
+  const auto time = ::timegm(&broken);
+  if (::localtime_r(&time, &broken) == nullptr) return text;
+  std::array<char, 64> shown{};
+  return std::strftime(shown.data(), shown.size(), "%Y-%m-%d %H:%M:%S %Z", &broken) == 0 ? text
+                                                                                         : shown.data();
+}
+
 std::string as_text(const ordered_json& facts) {
   std::string text;
   const auto line = [&](const std::string& key, const std::string& value) {
     text += key + std::string(key.size() < 14 ? 14 - key.size() : 1, ' ') + value + "\n";
   };
-  for (const auto* key : {"name", "where", "digest", "id", "created", "architecture"})
-    line(key, shown(facts[key]));
+  for (const auto* key : {"name", "where", "digest", "id"}) line(key, shown(facts[key]));
+  line("created", shown(in_readers_zone(facts["created"])));
+  line("architecture", shown(facts["architecture"]));
   line("compressed", size_text(facts["compressed_size"].get<std::uint64_t>()));
   line("uncompressed", size_or_unknown(facts["size"]));
   line("login", facts["login"].is_null() ? "not specified" : shown(facts["login"]));

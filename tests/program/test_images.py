@@ -1,4 +1,5 @@
 """What image makers and administrators do with images by hand: export from anywhere, clone, look at, list, remove."""
+import datetime
 import json
 import os
 import pathlib
@@ -570,6 +571,13 @@ def test_inspect_compares_two_images(place, small_image, tmp_path):
     assert [one["new_layers"] for one in twice["disks"]] == [len(layers), 1]  # the first layer has the disk's name in it
     refused = place.run("inspect", new, "--diff", "", env=env, check=False)
     assert refused.returncode == 1 and "no image is named to compare with" in refused.stderr
+
+
+def test_times_are_those_of_the_readers_zone(place, small_image, tmp_path):
+    created = json.loads(place.run("inspect", small_image, "--json").stdout)["created"]
+    utc = datetime.datetime.strptime(created, "%Y-%m-%dT%H:%M:%SZ")
+    told = place.run("inspect", small_image, env={"TZ": "ABC-5"}).stdout
+    assert f"created       {utc + datetime.timedelta(hours=5):%Y-%m-%d %H:%M:%S} ABC\n" in told, told
 
 
 def test_a_command_that_is_stopped_leaves_nothing_half_made(place, tmp_path):
