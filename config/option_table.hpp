@@ -38,14 +38,14 @@ inline constexpr auto option_table = [] {
 
       // libvirt and the VMs
       {.name = "connect", .group = vms, .kind = text, .help = "libvirt connection URI", .commands = "*", .initial = "<uri>"},
-      {.name = "virt-type", .group = vms, .kind = text, .help = "auto, kvm or qemu (emulation)", .commands = "prepare selftest doctor",
+      {.name = "virt-type", .group = vms, .kind = text, .help = "kind of virtualisation; qemu: emulation; auto: kvm if this host has it", .commands = "prepare selftest doctor",
        .initial = "auto", .choices = "auto kvm qemu", .job_may_set = true},
       {.name = "network", .group = vms, .kind = text,
        .help = "user (passt if available, otherwise slirp), passt, slirp, image, bridge:NAME (a bridge of this host), or the name of a libvirt network; default: passt; if it is not available, slirp with qemu:///session, otherwise libvirt's network 'default'",
        .commands = "prepare", .example = "default"},
-      {.name = "memory", .group = vms, .kind = memory_share, .help = "memory of a job's VM; auto: the host's, divided by concurrency; 0: the image's value. With export --disk: the image's (2 GiB)", .commands = "prepare export",
+      {.name = "memory", .group = vms, .kind = memory_share, .help = "memory of a job's VM; auto: this host's, divided among the jobs that run at once; 0: what the image says. With export --disk: what the image will say (0: 2 GiB)", .commands = "prepare export",
        .initial = "0", .example = "4GiB", .job_may_set = true},
-      {.name = "vcpus", .group = vms, .kind = count_share, .help = "processors of a job's VM; auto: the host's, divided by concurrency; 0: the image's value. With export --disk: the image's (2)", .commands = "prepare export",
+      {.name = "vcpus", .group = vms, .kind = count_share, .help = "processors of a job's VM; auto: this host's, divided among the jobs that run at once; 0: what the image says. With export --disk: what the image will say (0: 2)", .commands = "prepare export",
        .initial = "0", .example = "2", .alias = "cpus", .job_may_set = true},
       {.name = "concurrency", .group = vms, .kind = count, .help = "jobs that run at once, among which 'auto' divides the host; default: concurrent in gitlab-runner's config.toml, otherwise 1",
        .example = "4"},
@@ -69,7 +69,7 @@ inline constexpr auto option_table = [] {
        .initial = "false", .job_may_set = true},
       {.name = "timezone", .group = vms, .kind = text, .help = "time zone of a job: TZ for its scripts, and the hardware clock of Windows guests; default: the image's",
        .commands = "prepare", .example = "Europe/Berlin", .job_may_set = true},
-      {.name = "network-limit", .group = vms, .kind = limit, .help = "bytes per second that a job's VM may send, and as many that it may receive; not with the user-mode network; 0: unlimited",
+      {.name = "network-limit", .group = vms, .kind = limit, .help = "bytes per second that a job's VM may send, and as many that it may receive; not with passt or slirp; 0: unlimited",
        .commands = "prepare", .initial = "0", .example = "50MB"},
       {.name = "disk-limit", .group = vms, .kind = limit, .help = "bytes per second that a job's VM may read and write, all disks together; 0: unlimited",
        .commands = "prepare", .initial = "0", .example = "200MB"},
@@ -94,7 +94,7 @@ inline constexpr auto option_table = [] {
        .example = "registry.example.org/vms/**"},
       {.name = "deny-image", .group = registries, .kind = list, .help = "patterns of images that jobs may not use, even if allow-image lists them",
        .example = "registry.example.org/vms/old-*"},
-      {.name = "pull-policy", .group = registries, .kind = list, .help = "when to ask the registry for an image; if this fails, the next of the list is tried", .commands = "prepare",
+      {.name = "pull-policy", .group = registries, .kind = list, .help = "when to ask the registry for an image; the policies are tried in order until one succeeds", .commands = "prepare",
        .initial = "always", .example = "always,if-not-present", .choices = "always if-not-present never"},
       {.name = "allowed-pull-policies", .group = registries, .kind = list, .help = "pull policies that a job may choose in addition to pull-policy",
        .example = "always", .choices = "always if-not-present never"},
@@ -116,9 +116,9 @@ inline constexpr auto option_table = [] {
       {.name = "max-disk", .group = registries, .kind = size, .help = "largest total size of an image's disks, as the guest sees them", .initial = "2TiB"},
 
       // logging into guests
-      {.name = "username", .group = logins, .kind = text, .help = "user name for logging into guests; with 'login', the user name at the registry",
+      {.name = "username", .group = logins, .kind = text, .help = "user name for logging into guests; with 'login': at the registry, without this default",
        .commands = "config prepare run cleanup login", .initial = "vagrant", .letter = 'u', .job_may_set = true},
-      {.name = "password", .group = logins, .kind = text, .help = "the user's password; other users of this host can see it on a command line, so set it in a file with mode 600",
+      {.name = "password", .group = logins, .kind = text, .help = "password for logging into guests; with 'login': at the registry, without this default. Other users of this host can see a command line, so set it in a file with mode 600",
        .commands = "config prepare run cleanup login", .initial = "vagrant", .letter = 'p', .job_may_set = true},
       {.name = "identity-file", .group = logins, .kind = path, .help = "private key for logging into guests", .commands = "config prepare run cleanup",
        .example = "/etc/sardinecake/id_ed25519"},
@@ -134,7 +134,7 @@ inline constexpr auto option_table = [] {
        .commands = "prepare", .initial = "60", .job_may_set = true},
 
       {.name = "keep-connection", .group = logins, .kind = flag,
-       .help = "keep one SSH connection to a job's VM from stage to stage, in a process of its own; otherwise each stage logs in anew", .commands = "prepare",
+       .help = "keep one SSH connection to a job's VM from stage to stage, in a process of its own (on by default; --keep-connection=false: each stage logs in anew)", .commands = "prepare",
        .initial = "true", .job_may_set = true},
 
       // jobs
@@ -147,7 +147,7 @@ inline constexpr auto option_table = [] {
        .initial = "/var/tmp/gitlab-runner/cache", .job_may_set = true},
       {.name = "builds-dir", .group = jobs, .kind = path, .help = "folder on this host for builds, which persist from job to job: each project has its own, at guest-builds-dir in its jobs' VMs; default: builds are in the VM",
        .commands = "config prepare", .example = "/srv/gitlab/builds"},
-      {.name = "cache-dir", .group = jobs, .kind = path, .help = "the same for caches, at guest-cache-dir", .commands = "prepare", .example = "/srv/gitlab/cache"},
+      {.name = "cache-dir", .group = jobs, .kind = path, .help = "folder on this host for caches, which persist from job to job: each project has its own, at guest-cache-dir in its jobs' VMs; default: caches are in the VM", .commands = "prepare", .example = "/srv/gitlab/cache"},
       {.name = "shared-dirs", .group = jobs, .kind = flag, .help = "all projects share builds-dir and cache-dir, so each can change what the others run", .commands = "prepare", .initial = "false"},
       {.name = "mounts", .group = jobs, .kind = list, .help = "folders of this host in jobs' VMs: HOST:GUEST, or HOST:GUEST:ro", .example = "/srv/data:/data:ro"},
       {.name = "guest-setup", .group = jobs, .kind = text,
@@ -187,8 +187,8 @@ inline constexpr auto option_table = [] {
        .initial = "1800"},
 
       // exports
-      {.name = "compression", .group = exports, .kind = text, .help = "small (slower) or fast (larger)", .commands = "export", .initial = "small", .choices = "small fast"},
-      {.name = "chunksize", .group = exports, .kind = limit, .help = "largest layer of an exported image; 0: unlimited", .commands = "export",
+      {.name = "compression", .group = exports, .kind = text, .help = "small: slower to make; fast: a larger image", .commands = "export", .initial = "small", .choices = "small fast"},
+      {.name = "chunksize", .group = exports, .kind = limit, .help = "largest compressed layer of an exported image, at least 64KiB; 0: no limit beyond the 16 MiB of the disk that a layer covers", .commands = "export",
        .initial = "0", .example = "64MiB"},
       {.name = "vmconfig", .group = exports, .kind = path, .help = "JSON file with the VM's login and services, which is put into the image", .commands = "export",
        .example = "/etc/sardinecake/vmconfig.json"},
@@ -202,7 +202,7 @@ inline constexpr auto option_table = [] {
       {.name = "metrics-file", .group = program, .kind = path,
        .help = "file to which the stages of jobs add what happened, for node_exporter's textfile collector; its folder is made if need be", .commands = "prepare run cleanup",
        .example = "/var/lib/prometheus/node-exporter/sarde.prom"},
-      {.name = "no-run", .group = program, .kind = flag, .help = "read the settings and the command line, then stop", .commands = "*", .initial = "false"},
+      {.name = "no-run", .group = program, .kind = flag, .help = "check the settings and the command line, and do nothing else", .commands = "*", .initial = "false"},
 
       // what one call does
       {.name = "name", .group = calls, .kind = text, .help = "the VM's name; default: the image config's digest", .commands = "import pull", .scope = call, .letter = 'n'},
@@ -212,7 +212,7 @@ inline constexpr auto option_table = [] {
       {.name = "raw", .group = calls, .kind = flag, .help = "CONTAINER is the folder of an OCI layout", .commands = "import export getconfig inspect", .scope = call},
       {.name = "live", .group = calls, .kind = flag, .help = "export the VM while it runs, from a consistent copy of its disks", .commands = "export", .scope = call},
       {.name = "disk", .group = calls, .kind = list, .help = "make an image of this disk file, without a VM; may be repeated", .commands = "export", .scope = call},
-      {.name = "firmware", .group = calls, .kind = text, .help = "with --disk: how it boots", .commands = "export", .initial = "bios", .choices = "bios uefi", .scope = call},
+      {.name = "firmware", .group = calls, .kind = text, .help = "with --disk: the firmware from which the VM boots", .commands = "export", .initial = "bios", .choices = "bios uefi", .scope = call},
       {.name = "arch", .group = calls, .kind = text, .help = "with --disk: libvirt's name of its architecture", .commands = "export", .initial = "x86_64", .scope = call},
       {.name = "cloud-init", .group = calls, .kind = flag, .help = "note in the image that jobs' VMs are set up through cloud-init", .commands = "export", .scope = call},
       {.name = "with-cdroms", .group = calls, .kind = flag, .help = "take along the CDs that are in the VM's drives", .commands = "export", .scope = call},
@@ -225,10 +225,10 @@ inline constexpr auto option_table = [] {
       {.name = "budget", .group = calls, .kind = size, .help = "remove the images that have been unused for longest, until the rest fits into this size", .commands = "prune", .scope = call},
       {.name = "scheduled", .group = calls, .kind = flag, .help = "for a timer: do nothing as long as neither budget nor older-than is set", .commands = "prune", .scope = call},
       {.name = "script", .group = calls, .kind = path, .help = "file with the script to run", .commands = "try", .scope = call},
-      {.name = "follow", .group = calls, .kind = flag, .help = "go on as long as more is written", .commands = "logs", .scope = call, .letter = 'f'},
+      {.name = "follow", .group = calls, .kind = flag, .help = "keep printing what is written, until the job is cleaned up", .commands = "logs", .scope = call, .letter = 'f'},
       {.name = "dry-run", .group = calls, .kind = flag, .help = "show what would be removed, but remove nothing", .commands = "rm prune gc", .scope = call},
       {.name = "executor", .group = calls, .kind = flag, .help = "with 'convert': the file is one of sardinecake's GitLab executor", .commands = "settings", .scope = call},
-      {.name = "format", .group = calls, .kind = text, .help = "text or json", .commands = "export push fetch import pull clone list inspect rm prune gc jobs settings selftest doctor", .initial = "text",
+      {.name = "format", .group = calls, .kind = text, .help = "form of the answer", .commands = "export push fetch import pull clone list inspect rm prune gc jobs settings selftest doctor", .initial = "text",
        .choices = "text json", .scope = call},
       {.name = "json", .group = calls, .kind = flag, .help = "the same as --format json", .commands = "export push fetch import pull clone list inspect rm prune gc jobs settings selftest doctor", .scope = call},
   });

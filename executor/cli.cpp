@@ -124,7 +124,8 @@ class CommandLine {
       invocation_.options[std::string(rule.name)] = std::move(value);
     };
     const auto take = [take_all](const std::string& text) { take_all({text}); };
-    const auto help = std::string(rule.help);
+    const auto help = std::string(rule.help) +
+                      (rule.choices.empty() ? "" : " (one of: " + join(words_of(rule.choices), ", ") + ")");
     if (rule.kind == ValueKind::flag) {
       app.add_flag_function(
           option_names(rule), [take](std::int64_t count) { take(count > 0 ? "true" : "false"); }, help);
@@ -141,7 +142,7 @@ class CommandLine {
   }
 
   void add_verbosity(CLI::App& app) {
-    app.add_flag("-v,--verbose", verbose_, "show details; may be given twice");
+    app.add_flag("-v,--verbose", verbose_, "show details");
     app.add_flag("-q,--quiet", quiet_, "show results and warnings only");
   }
 

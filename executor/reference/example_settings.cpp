@@ -8,9 +8,9 @@ namespace sarde {
 namespace {
 
 constexpr auto intro =
-    R"(# For /etc/sardinecake/sarde.toml, or ~/.config/sardinecake/sarde.toml, which overrides it. This file lists every setting
-# with its default, or with an example if the default is empty or depends on the host. Each setting is also a command-line
-# option (--ocidir; not if docs/options.md says "settings only") and an environment variable (SARDE_OCIDIR).
+    R"(# For /etc/sardinecake/sarde.toml, or ~/.config/sardinecake/sarde.toml, which overrides it. This file lists every setting.
+# A value is the default, unless the line ends with (example); docs/options.md has all defaults. Each setting is also a
+# command-line option (--ocidir; not if docs/options.md says "settings only") and an environment variable (SARDE_OCIDIR).
 # docs/settings.md says which of them takes precedence. This file is generated; copy it, and remove the # in front of the
 # settings that you change.
 )";
@@ -59,7 +59,8 @@ std::string example_settings() {
       auto line = "# " + std::string(row.name) + " = " + toml_value(row);
       constexpr std::size_t column = 44;
       line.resize(std::max(line.size() + 2, column), ' ');
-      file += line + "# " + std::string(row.help) + "\n";
+      const bool is_example = !row.example.empty() && row.example != shown_initial(row);
+      file += line + "# " + std::string(row.help) + (is_example ? " (example)" : "") + "\n";
     }
   }
   return file + sections;

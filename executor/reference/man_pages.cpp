@@ -75,17 +75,26 @@ std::string command_entry(const CommandRow& row) {
   return entry;
 }
 
+/// What the words mean that stand for values.
+constexpr auto value_kinds =
+    "TIME is a number of seconds, or a number with a unit: 90, 45m, 12h, 30d, 2w. SIZE is a number of bytes, "
+    "or a number with a unit: k, M, G, T and KiB, MiB, GiB, TiB count by 1024; kB, MB, GB, TB by 1000. LIST is "
+    "given by repeating the option; in a file it is an array of texts, and in a variable its items are "
+    "separated by commas.";
+
 std::string options_section() {
   std::string section =
       ".SH OPTIONS\n" +
       roff(
           "Every option is also a setting (sarde.toml(5)), and most are also an environment variable, whose "
           "name is SARDE_ and the option's name in capitals with underscores. Options that describe a single "
-          "call have no variable; in a file, they can be set only in a command's section.") +
+          "call have no variable; in a file, they can be set only in a command's section. A flag alone means "
+          "true; to turn one off, write --FLAG=false, with the =. " +
+          std::string(value_kinds)) +
       "\n";
   section += ".TP\n" + bold("-h") + ", " + bold("--help") + "\nPrints help.\n.TP\n" + bold("-V") + ", " +
              bold("--version") + "\nPrints the version.\n.TP\n" + bold("-v") + ", " + bold("--verbose") +
-             "\nShows details; may be given twice.\n.TP\n" + bold("-q") + ", " + bold("--quiet") +
+             "\nShows details.\n.TP\n" + bold("-q") + ", " + bold("--quiet") +
              "\nShows results and warnings only.\n";
   for (const auto& row : option_table)
     if (!row.commands.empty()) section += option_entry(row);
@@ -100,7 +109,9 @@ std::string exit_status_section() {
           "or an image that cannot be used.") +
       "\n.TP\n2\n" + roff("The host or the network is at fault. Trying again may help.") + "\n.PP\n" +
       roff(
-          "A stage of a job exits with the values that gitlab-runner specifies, and run reports the "
+          "A command that a signal stops exits with 128 plus its number (130: Ctrl-C). ssh and try exit with "
+          "the command's own code; selftest and doctor with 2 if a check fails. A stage of a job exits with the "
+          "values that gitlab-runner specifies, and run reports the "
           "script's own exit code.") +
       "\n";
   return section;
@@ -143,7 +154,8 @@ std::string settings_man_page() {
           "sarde.toml is a TOML file. Keys at its top apply to all commands and images, those in "
           "[commands.NAME] to one command, and those in [images.\"PATTERN\"] to jobs on the images that the "
           "pattern matches. If a key is set in several places, the first of these takes precedence: a job's "
-          "variable that job-settable lists, the section for the image, the command line, the environment, "
+          "variable that job-settable lists, the section for the image, for the login the image's own vm "
+          "config, the command line, the environment, "
           "the command's section, the top of the file, the default.") +
       "\n.PP\n" +
       roff(

@@ -9,16 +9,16 @@ namespace {
 
 constexpr auto intro = R"(# Options and settings
 
-This page is generated from the program's own tables (`config/option_table.hpp`); edits by hand are overwritten. Every option is listed once. Its long name is also its key in `sarde.toml`. The environment variable is `SARDE_` and the name in capitals with underscores (`SARDE_BOOT_TIMEOUT`). [settings.md](settings.md) says which place takes precedence, and [commands.md](commands.md) describes the commands.
+Every option and setting, with its default and the commands that take it. (This page is generated from the program's own tables, `config/option_table.hpp`; edits by hand are overwritten.) Its long name is also its key in `sarde.toml`. The environment variable is `SARDE_` and the name in capitals with underscores (`SARDE_BOOT_TIMEOUT`). [settings.md](settings.md) says which place takes precedence, and [commands.md](commands.md) describes the commands.
 
 - **TIME** is a whole number of seconds, or a number with a unit: `90`, `45m`, `12h`, `30d`, `2w`.
-- **SIZE** is a number of bytes, or a number with a unit: `256MiB`, `1.5GB`, `64k`.
+- **SIZE** is a number of bytes, or a number with a unit: `256MiB`, `1.5GB`, `64k`. k, M, G, T and KiB, MiB, GiB, TiB count by 1024; kB, MB, GB, TB by 1000.
 - **LIST** is a TOML array. In a variable, its items are separated by commas.
-- **commands** lists the commands that accept the option on their command line. `try` also accepts those of `prepare`. "settings only" means that the option can be set only in files and in the environment.
+- **commands** lists the commands that accept the option on their command line. `try` and `warm` also accept those of `prepare`. "settings only" means that the option can be set only in files and in the environment.
 - Jobs may set the options marked **job** if `job-settable` lists them.
 - The defaults are those of a system-wide installation. Without root privileges, `/var/lib/sardinecake` is `$XDG_DATA_HOME/sardinecake` (`~/.local/share/sardinecake`), and `qemu:///system` is `qemu:///session`.
 
-`-h`/`--help`, `--help-all`, `-v`/`--verbose` (may be given twice) and `-q`/`--quiet` work with every command. `-V`/`--version` is used without a command.
+`-h`/`--help`, `--help-all`, `-v`/`--verbose` and `-q`/`--quiet` work with every command. `-V`/`--version` is used without a command.
 )";
 
 std::string code(const std::string& text) {

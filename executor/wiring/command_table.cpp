@@ -14,7 +14,7 @@ std::span<const CommandRow> command_table() {
   constexpr auto jobs = "Running jobs";
   constexpr auto host = "This host";
   static const Positional job{"JOB", "the job's number, or its VM's name"};
-  static const Positional container{"CONTAINER", "the image"};
+  static const Positional container{"CONTAINER", "the image's name: REGISTRY/PATH[:TAG]"};
   static const Positional registry{"REGISTRY", "the registry's host[:port]"};
   // clang-format off
   static const std::vector<CommandRow> rows{
@@ -32,12 +32,12 @@ std::span<const CommandRow> command_table() {
        "Also shows whether the VM that 'import' defined for an image is missing, stopped or running.", {}, run_list},
       {"inspect", images, "show what an image consists of, in the cache or at the registry",
        "Prints layers, sizes, disks, backing chain, login and ports. The disks of an image at a registry are not downloaded. With --diff OTHER, draws which layers a host that has OTHER would still fetch.", {container}, run_inspect},
-      {"getconfig", images, "print an image's vm config", "Prints nothing if the image has none.", {container}, run_getconfig},
+      {"getconfig", images, "print an image's vm config (its login and services, as JSON)", "Prints nothing if the image has none.", {container}, run_getconfig},
       {"fetch", images, "download an image from a registry into the cache", "Only missing layers are downloaded.", {container}, run_fetch},
       {"push", images, "upload an image from the cache to a registry", "Only layers that the registry lacks are uploaded.", {container}, run_push},
-      {"export", images, "make an image from a VM",
+      {"export", images, "make an image from a VM or from disk files",
        "The VM must be shut down, unless --live is given. A disk's backing files become disks of the image.",
-       {{"NAME", "the VM"}, {"CONTAINER", "the image's name; default: the name given with --tag, or else the VM's", false}}, run_export},
+       {{"NAME", "the VM; with --disk, the image's name"}, {"CONTAINER", "the image's name; default: --tag, or else NAME", false}}, run_export},
       {"rm", images, "remove an image from the cache",
        "When an image's last name is removed, its blobs, its unpacked disks and the VM that 'import' defined are removed too. "
        "Fails while a VM or a job uses them.",
@@ -53,7 +53,7 @@ std::span<const CommandRow> command_table() {
        "Starts a VM as for a job, runs the command in it (or a script: --script, or standard input), and removes the VM. At a terminal and without a command, "
        "there is a shell. Takes the options of 'prepare'. The exit code is the command's.",
        {container, {"COMMAND", "what to run; a single word is a command line. Put -- in front of a command that has options", false, true}}, run_try},
-      {"warm", jobs, "save the state of a VM of an image, from which jobs' VMs continue",
+      {"warm", jobs, "boot a VM of an image and save its state, so that jobs' VMs need not boot",
        "Boots a VM as a job does, saves its state in place of an earlier one, and proves that VMs can continue from it safely. Without this command, the first job "
        "on an image does the same. Takes the options of 'prepare'.", {container}, run_warm},
       {"jobs", jobs, "list the jobs on this host",
@@ -66,15 +66,15 @@ std::span<const CommandRow> command_table() {
       {"logs", jobs, "print what a job's VM wrote to its serial console", "With --follow, goes on until the job is cleaned up.", {job}, run_logs},
       {"login", host, "store credentials for a registry",
        "Tries the credentials first. Asks at the terminal for what is not given.", {registry}, run_login},
-      {"logout", host, "remove a registry's credentials", "",
+      {"logout", host, "remove a registry's credentials", "Removes them from the file to which 'login' wrote them. Quote '*' for the shell.",
        {{"REGISTRY", "the registry's host[:port], or '*' for all of them"}}, run_logout},
       {"gc", host, "remove what was left behind by jobs whose cleanup did not run",
-       "Removes VMs, folders, and temporary files of processes that were killed.", {}, run_gc},
+       "Removes the VMs and folders of jobs that were killed, temporary files of killed processes, and saved states older than warm-max-age. Does not touch running jobs.", {}, run_gc},
       {"settings", host, "print the effective settings",
        "'settings IMAGE' prints those for jobs on that image. 'settings convert FILE.ini' prints one of sardinecake's files as TOML.",
        {{"IMAGE", "print the settings for jobs on this image; or the word 'convert'", false}, {"FILE", "the file to convert", false}}, run_settings},
       {"doctor", host, "examine this host, and say what to do about what is wrong",
-       "Checks what 'selftest' checks, and gitlab-runner's configuration, room, memory, the rights of files, DHCP, security modules and further programs.", {}, run_doctor},
+       "Checks what 'selftest' checks, and gitlab-runner's config.toml, free disk space, memory, permissions of the settings files, DHCP, AppArmor and SELinux, and optional programs.", {}, run_doctor},
       {"selftest", host, "check whether this host has what is needed",
        "Checks programs, libvirt, folders, and every byte of the unpacked disks that jobs share.", {}, run_selftest},
   };
