@@ -78,7 +78,8 @@ std::string command_entry(const CommandRow& row) {
 /// What the words mean that stand for values.
 constexpr auto value_kinds =
     "TIME is a number of seconds, or a number with a unit: 90, 45m, 12h, 30d, 2w. SIZE is a number of bytes, "
-    "or a number with a unit: k, M, G, T and KiB, MiB, GiB, TiB count by 1024; kB, MB, GB, TB by 1000. LIST is "
+    "or a number with a unit: k, M, G, T and KiB, MiB, GiB, TiB count by 1024; kB, MB, GB, TB by 1000. LIST "
+    "is "
     "given by repeating the option; in a file it is an array of texts, and in a variable its items are "
     "separated by commas.";
 
@@ -110,7 +111,8 @@ std::string exit_status_section() {
       "\n.TP\n2\n" + roff("The host or the network is at fault. Trying again may help.") + "\n.PP\n" +
       roff(
           "A command that a signal stops exits with 128 plus its number (130: Ctrl-C). ssh and try exit with "
-          "the command's own code; selftest and doctor with 2 if a check fails. A stage of a job exits with the "
+          "the command's own code; selftest and doctor with 2 if a check fails. A stage of a job exits with "
+          "the "
           "values that gitlab-runner specifies, and run reports the "
           "script's own exit code.") +
       "\n";
