@@ -46,7 +46,7 @@ class Host:
         self.holder.wait()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def host(place, debian12):  # noqa: F811: a fixture
     (debian12 / "etc/resolv.conf").write_text(open("/etc/resolv.conf").read())
     (debian12 / "etc/hosts").write_text(f"127.0.0.1 localhost {platform.node()}\n")
@@ -87,3 +87,18 @@ def test_from_a_bare_debian_to_a_job(place, package, debian12, host):  # noqa: F
     assert failures_in(host.type(look, user="somebody")) == {"gitlab-runner in guests"}
     said = host.type(attempt, user="somebody")
     assert said.returncode == 0 and said.stdout == "ci\n"
+
+
+def test_an_image_from_a_containers_file_system(host, debian12):  # noqa: F811: fixtures
+    """The recipe of docs/images.md, on the machine of the test before. A root without a kernel and an init system stands in for the
+    container's, for there is no docker here."""
+    page = (TOP / "docs/images.md").read_text().split("\n## From a container's image\n")[1]
+    recipe = re.search(r"^```sh\n(.*?)^```$", page, re.M | re.S)[1]
+    lines = [line for line in recipe.splitlines(keepends=True) if not line.startswith(("mkdir /tmp/root", "docker export"))]
+    assert len(lines) == len(recipe.splitlines()) - 2
+    recipe = "".join(lines).replace("examples/images/", "/usr/share/doc/sarde-executor/examples/images/")
+    assert host.type("mmdebstrap --variant=apt bookworm /tmp/root; mount -t proc proc /tmp/root/proc").returncode == 0
+    assert host.type(recipe.replace("/usr/share/doc/sarde-executor/examples/images/debian12/bootable-disk", "umount /tmp/root/proc\n/usr/share/doc/sarde-executor/examples/images/debian12/bootable-disk")).returncode == 0
+    assert host.type("libvirtd -d; sarde-executor push registry.example.org/vms/build").returncode == 0
+    said = host.type("sarde-executor try registry.example.org/vms/build 'id -un; git --version; sudo id -un'")
+    assert said.returncode == 0 and re.fullmatch(r"ci\ngit version [0-9.]+\nroot\n", said.stdout), said.stdout
