@@ -70,8 +70,7 @@ class Exporter {
   Exporter(const CommandTools& tools, const ExportRequest& request, OciLayout layout)
       : tools_(tools), request_(request), layout_(std::move(layout)) {}
 
-  /// Holds the layout's lock to the end, because `prune`
-  /// treats blobs that are not tagged yet as unused.
+  /// Holds the layout's lock to the end, because `prune` treats blobs that are not tagged yet as unused.
   NamedImage run(const VmToExport& source, const std::string& name, const std::string& tag) {
     const auto files = image_files(tops_of(source));
     refuse_files_in_use(tools_, files);

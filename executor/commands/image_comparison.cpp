@@ -60,52 +60,55 @@ std::string parts_text(std::uint64_t fresh, std::uint64_t shared) {
   return size_text(fresh) + " new, " + size_text(shared) + " shared";
 }
 
-std::string as_text(const StoredImage& image, const StoredImage& old,
-                    const std::vector<DiskComparison>& disks) {
+struct Comparison {
+  std::vector<DiskComparison> disks;
+  std::uint64_t fresh = 0;   ///< bytes
+  std::uint64_t shared = 0;  ///< bytes
+};
+
+Comparison compare(const StoredImage& image, const StoredImage& old) {
+  Comparison result;
+  auto known = layers_of(old);
+  for (const auto& layers : image.disks) {
+    const auto& disk = result.disks.emplace_back(compare(layers, result.disks.size() + 1, known));
+    result.fresh += disk.fresh;
+    result.shared += disk.shared;
+  }
+  return result;
+}
+
+std::string as_text(const StoredImage& image, const StoredImage& old, const Comparison& found) {
   std::string text = printable_line(image.reference.text() + ", for a host that has " + old.reference.text());
-  std::uint64_t fresh = 0;
-  std::uint64_t shared = 0;
-  for (const auto& disk : disks) {
-    fresh += disk.fresh;
-    shared += disk.shared;
+  for (const auto& disk : found.disks)
     text += "\n" + printable_line(disk.name) + ": " + parts_text(disk.fresh, disk.shared) + "; " +
             std::to_string(new_layers(disk)) + " of " + std::to_string(disk.layers.size()) +
             " layer(s) are new\n  " + drawing(disk);
-  }
-  return text + "\nto fetch: " + parts_text(fresh, shared);
+  return text + "\nto fetch: " + parts_text(found.fresh, found.shared);
 }
 
-std::string as_json(const StoredImage& image, const StoredImage& old,
-                    const std::vector<DiskComparison>& disks) {
+std::string as_json(const StoredImage& image, const StoredImage& old, const Comparison& found) {
   const auto naming = [](const StoredImage& one) {
     return ordered_json{{"name", one.reference.text()}, {"digest", one.manifest.digest.text()}};
   };
   auto answer = naming(image);
   answer["compared_with"] = naming(old);
   answer["disks"] = ordered_json::array();
-  std::uint64_t fresh = 0;
-  std::uint64_t shared = 0;
-  for (const auto& disk : disks) {
-    fresh += disk.fresh;
-    shared += disk.shared;
+  for (const auto& disk : found.disks)
     answer["disks"].push_back({{"name", disk.name},
                                {"new_size", disk.fresh},
                                {"shared_size", disk.shared},
                                {"layers", disk.layers.size()},
                                {"new_layers", new_layers(disk)}});
-  }
-  answer["new_size"] = fresh;
-  answer["shared_size"] = shared;
+  answer["new_size"] = found.fresh;
+  answer["shared_size"] = found.shared;
   return json_text(answer);
 }
 
 }  // namespace
 
 std::string compare_images(const StoredImage& image, const StoredImage& old, AnswerForm form) {
-  auto known = layers_of(old);
-  std::vector<DiskComparison> disks;
-  for (const auto& disk : image.disks) disks.push_back(compare(disk, disks.size() + 1, known));
-  return form == AnswerForm::json ? as_json(image, old, disks) : as_text(image, old, disks);
+  const auto found = compare(image, old);
+  return form == AnswerForm::json ? as_json(image, old, found) : as_text(image, old, found);
 }
 
 }  // namespace sarde

@@ -33,7 +33,13 @@ class Pruning {
         folders_(unpacked_folders(tools.images.unpacked.folder())) {}
 
   std::string run() {
-    const auto& [how, older_than, budget] = request_;
+    const auto& [how, older_than, budget, scheduled] = request_;
+    if (scheduled && !older_than && !budget) {
+      tools_.reporter.say(
+          "Nothing is removed, because neither budget nor older-than is set in [commands.prune] of "
+          "sarde.toml");
+      return outcome_.finish();
+    }
     outcome_.count(remove_unreferenced(tools_.images, grace, outcome_.removal(), complaint(tools_)));
     if (older_than || budget) find_candidates();
     if (older_than) remove_older_than(*older_than);

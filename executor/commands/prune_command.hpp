@@ -13,6 +13,7 @@ struct PruneRequest {
   RemovalRequest how;
   std::optional<std::chrono::seconds> older_than = {};
   std::optional<std::uint64_t> budget = {};  ///< bytes
+  bool scheduled = false;                    ///< nothing is done as long as neither of the two is set
 };
 
 /// `prune`: removes unreferenced blobs and images that have not been used for `older_than`; then, starting

@@ -175,13 +175,9 @@ int run_rm(Wiring& wiring) {
 
 int run_prune(Wiring& wiring) {
   const auto& values = wiring.values();
-  if (values.get<"scheduled">() && !values.has<"budget">() && !values.has<"older-than">()) {
-    wiring.reporter().say(
-        "Nothing is removed, because neither budget nor older-than is set in [commands.prune] of sarde.toml");
-    return wiring.print(RemovalOutcome(wiring.reporter(), removal_request(wiring)).finish());
-  }
   PruneRequest request{.how = removal_request(wiring), .older_than = values.get<"older-than">()};
   if (values.has<"budget">()) request.budget = values.get<"budget">();
+  request.scheduled = values.get<"scheduled">();
   return wiring.print(prune_images(tools_of(wiring), request));
 }
 

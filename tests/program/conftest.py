@@ -3,9 +3,7 @@ import fcntl
 import json
 import os
 import pathlib
-import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile

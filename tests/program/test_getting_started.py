@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import TOP, need
+from conftest import TOP
 
 from test_package import debian12, package, run  # noqa: F401: fixtures
 

@@ -1,6 +1,5 @@
 """Images that attack are refused, each with its own sentence, before libvirt or QEMU is asked for anything."""
 import os
-import re
 import resource
 import subprocess
 import sys

@@ -3,7 +3,6 @@ with a libvirt of its own in there; the host's interfaces are not touched."""
 import contextlib
 import json
 import os
-import pathlib
 import re
 import shutil
 import socketserver

@@ -1,7 +1,6 @@
 """Every option does what it says: SHOWN_BY names the test for each, and this file has those that fit nowhere else."""
 import json
 import os
-import pathlib
 import re
 import subprocess
 

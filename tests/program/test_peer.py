@@ -3,11 +3,10 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 
 import pytest
 
-from conftest import TOP, python_tools
+from conftest import python_tools
 from test_images import chain, define, domain, qemu_img, undefined  # noqa: F401: fixtures
 
 

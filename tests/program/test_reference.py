@@ -1,6 +1,5 @@
 """What is generated from the tables of options and commands: as it is committed, without faults, and of use in real shells."""
 import os
-import pathlib
 import pty
 import re
 import select

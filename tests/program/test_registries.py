@@ -5,7 +5,6 @@ import hashlib
 import http.server
 import json
 import os
-import pathlib
 import pty
 import shutil
 import socket

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conftest import TOP, need
+from conftest import TOP
 
 sys.path.insert(0, str(TOP / "tests/hostile"))
 from images import ATTACKS, DISK_XML, Image, many_disks, xml  # noqa: E402

@@ -7,8 +7,6 @@ import shutil
 import subprocess
 import time
 
-import pytest
-
 from conftest import TOP
 
 from test_images import define, undefined  # noqa: F401: a fixture
