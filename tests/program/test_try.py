@@ -30,7 +30,7 @@ def test_a_script_runs_in_it(place, small_image, tmp_path):
 
 def test_somebody_at_a_terminal_gets_a_shell(place, small_image):
     need(shutil.which("ssh"), "OpenSSH's client is not installed")
-    shown, code = at_a_terminal(place, ["try", small_image], [(b"$ ", b"echo in-$((40+2)); id -un\n"), (b"in-42", b"exit 7\n")])
+    shown, code = at_a_terminal(place, ["try", small_image], [(b"$ ", b"echo in-$((40+2)); id -un\n"), (b"in-42\r\nrunner\r\n", b"exit 7\n")])
     assert b"in-42\r\nrunner" in shown and code == 7, shown
     place.assert_nothing_left()
 

@@ -65,7 +65,7 @@ def at_a_terminal(place, words, answers, insist=b""):
     if pid == 0:
         os.execve(place.program, [str(place.program), *words], place.environment | {"TERM": "vt100"})
     shown = b""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     answers = list(answers)
     while time.monotonic() < deadline:
         if not answers and insist:
