@@ -28,7 +28,6 @@ namespace {
 
 constexpr auto socket_name = "qemu.sock";
 constexpr auto pid_name = "passt.pid";
-constexpr auto log_name = "passt.log";
 constexpr std::size_t longest_socket_path = 107;  // unix(7)
 constexpr uid_t nobody = 65534;
 
@@ -60,19 +59,35 @@ std::uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
-/// The guest cannot use a resolver on the host's loopback (systemd-resolved's, say): then passt forwards to
-/// it what the guest asks of an address that stands for it.
+/// The host's resolvers, for passt may be kept from reading /etc/resolv.conf itself: Debian's AppArmor profile
+/// forbids it wherever that is a link. The guest cannot use a resolver on the host's loopback
+/// (systemd-resolved's, say): if the first is one, passt forwards to it what the guest asks of an address that
+/// stands for it.
 std::vector<std::string> resolver_options() {
-  const auto text = read_file_if_there("/etc/resolv.conf").value_or("");
-  for (const auto& line : split(text, '\n')) {
+  std::vector<std::string> options;
+  for (const auto& line : split(read_file_if_there("/etc/resolv.conf").value_or(""), '\n')) {
     constexpr std::string_view key = "nameserver";
     if (!line.starts_with(key)) continue;
     const auto address = trimmed(std::string_view(line).substr(key.size()));
-    if (!address.starts_with("127.")) return {};
     constexpr auto stand_in = "169.254.1.1";
-    return {"--dns", address, "--dns", stand_in, "--dns-forward", stand_in};
+    if (options.empty() && address.starts_with("127."))
+      return {"--dns", address, "--dns", stand_in, "--dns-forward", stand_in};
+    // Neither one of a single link (with %eth0) nor of the host itself is one that a guest could ask.
+    in6_addr parsed{};
+    const bool is_address = ::inet_pton(AF_INET, address.c_str(), &parsed) == 1 ||
+                            ::inet_pton(AF_INET6, address.c_str(), &parsed) == 1;
+    if (!is_address || address == "::1" || address.starts_with("127.")) continue;
+    options.insert(options.end(), {"--dns", address});
   }
-  return {};
+  return options;
+}
+
+/// The last line that says what went wrong: on a host without a system log, passt complains of that, too.
+std::string complaint_of(const std::string& errors) {
+  std::string lines;
+  for (const auto& line : split(errors, '\n'))
+    if (!line.starts_with("Failed to send ")) lines += line + "\n";
+  return printable_tail(lines, 1);
 }
 
 /// passt's account may write to the folder: whatever it puts there in place of its file is no number, and
@@ -142,8 +157,7 @@ std::vector<std::string> command_line(const PasstPlan& plan, std::uint16_t port)
                                 file(socket_name),
                                 "--pid",
                                 file(pid_name),
-                                "--log-file",
-                                file(log_name),
+                                "--quiet",
                                 "--tcp-ports",
                                 "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port),
                                 "--udp-ports",
@@ -203,7 +217,7 @@ PasstNetwork start_passt(const PasstPlan& plan, const Environment& environment, 
       if (is_root) give_socket(socket, plan.qemu);
       return {.socket = socket, .port = port};
     }
-    const auto why = printable_tail(result.errors, 1);
+    const auto why = complaint_of(result.errors);
     const bool was_taken = why.find("Failed to bind") != std::string::npos;
     if (was_taken && tries < most_tries) continue;
     const bool has_no_route = result.errors.find("No external routable interface") != std::string::npos;

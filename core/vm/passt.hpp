@@ -13,7 +13,7 @@ namespace sarde {
 /// guest uses the host's own address for outgoing connections. Unlike QEMU's built-in network, it does not
 /// give the guest access to services on the host's loopback interface.
 struct PasstPlan {
-  std::filesystem::path folder;  ///< for the socket, the log and the process ID; created if it does not exist
+  std::filesystem::path folder;  ///< for the socket and the process ID; created if it does not exist
   std::uint16_t guest_port = 22;
   QemuAccount qemu;
   gid_t group = 0;  ///< the job's folder's group, as which passt runs if root starts it

@@ -89,16 +89,72 @@ def test_from_a_bare_debian_to_a_job(place, package, debian12, host):  # noqa: F
     assert said.returncode == 0 and said.stdout == "ci\n"
 
 
+# In a VM with systemd and a kernel that enforces AppArmor's profiles.
+CONFINED = r"""
+set -eu
+folder=/var/lib/sardinecake/jobs/sarde-1-0/network
+mkdir -p $folder; chown root:nogroup $folder; chmod 770 $folder
+mkdir -p /etc/apparmor.d/local/abstractions; touch /etc/apparmor.d/local/abstractions/libvirt-qemu
+cat >/etc/apparmor.d/vm <<'END'
+#include <tunables/global>
+profile vm {
+  #include <abstractions/libvirt-qemu>
+  /usr/bin/perl rm,
+  /usr/lib/@{multiarch}/perl-base/** rm,
+  capability dac_override,
+}
+END
+network() {
+  passt --one-off --quiet --no-map-gw --socket $folder/qemu.sock --pid $folder/passt.pid --tcp-ports none --udp-ports none --runas 65534:65534 >/tmp/said 2>&1 && echo "$1: passt" || tail -1 /tmp/said
+  apparmor_parser --replace /etc/apparmor.d/vm
+  aa-exec -p vm -- perl -MIO::Socket::UNIX -e 'print "$ARGV[0]: ", IO::Socket::UNIX->new(Peer => $ARGV[1]) ? "connected\n" : "$!\n"' "$1" $folder/qemu.sock
+}
+network before
+{RULES}
+network after
+"""
+DRAINED = r"""
+set -eu
+cat >/etc/systemd/system/gitlab-runner.service <<'END'
+[Service]
+ExecStart=/bin/bash -c 'trap "sleep 3; echo >/run/job-done; exit 0" QUIT; sleep infinity & while :; do wait; done'
+Restart=always
+END
+systemctl daemon-reload; systemctl start gitlab-runner; sleep 2
+{DRAIN}
+while [ "$(systemctl is-active gitlab-runner)" != inactive ]; do sleep 1; done
+ls /run/job-done; sleep 2; systemctl is-active gitlab-runner || true
+rm /run/systemd/system/gitlab-runner.service.d/drain.conf; systemctl daemon-reload; systemctl start gitlab-runner; systemctl is-active gitlab-runner
+"""
+
+
+def block_with(page, line):
+    """The block of this page that has this line, as somebody would type it who is root already."""
+    (block,) = [block for block in re.findall(r"^```(?:sh)?\n(.*?)^```$", (TOP / "docs" / page).read_text(), re.M | re.S) if line in block]
+    return block.replace("sudo ", "")
+
+
 def test_an_image_from_a_containers_file_system(host, debian12):  # noqa: F811: fixtures
     """The recipe of docs/images.md, on the machine of the test before. A root without a kernel and an init system stands in for the
-    container's, for there is no docker here."""
+    container's, for there is no docker here. In its VM, what the pages say of AppArmor and of systemd is typed: here is neither."""
     page = (TOP / "docs/images.md").read_text().split("\n## From a container's image\n")[1]
     recipe = re.search(r"^```sh\n(.*?)^```$", page, re.M | re.S)[1]
     lines = [line for line in recipe.splitlines(keepends=True) if not line.startswith(("mkdir /tmp/root", "docker export"))]
     assert len(lines) == len(recipe.splitlines()) - 2
-    recipe = "".join(lines).replace("examples/images/", "/usr/share/doc/sarde-executor/examples/images/")
-    assert host.type("mmdebstrap --variant=apt bookworm /tmp/root; mount -t proc proc /tmp/root/proc").returncode == 0
-    assert host.type(recipe.replace("/usr/share/doc/sarde-executor/examples/images/debian12/bootable-disk", "umount /tmp/root/proc\n/usr/share/doc/sarde-executor/examples/images/debian12/bootable-disk")).returncode == 0
+    recipe = "".join(lines).replace("examples/images/", "/usr/share/doc/sarde-executor/examples/images/").replace(" sudo git bash", " sudo git bash apparmor passt libvirt-daemon-system")
+    tools = "/usr/share/doc/sarde-executor/examples/images/debian12/bootable-disk"
+    recipe = recipe.replace(tools, f"mkdir -p /tmp/root/usr/share/doc/sarde-executor; cp -r /usr/share/doc/sarde-executor/gitlab-runner /tmp/root/usr/share/doc/sarde-executor\numount /tmp/root/proc\n{tools}")
+    assert host.type("mmdebstrap --variant=apt --aptopt='Acquire::Retries \"5\"' bookworm /tmp/root; mount -t proc proc /tmp/root/proc").returncode == 0
+    assert host.type(recipe).returncode == 0
     assert host.type("libvirtd -d; sarde-executor push registry.example.org/vms/build").returncode == 0
     said = host.type("sarde-executor try registry.example.org/vms/build 'id -un; git --version; sudo id -un'")
     assert said.returncode == 0 and re.fullmatch(r"ci\ngit version [0-9.]+\nroot\n", said.stdout), said.stdout
+    confined = CONFINED.replace("{RULES}", block_with("getting-started.md", "apparmor_parser --replace"))
+    (debian12 / "tmp/confined").write_text(f"sudo bash -s <<'SCRIPT'\n{confined}SCRIPT\n")
+    said = host.type("sarde-executor try --script /tmp/confined registry.example.org/vms/build")
+    assert said.stdout.splitlines()[-2:] == ["after: passt", "after: connected"], said.stdout
+    assert "before: passt" not in said.stdout and "before: connected" not in said.stdout
+    drained = DRAINED.replace("{DRAIN}", block_with("operating.md", "SIGQUIT gitlab-runner"))
+    (debian12 / "tmp/drained").write_text(f"sudo bash -s <<'SCRIPT'\n{drained}SCRIPT\n")
+    said = host.type("sarde-executor try --script /tmp/drained registry.example.org/vms/build")
+    assert said.stdout.splitlines() == ["/run/job-done", "inactive", "active"], said.stdout

@@ -46,7 +46,7 @@ def debian12(package, tmp_path_factory):
     need(os.geteuid() == 0 and shutil.which("mmdebstrap"), "a Debian root needs root, and mmdebstrap")
     root = tmp_path_factory.mktemp("debian12") / "root"
     depends = re.sub(r" \([^)]*\)", "", run("dpkg-deb", "-f", package, "Depends"))
-    made = subprocess.run(["mmdebstrap", "--mode=root", "--variant=apt", f"--include=mount,{depends.replace(' ', '')}", "bookworm", root], capture_output=True, text=True)
+    made = subprocess.run(["mmdebstrap", "--mode=root", "--variant=apt", "--aptopt=Acquire::Retries \"5\"", f"--include=mount,{depends.replace(' ', '')}", "bookworm", root], capture_output=True, text=True)
     need(made.returncode == 0, f"mmdebstrap cannot make a Debian 12: {made.stderr[-500:]}")
     run("mount", "-t", "proc", "proc", root / "proc")
     yield root
