@@ -1,6 +1,7 @@
 #include "core/vm/hypervisor_loader.hpp"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include "core/foundation/error.hpp"
 
@@ -30,6 +31,23 @@ std::unique_ptr<Hypervisor> connect_hypervisor(const std::string& uri,
 
 bool is_session(const std::string& uri) {
   return uri.find("/session") != std::string::npos;
+}
+
+bool may_define(const std::string& uri, const std::string& beginning, const Environment& environment) {
+  // root's session is the system's.
+  const bool is_users = uri == "qemu:///session" && ::geteuid() != 0;
+  if (!is_users && uri != "qemu:///system" && uri != "qemu:///session") return true;
+  const auto home = environment.non_empty("HOME");
+  if (is_users && !home) return true;
+  const auto folder =
+      is_users ? std::filesystem::path(environment.non_empty("XDG_CONFIG_HOME").value_or(*home + "/.config")) /
+                     "libvirt/qemu"
+               : std::filesystem::path("/etc/libvirt/qemu");
+  std::error_code error;
+  for (auto at = std::filesystem::directory_iterator(folder, error);
+       !error && at != std::filesystem::directory_iterator(); at.increment(error))
+    if (at->path().filename().string().starts_with(beginning)) return true;
+  return error && !(is_users && error == std::errc::no_such_file_or_directory);
 }
 
 }  // namespace sarde

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/system/environment.hpp"
 #include "core/vm/hypervisor.hpp"
 
 namespace sarde {
@@ -21,5 +22,10 @@ inline constexpr auto connect_function_name = "sarde_connect_libvirt";
 
 /// Whether the URI is that of a user's own libvirt, which has no bridges.
 bool is_session(const std::string& uri);
+
+/// Whether libvirt may know a VM whose name has this beginning, from the names of the files in which QEMU's
+/// driver keeps its definitions (https://libvirt.org/drvqemu.html): no libvirt has to be loaded and asked
+/// for that. A VM that is not defined, but only runs, does not count. True wherever it cannot be told.
+bool may_define(const std::string& uri, const std::string& beginning, const Environment& environment);
 
 }  // namespace sarde

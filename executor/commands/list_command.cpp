@@ -25,8 +25,11 @@ struct AskedStates {
   std::string failure;  ///< why they are not known; empty if they are
 };
 
-AskedStates ask_for_states(const CommandTools& tools, const std::vector<std::filesystem::path>& jobsdirs) {
+AskedStates ask_for_states(const CommandTools& tools, const ListRequest& request) {
   AskedStates asked;
+  const auto folders = unpacked_folders(tools.images.unpacked.folder());
+  // Neither is there a VM that has an image's name, nor could one use what no image was unpacked to.
+  if (!request.may_have_base_vms && folders.empty()) return asked;
   try {
     asked.states = tools.hypervisor().domains();
   } catch (const Error& error) {
@@ -34,7 +37,7 @@ AskedStates ask_for_states(const CommandTools& tools, const std::vector<std::fil
     return asked;
   }
   try {
-    asked.users.emplace(tools.hypervisor(), unpacked_folders(tools.images.unpacked.folder()), jobsdirs);
+    asked.users.emplace(tools.hypervisor(), folders, request.jobsdirs);
   } catch (const Error& error) {
     tools.reporter.detail(std::string("Who uses which image is not known: ") + error.what());
   }
@@ -107,10 +110,9 @@ std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>&
 
 }  // namespace
 
-std::string list_images(const CommandTools& tools, AnswerForm form,
-                        const std::vector<std::filesystem::path>& jobsdirs) {
+std::string list_images(const CommandTools& tools, const ListRequest& request) {
   // Loading libvirt takes as long as reading about a hundred images, so both are done at the same time.
-  auto known_states = std::async(std::launch::async, [&] { return ask_for_states(tools, jobsdirs); });
+  auto known_states = std::async(std::launch::async, [&] { return ask_for_states(tools, request); });
   const auto entries = tools.images.catalogue.entries(
       [&](const std::string& line) { tools.reporter.warn("WARNING: " + line); });
   const auto known = known_states.get();
@@ -118,7 +120,7 @@ std::string list_images(const CommandTools& tools, AnswerForm form,
   if (!known.failure.empty() && !entries.empty())
     tools.reporter.warn("WARNING: " + known.failure + "; all VMs are shown as missing");
   const auto saved = saved_states(tools, entries);
-  return form == AnswerForm::json ? as_json(entries, known, saved) : as_table(tools, entries, known, saved);
+  return request.form == AnswerForm::json ? as_json(entries, known, saved) : as_table(tools, entries, known, saved);
 }
 
 }  // namespace sarde

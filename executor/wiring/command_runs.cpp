@@ -3,6 +3,7 @@
 #include "config/runner_file.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/vm/hypervisor_loader.hpp"
 #include "executor/commands/clone_command.hpp"
 #include "executor/commands/console_command.hpp"
 #include "executor/commands/doctor_command.hpp"
@@ -146,7 +147,11 @@ int run_clone(Wiring& wiring) {
 }
 
 int run_list(Wiring& wiring) {
-  return wiring.print(list_images(tools_of(wiring), answer_form(wiring.values()), jobsdirs(wiring)));
+  const auto& uri = wiring.values().get<"connect">();
+  return wiring.print(
+      list_images(tools_of(wiring), {.form = answer_form(wiring.values()),
+                                     .jobsdirs = jobsdirs(wiring),
+                                     .may_have_base_vms = may_define(uri, "sha256:", wiring.environment())}));
 }
 
 int run_getconfig(Wiring& wiring) {

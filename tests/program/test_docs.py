@@ -68,7 +68,7 @@ def test_every_link_to_a_place_on_a_page_leads_there():
     assert dead == []
 
 
-@pytest.mark.parametrize("kind", ["fleet", "start"])
+@pytest.mark.parametrize("kind", ["fleet", "images", "start"])
 def test_plots_are_what_the_script_draws(kind):
     plots = TOP / "docs/plots"
     drawn = subprocess.run([TOP / "tests/bench/plot", kind, plots / f"{kind}.json"], capture_output=True, text=True, check=True).stdout
@@ -110,3 +110,35 @@ def test_a_command_in_the_documentation_is_one(place, page, call, tmp_path):
         return
     done = subprocess.run([place.program, words[1], "--no-run", *words[2:]], env=place.environment | place.store(tmp_path), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, (page, call, done.stderr)
+
+
+# Who types a block with commands that are not the program's, by a part of its text.
+TYPED = {
+    "examples/quickstart": "test_readme", "cmake --install": "test_readme", "my-script.sh": "test_readme", "tests/run": "CI",
+    "gitlab-runner/debian/build ": "test_package", "debian/build /tmp": "test_getting_started", "apparmor_parser": "test_getting_started", "doctor": "test_getting_started",
+    "PACKAGES=": "test_getting_started", "docker export": "test_getting_started", "gitlab-runner.service.d": "test_getting_started",
+}
+# Neither a GitLab nor Fedora's and Ubuntu's archives are there where the tests run; docs/images.md says so.
+NOT_TYPED = ("gitlab-runner register", "SUITE=noble", "dnf --installroot")
+
+
+def test_each_block_of_commands_is_typed_by_a_test():
+    """Those that call nothing but this program are read by it, see below."""
+    left = []
+    for page in PAGES:
+        for kind, block in re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S):
+            first = [line.removeprefix("sudo ").split()[0] for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+            own = all(word in ("sarde", "sarde-executor") for word in first)
+            if kind in ("sh", "console") and not own and not any(part in block for part in (*TYPED, *NOT_TYPED)):
+                left.append((page.name, block))
+    assert left == []
+    for tester in {*TYPED.values()} - {"CI"}:
+        assert (TOP / f"tests/program/{tester}.py").exists()
+
+
+def test_the_log_in_the_readme_is_one_that_the_program_writes():
+    log = re.search(r"In the job's log:\n\n```\n(.*?)```", (TOP / "README.md").read_text(), re.S)[1]
+    texts = source_texts()
+    parts = [part.strip() for line in log.splitlines() if not line.startswith("$") for part in re.split(r"'[^']*'|sha256:\S+|: |sarde-\d\S*|registry\.\S+|\([^)]*\d[^)]*\)|\d+(?:\.\d+)? (?:MB|h)\b|\d+", line)]
+    assert len(parts) > 10
+    assert [part for part in parts if re.search(r"\w{3}", part) and part.strip(" ,") not in texts] == []
