@@ -29,10 +29,10 @@ inline constexpr auto option_table = [] {
   return std::to_array<OptionRow>({
       // where things are kept
       {.name = "ocidir", .group = places, .kind = path, .help = "folder for images in the form in which registries store them",
-       .commands = "prepare fetch import pull export push list getconfig inspect clone rm prune gc selftest doctor",
+       .commands = "prepare fetch import pull export push list getconfig inspect clone rm verify prune gc selftest doctor",
        .initial = "<data>/oci", .letter = 'd'},
       {.name = "vmdir", .group = places, .kind = path, .help = "folder for the unpacked disks of images, on which the disks of jobs' VMs are based",
-       .commands = "prepare import pull export clone rm prune gc selftest doctor", .initial = "<data>/vms", .letter = 'o', .alias = "outdir"},
+       .commands = "prepare import pull export clone rm verify prune gc selftest doctor", .initial = "<data>/vms", .letter = 'o', .alias = "outdir"},
       {.name = "jobsdir", .group = places, .kind = path, .help = "folder for the files of running jobs",
        .commands = "config prepare run cleanup rm prune gc jobs ssh console logs selftest doctor", .initial = "<data>/jobs", .alias = "clonedir"},
 
@@ -228,9 +228,9 @@ inline constexpr auto option_table = [] {
       {.name = "follow", .group = calls, .kind = flag, .help = "keep printing what is written, until the job is cleaned up", .commands = "logs", .scope = call, .letter = 'f'},
       {.name = "dry-run", .group = calls, .kind = flag, .help = "show what would be removed, but remove nothing", .commands = "rm prune gc", .scope = call},
       {.name = "executor", .group = calls, .kind = flag, .help = "with 'convert': the file is one of sardinecake's GitLab executor", .commands = "settings", .scope = call},
-      {.name = "format", .group = calls, .kind = text, .help = "form of the answer", .commands = "export push fetch import pull clone list inspect rm prune gc jobs settings selftest doctor", .initial = "text",
+      {.name = "format", .group = calls, .kind = text, .help = "form of the answer", .commands = "export push fetch import pull clone list inspect rm verify prune gc jobs settings selftest doctor", .initial = "text",
        .choices = "text json", .scope = call},
-      {.name = "json", .group = calls, .kind = flag, .help = "the same as --format json", .commands = "export push fetch import pull clone list inspect rm prune gc jobs settings selftest doctor", .scope = call},
+      {.name = "json", .group = calls, .kind = flag, .help = "the same as --format json", .commands = "export push fetch import pull clone list inspect rm verify prune gc jobs settings selftest doctor", .scope = call},
   });
   // clang-format on
 }();

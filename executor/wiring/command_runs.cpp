@@ -20,6 +20,7 @@
 #include "executor/commands/settings_command.hpp"
 #include "executor/commands/ssh_command.hpp"
 #include "executor/commands/transfer_commands.hpp"
+#include "executor/commands/verify_command.hpp"
 #include "executor/job/guest_runner.hpp"
 #include "executor/wiring/command_table.hpp"
 #include "executor/wiring/stage_runs.hpp"
@@ -256,6 +257,11 @@ unsigned concurrency_or_one(const Wiring& wiring) {
 }
 
 }  // namespace
+
+int run_verify(Wiring& wiring) {
+  return answer(wiring, verify_images(tools_of(wiring), {.containers = wiring.invocation().arguments,
+                                                         .form = answer_form(wiring.values())}));
+}
 
 int run_selftest(Wiring& wiring) {
   return answer(wiring, self_test(tools_of(wiring), selftest_request(wiring)));

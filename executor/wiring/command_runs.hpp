@@ -25,6 +25,7 @@ int run_ssh(Wiring& wiring);
 int run_console(Wiring& wiring);
 int run_logs(Wiring& wiring);
 int run_settings(Wiring& wiring);
+int run_verify(Wiring& wiring);
 int run_selftest(Wiring& wiring);
 int run_doctor(Wiring& wiring);
 

@@ -42,6 +42,9 @@ std::span<const CommandRow> command_table() {
        "When an image's last name is removed, its blobs, its unpacked disks and the VM that 'import' defined are removed too. "
        "Fails while a VM or a job uses them.",
        {{"CONTAINER", "the image, or several", true, true}}, run_rm},
+      {"verify", images, "read every byte of the images in the cache, and say what is damaged",
+       "Compares blobs with their digests, and unpacked disks with what was unpacked. Without a name, all images. Changes nothing.",
+       {{"CONTAINER", "the image, or several", false, true}}, run_verify},
       {"prune", images, "remove unreferenced blobs and unused images",
        "Never removes what a VM or a job uses, or unpacked disks that something has written to.", {}, run_prune},
       {"import", vms, "define a VM from an image in the cache", "The VM is not started. Prints its name.", {container}, run_import},

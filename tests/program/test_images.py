@@ -294,6 +294,50 @@ def test_rm_leaves_what_others_need(place, tmp_path, undefined):
     assert not list((tmp_path / "oci/h.example/vms/g/blobs/sha256").iterdir())
 
 
+def test_verify_finds_what_is_damaged_and_what_is_missing(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    for name in ("h.example/vms/g:1", "h.example/vms/other:1"):
+        place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", name, env=env)
+    place.run("import", "h.example/vms/g:1", env=env)
+    place.run("clone", "h.example/vms/g:1", "user", env=env)
+    (image, other) = json.loads(place.run("list", "--json", env=env).stdout)
+    whole = place.run("verify", env=env).stdout.splitlines()
+    assert [line.split(":")[0].split() for line in whole] == [["ok", "h.example/vms/g"], ["ok", "h.example/vms/other"]], whole
+    assert "unpacked for jobs and clones" in whole[0] and "imported" in whole[0] and "MB" in whole[1]
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+
+    def flip(path, at):
+        """As a bad disk would: neither the size nor the date changes."""
+        times = path.stat()
+        path.chmod(0o600)
+        with open(path, "r+b") as file:
+            file.seek(at)
+            byte = file.read(1)
+            file.seek(at)
+            file.write(bytes([byte[0] ^ 1]))
+        path.chmod(times.st_mode & 0o777)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    disk = tmp_path / "vms" / image["digest"] / "disk.qcow2"
+    flip(disk, disk.stat().st_size - 100000)
+    damaged = place.run("verify", "h.example/vms/g:1", env=env, check=False)
+    assert damaged.returncode == 2 and damaged.stdout.startswith("FAILED  h.example/vms/g:1: ") and f"{disk.parent} are not what was unpacked" in damaged.stdout, damaged
+    flip(disk, disk.stat().st_size - 100000)
+    assert place.run("verify", env=env).returncode == 0
+    blobs = sorted((tmp_path / "oci/h.example/vms/other/blobs/sha256").iterdir(), key=lambda blob: blob.stat().st_size)
+    flip(blobs[-1], 1000)
+    blobs[-2].unlink()
+    damaged = place.run("verify", "--json", env=env, check=False)
+    first, second = json.loads(damaged.stdout)
+    assert damaged.returncode == 2 and first["ok"] and not second["ok"]
+    assert f"{blobs[-1]} is damaged" in second["detail"] and f"{blobs[-2]} is missing" in second["detail"] and "'sarde-executor fetch h.example/vms/other:1'" in second["detail"]
+    absent = place.run("verify", "h.example/vms/none:1", env=env, check=False)
+    assert absent.returncode == 1 and "is not in" in absent.stderr
+    # What it reads, it leaves as it is.
+    changed = {str(blobs[-1]), str(blobs[-2]), str(blobs[-1].parent), str(disk)}
+    assert [entry for entry in before if entry[0] not in changed] == sorted((str(path), path.stat().st_mtime_ns) for path in tmp_path.rglob("*") if str(path) not in changed)
+
+
 def test_rm_keeps_disks_that_somebody_wrote_to(place, tmp_path, undefined):
     env = place.store(tmp_path)
     place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/g:1", env=env)

@@ -1,6 +1,7 @@
 #include "core/image/store/image_catalogue.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -134,6 +135,15 @@ std::vector<std::pair<std::string, OciLayout>> ImageCatalogue::layouts() const {
 std::vector<CatalogEntry> ImageCatalogue::entries(
     const std::function<void(const std::string&)>& complain) const {
   std::vector<CatalogEntry> all;
+  // One image often has several names, and reading a manifest is most of the work.
+  std::map<std::string, Manifest> manifests;
+  const auto manifest_of = [&](const OciLayout& layout, const Descriptor& blob) -> const Manifest& {
+    const auto known = manifests.find(blob.digest.text());
+    std::error_code missing;
+    if (known != manifests.end() && fs::exists(layout.blob(blob.digest), missing)) return known->second;
+    return manifests.insert_or_assign(blob.digest.text(), parse_manifest(layout.read_blob(blob), "the manifest"))
+        .first->second;
+  };
   for (const auto& [repository, layout] : layouts()) {
     const auto complain_of = [&, &repository = repository](const Error& error) {
       complain("image " + quote(repository) + ": " + error.what());
@@ -147,7 +157,7 @@ std::vector<CatalogEntry> ImageCatalogue::entries(
     for (const auto& entry : entries) {
       cancellation_.check();
       try {
-        const auto manifest = parse_manifest(layout.read_blob(entry.manifest), "the manifest");
+        const auto& manifest = manifest_of(layout, entry.manifest);
         all.push_back({.layout = layout,
                        .repository = repository,
                        .tag = entry.tag,

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "executor/commands/selftest_command.hpp"
+
+namespace sarde {
+
+struct VerifyRequest {
+  std::vector<std::string> containers;  ///< none: all images in the cache
+  AnswerForm form = AnswerForm::text;
+};
+
+/// `verify [CONTAINER…]`: reads every byte of the images in the cache: each blob must have the digest that it
+/// is named by, and the unpacked disks must be what was unpacked. One finding for each image; a failure names
+/// all that is damaged or missing, and says what to do. Changes nothing. Disks that a base VM may write to
+/// are passed over once it has. Throws Error (the caller's fault) if an image that is named is not there,
+/// Cancelled.
+SelftestAnswer verify_images(const CommandTools& tools, const VerifyRequest& request);
+
+}  // namespace sarde
