@@ -64,21 +64,25 @@ std::uint16_t free_port() {
 /// (systemd-resolved's, say): if the first is one, passt forwards to it what the guest asks of an address that
 /// stands for it.
 std::vector<std::string> resolver_options() {
-  std::vector<std::string> options;
+  // As many as resolv.conf(5) may name; passt ends at the fifth of a family.
+  constexpr std::size_t most = 3;
+  std::vector<std::string> addresses;
   for (const auto& line : split(read_file_if_there("/etc/resolv.conf").value_or(""), '\n')) {
     constexpr std::string_view key = "nameserver";
-    if (!line.starts_with(key)) continue;
-    const auto address = trimmed(std::string_view(line).substr(key.size()));
-    constexpr auto stand_in = "169.254.1.1";
-    if (options.empty() && address.starts_with("127."))
-      return {"--dns", address, "--dns", stand_in, "--dns-forward", stand_in};
-    // Neither one of a single link (with %eth0) nor of the host itself is one that a guest could ask.
+    if (!line.starts_with(key) || addresses.size() == most) continue;
+    const auto rest = trimmed(std::string_view(line).substr(key.size()));
+    const auto address = rest.substr(0, rest.find_first_of(" \t#;"));
+    // One of a single link (with %eth0) is none that a guest could ask.
     in6_addr parsed{};
     const bool is_address = ::inet_pton(AF_INET, address.c_str(), &parsed) == 1 ||
                             ::inet_pton(AF_INET6, address.c_str(), &parsed) == 1;
-    if (!is_address || address == "::1" || address.starts_with("127.")) continue;
-    options.insert(options.end(), {"--dns", address});
+    constexpr auto stand_in = "169.254.1.1";
+    if (is_address && addresses.empty() && address.starts_with("127."))
+      return {"--dns", address, "--dns", stand_in, "--dns-forward", stand_in};
+    if (is_address && address != "::1" && !address.starts_with("127.")) addresses.push_back(address);
   }
+  std::vector<std::string> options;
+  for (const auto& address : addresses) options.insert(options.end(), {"--dns", address});
   return options;
 }
 

@@ -27,9 +27,14 @@ struct AskedStates {
 
 AskedStates ask_for_states(const CommandTools& tools, const ListRequest& request) {
   AskedStates asked;
-  const auto folders = unpacked_folders(tools.images.unpacked.folder());
-  // Neither is there a VM that has an image's name, nor could one use what no image was unpacked to.
-  if (!request.may_have_base_vms && folders.empty()) return asked;
+  std::vector<UnpackedFolder> folders;
+  try {
+    folders = unpacked_folders(tools.images.unpacked.folder());
+    // Neither is there a VM that has an image's name, nor could one use what no image was unpacked to.
+    if (!request.may_have_base_vms && folders.empty()) return asked;
+  } catch (const Error& error) {
+    tools.reporter.detail(std::string("Who uses which image is not known: ") + error.what());
+  }
   try {
     asked.states = tools.hypervisor().domains();
   } catch (const Error& error) {

@@ -205,7 +205,8 @@ SelftestAnswer answer_of(const std::vector<Finding>& findings, AnswerForm form) 
   for (const auto& finding : findings) {
     answer.all_is_well = answer.all_is_well && finding.is_well;
     list.push_back({{"what", finding.what}, {"ok", finding.is_well}, {"detail", finding.detail}});
-    lines.push_back((finding.is_well ? "ok      " : "FAILED  ") + finding.what + ": " + finding.detail);
+    lines.push_back((finding.is_well ? "ok      " : "FAILED  ") + printable_line(finding.what) + ": " +
+                    printable_line(finding.detail, SIZE_MAX));
   }
   answer.text = form == AnswerForm::json ? json_text(list) : join(lines, "\n");
   return answer;

@@ -1,18 +1,28 @@
 #include "executor/commands/verify_command.hpp"
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/store/disk_checks.hpp"
 #include "core/image/store/image_removal.hpp"
+#include "core/image/store/unpacked_image.hpp"
 #include "core/image/store/unpacked_marker.hpp"
+#include "core/system/files.hpp"
 
 namespace sarde {
 
 namespace {
 
 namespace fs = std::filesystem;
+
+/// What reading a file or a folder has shown: a problem, or a fact where there is none.
+struct Look {
+  std::string problem;
+  std::string fact;
+};
 
 /// Reads each file once, however many images it belongs to.
 class Verifier {
@@ -25,63 +35,142 @@ class Verifier {
     std::vector<std::string> problems;
     std::uint64_t bytes = 0;
     for (const auto& blob : entry.blobs) {
-      const auto& problem = problem_of_blob(entry.layout.blob(blob.digest), blob);
+      const auto& problem = look_at_blob(entry.layout.blob(blob.digest), blob);
       if (!problem.empty()) problems.push_back(problem);
       bytes += blob.size;
     }
+    if (!problems.empty() && !is_still_there(entry)) return "removed in the meantime";
     if (!problems.empty())
-      problems.push_back("remove these files, and type 'sarde-executor fetch " + entry.name() + "'");
+      problems.push_back(
+          "remove the damaged files, and fetch the image again, or export it again if it is in no registry");
     auto facts = std::to_string(entry.blobs.size()) + " blobs, " + size_text(bytes);
+    for (const auto& name : usual_folders(entry.config_digest, entry.manifest.digest))
+      if (const auto folder = tools_.images.unpacked.folder() / name; !is_listed(folder)) note_unlisted(folder, problems, facts);
     for (const auto& folder : folders_) {
       if (folder.config_digest != entry.config_digest.text()) continue;
-      const auto& [problem, fact] = look_at_disks(folder);
-      if (!problem.empty()) problems.push_back(problem);
-      facts += fact;
+      const auto& look = look_at_disks(folder);
+      if (!look.problem.empty()) problems.push_back(look.problem);
+      if (!look.fact.empty()) facts += "; " + look.fact;
     }
     if (!problems.empty()) throw Error(join(problems, "; "));
     return facts;
   }
 
- private:
-  struct Disks {
-    std::string problem;
-    std::string fact;
-  };
+  /// Unpacked disks of images that the cache does not have any more.
+  void look_at_others(const std::vector<CatalogEntry>& entries, std::vector<Finding>& findings) {
+    for (const auto& folder : folders_) {
+      const bool is_of_entry = std::ranges::any_of(entries, [&](const CatalogEntry& entry) {
+        return entry.config_digest.text() == folder.config_digest;
+      });
+      if (is_of_entry) continue;
+      const auto& look = look_at_disks(folder);
+      findings.push_back({.what = folder.path.string(),
+                          .is_well = look.problem.empty(),
+                          .detail = look.problem.empty() ? look.fact : look.problem});
+    }
+  }
 
-  const std::string& problem_of_blob(const fs::path& file, const Descriptor& blob) {
+ private:
+  /// What is wrong with the blob; empty if nothing is.
+  const std::string& look_at_blob(const fs::path& file, const Descriptor& blob) {
     const auto [known, is_new] = blobs_.try_emplace(file);
+    if (is_new) known->second = problem_of_blob(file, blob);
+    return known->second;
+  }
+
+  std::string problem_of_blob(const fs::path& file, const Descriptor& blob) {
+    std::error_code error;
+    if (!fs::exists(file, error) && !error) return file.string() + " is missing";
+    try {
+      const bool is_whole = digest_of_file(file, tools_.cancellation) == blob.digest;
+      note_progress(blob.size);
+      return is_whole ? "" : file.string() + " is damaged";
+    } catch (const Error& failure) {
+      return failure.what();
+    }
+  }
+
+  const Look& look_at_disks(const UnpackedFolder& folder) {
+    const auto [known, is_new] = disks_.try_emplace(folder.path);
     if (is_new) {
-      std::error_code missing;
-      if (!fs::exists(file, missing)) {
-        known->second = file.string() + " is missing";
-      } else {
-        note_progress(fs::file_size(file, missing));
-        if (digest_of_file(file, tools_.cancellation) != blob.digest)
-          known->second = file.string() + " is damaged";
+      try {
+        known->second = folder.is_shared ? read_shared(folder.path) : read_own(folder);
+      } catch (const Error& failure) {
+        known->second = {.problem = failure.what(), .fact = ""};
       }
     }
     return known->second;
   }
 
-  const Disks& look_at_disks(const UnpackedFolder& folder) {
-    const auto [known, is_new] = disks_.try_emplace(folder.path);
-    if (is_new) known->second = read_disks(folder);
-    return known->second;
+  Look read_shared(const fs::path& folder) {
+    const auto marker = read_unpacked_marker(folder);
+    if (!marker) return {};  // removed in the meantime
+    if (marker->second == DisksState::untouched && read_disks(folder, marker->first))
+      return {.problem = "", .fact = "unpacked for jobs and clones"};
+    return {.problem = "the disks in " + folder.string() +
+                       " are not what was unpacked: when no job and no VM uses them ('sarde-executor list'), "
+                       "remove the folder; the next job unpacks the image again",
+            .fact = ""};
   }
 
-  Disks read_disks(const UnpackedFolder& folder) {
-    // Its VM has written to them, which is what they are for.
-    if (folder.disks_changed) return {.problem = "", .fact = "; its VM's disks have been written to"};
+  /// Of an imported VM, which may write to them at any time.
+  Look read_own(const UnpackedFolder& folder) {
+    const auto written = [&] {
+      const auto marker = read_unpacked_marker(folder.path);
+      return !marker || marker->second == DisksState::changed;
+    };
+    const Look by_vm{.problem = "", .fact = "its imported VM has written to its disks"};
+    if (folder.disks_changed || written()) return by_vm;
     const auto marker = read_unpacked_marker(folder.path);
-    if (!marker) return {};  // removed in the meantime
-    note_progress(disk_space_of(folder.path));
-    const auto changed = changed_disks(folder.path, marker->first, StretchCheck::all, tools_.cancellation);
-    if (changed.empty() && marker->second == DisksState::untouched)
-      return {.problem = "", .fact = folder.is_shared ? "; unpacked for jobs and clones" : "; imported"};
+    if (!marker) return {};
+    if (std::ranges::any_of(marker->first.disks,
+                            [](const UnpackedMarker::Disk& disk) { return disk.stretches.length == 0; }))
+      return {.problem = "",
+              .fact = "the disks in " + folder.path.string() +
+                      " cannot be checked, because another program unpacked them"};
+    if (read_disks(folder.path, marker->first)) return {.problem = "", .fact = "imported"};
+    if (written()) return by_vm;
     return {.problem = "the disks in " + folder.path.string() +
-                       " are not what was unpacked: when no VM uses them (sarde-executor list), remove the "
-                       "folder, and the image is unpacked again",
+                       " are not what was unpacked, though its VM has not written to them: remove that VM "
+                       "('virsh undefine') and the folder, and import the image again",
             .fact = ""};
+  }
+
+  /// Are they what was unpacked?
+  bool read_disks(const fs::path& folder, const UnpackedMarker& marker) {
+    const bool is_known = std::ranges::none_of(
+        marker.disks, [](const UnpackedMarker::Disk& disk) { return disk.stretches.length == 0; });
+    const bool is_whole =
+        is_known && changed_disks(folder, marker, StretchCheck::all, tools_.cancellation).empty();
+    note_progress(disk_space_of(folder));
+    return is_whole;
+  }
+
+  [[nodiscard]] bool is_listed(const fs::path& folder) const {
+    std::error_code ignored;
+    return !fs::exists(folder, ignored) ||
+           std::ranges::any_of(folders_, [&](const UnpackedFolder& one) { return one.path == folder; });
+  }
+
+  /// A folder of the image's whose marker is not there or cannot be read.
+  static void note_unlisted(const fs::path& folder, std::vector<std::string>& problems, std::string& facts) {
+    try {
+      if (!read_unpacked_marker(folder))
+        facts += "; the disks in " + folder.string() + " cannot be checked, because another program unpacked them";
+    } catch (const Error& failure) {
+      problems.emplace_back(failure.what());
+    }
+  }
+
+  /// Another process may have removed the image since the names were read.
+  static bool is_still_there(const CatalogEntry& entry) {
+    try {
+      return std::ranges::any_of(entry.layout.index(), [&](const IndexEntry& one) {
+        return one.manifest.digest == entry.manifest.digest;
+      });
+    } catch (const Error&) {
+      return true;
+    }
   }
 
   void note_progress(std::uint64_t more) {
@@ -91,25 +180,39 @@ class Verifier {
 
   const CommandTools& tools_;
   std::vector<UnpackedFolder> folders_;
-  std::map<fs::path, std::string> blobs_;  ///< what is wrong with them; empty: nothing
-  std::map<fs::path, Disks> disks_;
+  std::map<fs::path, std::string> blobs_;
+  std::map<fs::path, Look> disks_;
   std::uint64_t done_ = 0;
 };
 
+/// Why an image that is in an index is not among those that `list` shows.
+std::string why_unreadable(const std::pair<OciLayout, IndexEntry>& found) {
+  try {
+    static_cast<void>(parse_manifest(found.first.read_blob(found.second.manifest), "the manifest"));
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return found.first.folder().string() + " is a link: name the image as 'list' does";
+}
+
 std::vector<CatalogEntry> named_entries(const CommandTools& tools, const std::vector<std::string>& containers,
-                                        std::vector<Finding>& findings) {
-  auto all = tools.images.catalogue.entries([&](const std::string& problem) {
-    if (containers.empty()) findings.push_back({.what = "an image", .is_well = false, .detail = problem});
-  });
-  if (containers.empty()) return all;
+                                        const std::vector<CatalogEntry>& all, std::vector<Finding>& findings) {
   std::vector<CatalogEntry> named;
   for (const auto& container : containers) {
     const auto reference = ImageReference::parse(container);
-    const auto image = tools.images.catalogue.load(reference);
-    for (const auto& entry : all)
-      if (entry.layout.folder() == image.layout.folder() &&
-          entry.manifest.digest == image.manifest.digest && entry.tag == image.tag)
-        named.push_back(entry);
+    const auto found = tools.images.catalogue.find(reference);
+    if (!found)
+      throw Error(Blame::job, "verify image " + quote(reference.text()) + ": it is not in " +
+                                  tools.images.catalogue.folder().string() + " ('list' shows what is)");
+    const auto entry = std::ranges::find_if(all, [&](const CatalogEntry& one) {
+      return one.layout.folder() == found->first.folder() && one.tag == found->second.tag &&
+             one.manifest.digest == found->second.manifest.digest;
+    });
+    if (entry == all.end()) {
+      findings.push_back({.what = container, .is_well = false, .detail = why_unreadable(*found)});
+    } else if (std::ranges::find(named, entry->name(), &CatalogEntry::name) == named.end()) {
+      named.push_back(*entry);
+    }
   }
   return named;
 }
@@ -118,11 +221,18 @@ std::vector<CatalogEntry> named_entries(const CommandTools& tools, const std::ve
 
 SelftestAnswer verify_images(const CommandTools& tools, const VerifyRequest& request) {
   std::vector<Finding> findings;
+  const bool is_for_all = request.containers.empty();
+  const auto all = tools.images.catalogue.entries([&](const std::string& problem) {
+    if (is_for_all) findings.push_back({.what = "the cache", .is_well = false, .detail = problem});
+  });
   Verifier verifier(tools);
-  for (const auto& entry : named_entries(tools, request.containers, findings)) {
+  for (const auto& entry : is_for_all ? all : named_entries(tools, request.containers, all, findings)) {
     tools.cancellation.check();
     findings.push_back(finding_of(entry.name(), [&] { return verifier.look_at(entry); }));
   }
+  if (is_for_all) verifier.look_at_others(all, findings);
+  if (findings.empty())
+    tools.reporter.say("There are no images in " + tools.images.catalogue.folder().string());
   return answer_of(findings, request.form);
 }
 

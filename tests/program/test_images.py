@@ -294,48 +294,87 @@ def test_rm_leaves_what_others_need(place, tmp_path, undefined):
     assert not list((tmp_path / "oci/h.example/vms/g/blobs/sha256").iterdir())
 
 
-def test_verify_finds_what_is_damaged_and_what_is_missing(place, tmp_path, undefined):
+def flip(path, at):
+    """A bit, as a bad disk would: neither the size nor the date changes."""
+    times = path.stat()
+    path.chmod(0o600)
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+    path.chmod(times.st_mode & 0o777)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def verdicts(done):
+    """Of `verify`: what each line is about, and whether it is well."""
+    return {line[8:].split(": ")[0]: line[:8].strip() for line in done.stdout.splitlines()}
+
+
+def test_verify_finds_damaged_blobs_and_missing_ones(place, tmp_path):
     env = place.store(tmp_path)
-    for name in ("h.example/vms/g:1", "h.example/vms/other:1"):
+    good, one, two = "h.example/vms/g:1", "h.example/vms/other:1", "h.example/vms/other:2"
+    for name in (good, one, two):
         place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", name, env=env)
-    place.run("import", "h.example/vms/g:1", env=env)
-    place.run("clone", "h.example/vms/g:1", "user", env=env)
-    (image, other) = json.loads(place.run("list", "--json", env=env).stdout)
-    whole = place.run("verify", env=env).stdout.splitlines()
-    assert [line.split(":")[0].split() for line in whole] == [["ok", "h.example/vms/g"], ["ok", "h.example/vms/other"]], whole
-    assert "unpacked for jobs and clones" in whole[0] and "imported" in whole[0] and "MB" in whole[1]
     before = sorted((str(path), path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
-
-    def flip(path, at):
-        """As a bad disk would: neither the size nor the date changes."""
-        times = path.stat()
-        path.chmod(0o600)
-        with open(path, "r+b") as file:
-            file.seek(at)
-            byte = file.read(1)
-            file.seek(at)
-            file.write(bytes([byte[0] ^ 1]))
-        path.chmod(times.st_mode & 0o777)
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-    disk = tmp_path / "vms" / image["digest"] / "disk.qcow2"
-    flip(disk, disk.stat().st_size - 100000)
-    damaged = place.run("verify", "h.example/vms/g:1", env=env, check=False)
-    assert damaged.returncode == 2 and damaged.stdout.startswith("FAILED  h.example/vms/g:1: ") and f"{disk.parent} are not what was unpacked" in damaged.stdout, damaged
-    flip(disk, disk.stat().st_size - 100000)
-    assert place.run("verify", env=env).returncode == 0
-    blobs = sorted((tmp_path / "oci/h.example/vms/other/blobs/sha256").iterdir(), key=lambda blob: blob.stat().st_size)
-    flip(blobs[-1], 1000)
-    blobs[-2].unlink()
-    damaged = place.run("verify", "--json", env=env, check=False)
-    first, second = json.loads(damaged.stdout)
-    assert damaged.returncode == 2 and first["ok"] and not second["ok"]
-    assert f"{blobs[-1]} is damaged" in second["detail"] and f"{blobs[-2]} is missing" in second["detail"] and "'sarde-executor fetch h.example/vms/other:1'" in second["detail"]
+    assert verdicts(place.run("verify", env=env)) == {good: "ok", one: "ok", two: "ok"}
+    assert sorted((str(path), path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+    folder = tmp_path / "oci/h.example/vms/other/blobs/sha256"
+    *_, missing, damaged = sorted(folder.iterdir(), key=lambda blob: blob.stat().st_size)
+    flip(damaged, 1000)
+    missing.unlink()
+    done = place.run("verify", "--json", env=env, check=False)
+    details = {entry["what"]: entry["detail"] for entry in json.loads(done.stdout) if not entry["ok"]}
+    assert done.returncode == 2 and set(details) == {one, two}
+    assert all(f"{damaged} is damaged" in detail and f"{missing} is missing" in detail and "fetch the image again" in detail for detail in details.values())
+    # What cannot be read is a failure of each image that has it, and none of the others.
+    damaged.unlink()
+    damaged.mkdir()
+    done = place.run("verify", one, two, good, good, env=env, check=False)
+    assert done.returncode == 2 and verdicts(done) == {one: "FAILED", two: "FAILED", good: "ok"} and done.stdout.count("\n") == 3
+    (manifest,) = {entry["digest"] for entry in json.loads((folder.parents[1] / "index.json").read_text())["manifests"]}
+    (folder / manifest[7:]).write_text("{}")
+    done = place.run("verify", one, good, env=env, check=False)
+    assert done.returncode == 2 and verdicts(done) == {one: "FAILED", good: "ok"} and f"{folder / manifest[7:]} is damaged" in done.stdout
+    shutil.rmtree(tmp_path / "oci/h.example/vms/g")
+    done = place.run("verify", one, env=env, check=False)
+    assert done.returncode == 2 and verdicts(done) == {one: "FAILED"} and "does not match its digest" in done.stdout
     absent = place.run("verify", "h.example/vms/none:1", env=env, check=False)
-    assert absent.returncode == 1 and "is not in" in absent.stderr
-    # What it reads, it leaves as it is.
-    changed = {str(blobs[-1]), str(blobs[-2]), str(blobs[-1].parent), str(disk)}
-    assert [entry for entry in before if entry[0] not in changed] == sorted((str(path), path.stat().st_mtime_ns) for path in tmp_path.rglob("*") if str(path) not in changed)
+    assert absent.returncode == 1 and "it is not in" in absent.stderr
+    assert "There are no images in" in place.run("verify", "-d", tmp_path / "none", "-o", tmp_path / "none", env=env).stderr
+
+
+def test_verify_reads_unpacked_disks(place, tmp_path, undefined):
+    env = place.store(tmp_path)
+    place.run("export", "--libvirtconfig", place.guest / "domain.xml", "g", "h.example/vms/g:1", env=env)
+    vm = place.run("import", "h.example/vms/g:1", env=env).stdout.strip()
+    place.run("clone", "h.example/vms/g:1", "user", env=env)
+    (image,) = json.loads(place.run("list", "--json", env=env).stdout)
+    shared, own = tmp_path / "vms" / image["digest"], tmp_path / "vms" / vm
+    whole = place.run("verify", env=env).stdout
+    assert "unpacked for jobs and clones" in whole and "imported" in whole
+    for folder, advice in ((shared, "the next job unpacks the image again"), (own, "import the image again")):
+        disk = folder / "disk.qcow2"
+        flip(disk, disk.stat().st_size - 100000)
+        damaged = place.run("verify", "h.example/vms/g:1", env=env, check=False)
+        assert damaged.returncode == 2 and f"{folder} are not what was unpacked" in damaged.stdout and advice in damaged.stdout, damaged
+        flip(disk, disk.stat().st_size - 100000)
+    # Disks of an image that the cache has lost.
+    shutil.move(tmp_path / "oci/h.example", tmp_path / "aside")
+    assert verdicts(place.run("verify", env=env)) == {str(shared): "ok", str(own): "ok"}
+    shutil.move(tmp_path / "aside", tmp_path / "oci/h.example")
+    # What another program has unpacked, and what the VM has written to, is told.
+    marker = own / ".sarde-image.json"
+    value = json.loads(marker.read_text())
+    del value["disks"][0]["stretches"]
+    marker.write_text(json.dumps(value))
+    assert "cannot be checked, because another program unpacked them" in place.run("verify", env=env).stdout
+    os.utime(own / "disk.qcow2")
+    assert "has written to its disks" in place.run("verify", env=env).stdout
+    (shared / ".sarde-image.json").write_text("{")
+    broken = place.run("verify", env=env, check=False)
+    assert broken.returncode == 2 and f"{shared}/.sarde-image.json" in broken.stdout
 
 
 def test_rm_keeps_disks_that_somebody_wrote_to(place, tmp_path, undefined):
