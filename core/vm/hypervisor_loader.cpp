@@ -40,9 +40,10 @@ bool may_define(const std::string& uri, const std::string& beginning, const Envi
   const auto home = environment.non_empty("HOME");
   if (is_users && !home) return true;
   const auto folder =
-      is_users ? std::filesystem::path(environment.non_empty("XDG_CONFIG_HOME").value_or(*home + "/.config")) /
-                     "libvirt/qemu"
-               : std::filesystem::path("/etc/libvirt/qemu");
+      is_users
+          ? std::filesystem::path(environment.non_empty("XDG_CONFIG_HOME").value_or(*home + "/.config")) /
+                "libvirt/qemu"
+          : std::filesystem::path("/etc/libvirt/qemu");
   std::error_code error;
   for (auto at = std::filesystem::directory_iterator(folder, error);
        !error && at != std::filesystem::directory_iterator(); at.increment(error))

@@ -59,10 +59,10 @@ std::uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
-/// The host's resolvers, for passt may be kept from reading /etc/resolv.conf itself: Debian's AppArmor profile
-/// forbids it wherever that is a link. The guest cannot use a resolver on the host's loopback
-/// (systemd-resolved's, say): if the first is one, passt forwards to it what the guest asks of an address that
-/// stands for it.
+/// The host's resolvers, for passt may be kept from reading /etc/resolv.conf itself: Debian's AppArmor
+/// profile forbids it wherever that is a link. The guest cannot use a resolver on the host's loopback
+/// (systemd-resolved's, say): if the first is one, passt forwards to it what the guest asks of an address
+/// that stands for it.
 std::vector<std::string> resolver_options() {
   // As many as resolv.conf(5) may name; passt ends at the fifth of a family.
   constexpr std::size_t most = 3;
@@ -154,18 +154,10 @@ std::string numeric(const sockaddr* address) {
 
 std::vector<std::string> command_line(const PasstPlan& plan, std::uint16_t port) {
   const auto file = [&](const char* name) { return (plan.folder / name).string(); };
-  std::vector<std::string> argv{"passt",
-                                "--one-off",
-                                "--no-map-gw",
-                                "--socket",
-                                file(socket_name),
-                                "--pid",
-                                file(pid_name),
-                                "--quiet",
-                                "--tcp-ports",
-                                "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port),
-                                "--udp-ports",
-                                "none"};
+  std::vector<std::string> argv{"passt", "--one-off", "--quiet", "--no-map-gw"};
+  argv.insert(argv.end(), {"--socket", file(socket_name), "--pid", file(pid_name)});
+  const auto ports = "127.0.0.1/" + std::to_string(port) + ":" + std::to_string(plan.guest_port);
+  argv.insert(argv.end(), {"--tcp-ports", ports, "--udp-ports", "none"});
   if (::geteuid() == 0)
     argv.insert(argv.end(), {"--runas", std::to_string(nobody) + ":" + std::to_string(plan.group)});
   for (const auto& option : resolver_options()) argv.push_back(option);

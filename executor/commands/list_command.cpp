@@ -125,7 +125,8 @@ std::string list_images(const CommandTools& tools, const ListRequest& request) {
   if (!known.failure.empty() && !entries.empty())
     tools.reporter.warn("WARNING: " + known.failure + "; all VMs are shown as missing");
   const auto saved = saved_states(tools, entries);
-  return request.form == AnswerForm::json ? as_json(entries, known, saved) : as_table(tools, entries, known, saved);
+  return request.form == AnswerForm::json ? as_json(entries, known, saved)
+                                          : as_table(tools, entries, known, saved);
 }
 
 }  // namespace sarde

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
+#include <optional>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -10,7 +10,6 @@
 #include "core/image/store/image_removal.hpp"
 #include "core/image/store/unpacked_image.hpp"
 #include "core/image/store/unpacked_marker.hpp"
-#include "core/system/files.hpp"
 
 namespace sarde {
 
@@ -45,7 +44,8 @@ class Verifier {
           "remove the damaged files, and fetch the image again, or export it again if it is in no registry");
     auto facts = std::to_string(entry.blobs.size()) + " blobs, " + size_text(bytes);
     for (const auto& name : usual_folders(entry.config_digest, entry.manifest.digest))
-      if (const auto folder = tools_.images.unpacked.folder() / name; !is_listed(folder)) note_unlisted(folder, problems, facts);
+      if (const auto folder = tools_.images.unpacked.folder() / name; !is_listed(folder))
+        note_unlisted(folder, problems, facts);
     for (const auto& folder : folders_) {
       if (folder.config_digest != entry.config_digest.text()) continue;
       const auto& look = look_at_disks(folder);
@@ -105,7 +105,7 @@ class Verifier {
   Look read_shared(const fs::path& folder) {
     const auto marker = read_unpacked_marker(folder);
     if (!marker) return {};  // removed in the meantime
-    if (marker->second == DisksState::untouched && read_disks(folder, marker->first))
+    if (marker->second == DisksState::untouched && are_whole(folder, marker->first).value_or(false))
       return {.problem = "", .fact = "unpacked for jobs and clones"};
     return {.problem = "the disks in " + folder.string() +
                        " are not what was unpacked: when no job and no VM uses them ('sarde-executor list'), "
@@ -115,35 +115,32 @@ class Verifier {
 
   /// Of an imported VM, which may write to them at any time.
   Look read_own(const UnpackedFolder& folder) {
-    const auto written = [&] {
-      const auto marker = read_unpacked_marker(folder.path);
-      return !marker || marker->second == DisksState::changed;
-    };
-    const Look by_vm{.problem = "", .fact = "its imported VM has written to its disks"};
-    if (folder.disks_changed || written()) return by_vm;
     const auto marker = read_unpacked_marker(folder.path);
     if (!marker) return {};
-    if (std::ranges::any_of(marker->first.disks,
-                            [](const UnpackedMarker::Disk& disk) { return disk.stretches.length == 0; }))
-      return {.problem = "",
-              .fact = "the disks in " + folder.path.string() +
-                      " cannot be checked, because another program unpacked them"};
-    if (read_disks(folder.path, marker->first)) return {.problem = "", .fact = "imported"};
-    if (written()) return by_vm;
+    const Look written{.problem = "", .fact = "its imported VM has written to its disks"};
+    if (folder.disks_changed || marker->second == DisksState::changed) return written;
+    const auto whole = are_whole(folder.path, marker->first);
+    if (!whole) return {.problem = "", .fact = unchecked(folder.path)};
+    if (*whole) return {.problem = "", .fact = "imported"};
+    const auto after = read_unpacked_marker(folder.path);
+    if (!after || after->second == DisksState::changed) return written;
     return {.problem = "the disks in " + folder.path.string() +
                        " are not what was unpacked, though its VM has not written to them: remove that VM "
                        "('virsh undefine') and the folder, and import the image again",
             .fact = ""};
   }
 
-  /// Are they what was unpacked?
-  bool read_disks(const fs::path& folder, const UnpackedMarker& marker) {
-    const bool is_known = std::ranges::none_of(
-        marker.disks, [](const UnpackedMarker::Disk& disk) { return disk.stretches.length == 0; });
-    const bool is_whole =
-        is_known && changed_disks(folder, marker, StretchCheck::all, tools_.cancellation).empty();
+  static std::string unchecked(const fs::path& folder) {
+    return "the disks in " + folder.string() + " cannot be checked, because another program unpacked them";
+  }
+
+  /// Are they what was unpacked? Nothing if the marker does not know what that was.
+  std::optional<bool> are_whole(const fs::path& folder, const UnpackedMarker& marker) {
+    for (const auto& disk : marker.disks)
+      if (disk.stretches.length == 0) return std::nullopt;
+    const auto changed = changed_disks(folder, marker, StretchCheck::all, tools_.cancellation);
     note_progress(disk_space_of(folder));
-    return is_whole;
+    return changed.empty();
   }
 
   [[nodiscard]] bool is_listed(const fs::path& folder) const {
@@ -155,8 +152,7 @@ class Verifier {
   /// A folder of the image's whose marker is not there or cannot be read.
   static void note_unlisted(const fs::path& folder, std::vector<std::string>& problems, std::string& facts) {
     try {
-      if (!read_unpacked_marker(folder))
-        facts += "; the disks in " + folder.string() + " cannot be checked, because another program unpacked them";
+      if (!read_unpacked_marker(folder)) facts += "; " + unchecked(folder);
     } catch (const Error& failure) {
       problems.emplace_back(failure.what());
     }
@@ -196,7 +192,8 @@ std::string why_unreadable(const std::pair<OciLayout, IndexEntry>& found) {
 }
 
 std::vector<CatalogEntry> named_entries(const CommandTools& tools, const std::vector<std::string>& containers,
-                                        const std::vector<CatalogEntry>& all, std::vector<Finding>& findings) {
+                                        const std::vector<CatalogEntry>& all,
+                                        std::vector<Finding>& findings) {
   std::vector<CatalogEntry> named;
   for (const auto& container : containers) {
     const auto reference = ImageReference::parse(container);

@@ -119,6 +119,19 @@ def with_bytes(path, at, content):
         file.write(content)
 
 
+def flip(path, at):
+    """A bit, as a bad disk would: neither the size nor the date changes."""
+    times = path.stat()
+    path.chmod(0o600)
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+    path.chmod(times.st_mode & 0o777)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
 def test_a_qcow2_disk_that_is_said_to_be_raw_is_refused_at_export(place, tmp_path):
     qemu_img("create", "-f", "qcow2", tmp_path / "disk.img", "8M")
     (tmp_path / "d.xml").write_text(domain("x", (tmp_path / "disk.img", "raw")))
@@ -292,19 +305,6 @@ def test_rm_leaves_what_others_need(place, tmp_path, undefined):
     place.run("rm", "h.example/vms/g:2", env=env)
     assert vm not in place.all_domains() and not (tmp_path / "vms" / vm).exists()
     assert not list((tmp_path / "oci/h.example/vms/g/blobs/sha256").iterdir())
-
-
-def flip(path, at):
-    """A bit, as a bad disk would: neither the size nor the date changes."""
-    times = path.stat()
-    path.chmod(0o600)
-    with open(path, "r+b") as file:
-        file.seek(at)
-        byte = file.read(1)
-        file.seek(at)
-        file.write(bytes([byte[0] ^ 1]))
-    path.chmod(times.st_mode & 0o777)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def verdicts(done):
@@ -777,14 +777,7 @@ def test_selftest_reads_all_of_what_jobs_share(place, tmp_path, undefined):
     place.run("clone", "h.example/vms/x:1", "twin", env=env)
     assert re.search(r"ok +images: 1 unpacked for jobs and clones, .*, all unchanged", place.run("selftest", env=env).stdout)
     (base,) = (tmp_path / "vms").glob("sha256:*/disk.raw")
-    before = base.stat()
-    base.chmod(0o600)
-    with open(base, "r+b") as file:
-        file.seek((2 << 20) + 5)
-        byte = file.read(1)
-        file.seek((2 << 20) + 5)
-        file.write(bytes([byte[0] ^ 1]))
-    os.utime(base, ns=(before.st_atime_ns, before.st_mtime_ns))
+    flip(base, (2 << 20) + 5)
     told = place.run("selftest", env=env, check=False)
     assert told.returncode == 2 and f"FAILED  images: the disks in {base.parent} have changed since they were unpacked" in told.stdout
 

@@ -141,7 +141,8 @@ std::vector<CatalogEntry> ImageCatalogue::entries(
     const auto known = manifests.find(blob.digest.text());
     std::error_code missing;
     if (known != manifests.end() && fs::exists(layout.blob(blob.digest), missing)) return known->second;
-    return manifests.insert_or_assign(blob.digest.text(), parse_manifest(layout.read_blob(blob), "the manifest"))
+    return manifests
+        .insert_or_assign(blob.digest.text(), parse_manifest(layout.read_blob(blob), "the manifest"))
         .first->second;
   };
   for (const auto& [repository, layout] : layouts()) {
