@@ -53,6 +53,12 @@ Sha256::State Sha256::state() const {
   return state;
 }
 
+Digest Sha256::so_far() const {
+  Sha256 copy;
+  copy.context_->sha = context_->sha;
+  return copy.finish();
+}
+
 Digest Sha256::finish() {
   std::array<unsigned char, SHA256_DIGEST_LENGTH> bytes{};
   if (SHA256_Final(bytes.data(), &context_->sha) != 1) throw Error("finish a SHA-256: libcrypto refused");

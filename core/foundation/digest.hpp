@@ -52,7 +52,10 @@ class Sha256 {
   /// Valid only after a multiple of 64 bytes.
   [[nodiscard]] State state() const;
 
-  /// Returns the digest of all bytes so far. May be called only once.
+  /// The digest of all bytes so far; more may follow.
+  [[nodiscard]] Digest so_far() const;
+
+  /// Returns the digest of all bytes. May be called only once.
   [[nodiscard]] Digest finish();
 
  private:

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,14 +47,13 @@ class Child {
   ProgramResult finish(const ProgramLimits& limits);
 
  private:
-  void start(std::vector<std::string> argv, std::vector<std::string> environment);
   void exchange(milliseconds timeout, int cancellation_fd);
   void feed();
   static bool drain(UniqueFd& from, std::string& into);
   bool has_ended();
   void stop();
 
-  Pipe in_, out_, err_, exec_failure_;
+  Pipe in_, out_, err_;
   std::string input_;
   std::size_t fed_ = 0;
   pid_t pid_ = -1;
@@ -65,44 +63,13 @@ class Child {
 };
 
 Child::Child(const Program& program) : input_(program.input) {
-  start(program.argv, as_environ(program.environment));
-  for (auto* end : {&in_.read_end, &out_.write_end, &err_.write_end, &exec_failure_.write_end}) end->reset();
-  int error = 0;
-  if (read_full(exec_failure_.read_end.get(), &error, sizeof error, "the new process") == sizeof error) {
-    const auto& name = program.argv.at(0);
-    if (error == ENOENT)
-      throw Error("run " + name + ": there is no such program; install it (apt-get install " + name + ")");
-    throw Error("run " + name + ": " + errno_text(error));
-  }
+  pid_ = start_process(program.argv, program.environment,
+                       {.in = in_.read_end.get(), .out = out_.write_end.get(), .err = err_.write_end.get()});
+  ended_.reset(::pidfd_open(pid_, 0));
+  for (auto* end : {&in_.read_end, &out_.write_end, &err_.write_end}) end->reset();
   for (const int fd : {in_.write_end.get(), out_.read_end.get(), err_.read_end.get()}) {
     static_cast<void>(::fcntl(fd, F_SETFL, O_NONBLOCK));
   }
-}
-
-void Child::start(std::vector<std::string> argv, std::vector<std::string> environment) {
-  auto argv_pointers = pointers_to(argv);
-  auto environment_pointers = pointers_to(environment);
-  const pid_t parent = ::getpid();
-  pid_ = ::fork();
-  if (pid_ < 0) throw Error("start " + argv.at(0) + ": " + errno_text(errno));
-  if (pid_ > 0) {
-    ended_.reset(::pidfd_open(pid_, 0));
-    return;
-  }
-  // Only async-signal-safe calls from here on: other threads of the parent may have held locks.
-  sigset_t none;
-  sigemptyset(&none);
-  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
-  ::signal(SIGPIPE, SIG_DFL);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(127);
-  ::dup2(in_.read_end.get(), STDIN_FILENO);
-  ::dup2(out_.write_end.get(), STDOUT_FILENO);
-  ::dup2(err_.write_end.get(), STDERR_FILENO);
-  ::execvpe(argv_pointers[0], argv_pointers.data(), environment_pointers.data());
-  const int error = errno;
-  static_cast<void>(!::write(exec_failure_.write_end.get(), &error, sizeof error));
-  ::_exit(127);
 }
 
 Child::~Child() {

@@ -64,7 +64,8 @@ DiskFacts facts_in_manifest(const DiskLayers& disk) {
 DiskFacts facts_in_disk(const CommandTools& tools, const InspectRequest& request, const StoredImage& image,
                         const DiskLayers& disk) {
   auto facts = facts_in_manifest(disk);
-  const auto summary = summarize_disk(image.layout, disk,
+  LayoutBlobs blobs(image.layout);
+  const auto summary = summarize_disk(blobs, disk,
                                       {.threads = request.threads,
                                        .progress = progress_of(tools.reporter, "reading"),
                                        .limit = request.max_image},

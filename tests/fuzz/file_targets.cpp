@@ -53,13 +53,14 @@ std::string unpacked(const std::vector<Input>& chunks) {
   Cancellation never;
   const auto folder = work.path() / "vm";
   make_folders(folder, 0700);
-  const auto result = unpack_disk(layout, disk, folder, options, never);
+  LayoutBlobs blobs(layout);
+  const auto result = unpack_disk(blobs, disk, folder, options, never);
   must(is_disk_name(result.name) && result.size <= limit);
   must(std::distance(fs::directory_iterator(folder), {}) == 1);
   auto content = read_file(folder / result.name);
   must(content.size() == result.size && Digest::of(content) == result.diff_id);
   for (const auto& span : result.spans) must(span.at <= result.size && span.length <= result.size - span.at);
-  const auto summary = summarize_disk(layout, disk, options, never);
+  const auto summary = summarize_disk(blobs, disk, options, never);
   must(summary.name == result.name && summary.size == result.size &&
        content.starts_with(std::string(summary.head.begin(), summary.head.end())));
   return content;

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/foundation/error.hpp"
-#include "core/system/files.hpp"
 
 namespace sarde {
 
@@ -27,8 +26,8 @@ void ChunkReader::pass_to(std::uint64_t position) {
     return;
   }
   // What is ahead of the buffer belongs to the chunk that is open, or to the one that would be next.
-  if (file_) read_ -= read_of_chunk_;
-  file_.reset();
+  if (reader_) read_ -= read_of_chunk_;
+  reader_.reset();
   at_ = end_ = 0;
   for (; next_ < chunks_.size() && read_ < position; ++next_) read_ += chunks_[next_].size;
   if (read_ == position) return;
@@ -46,15 +45,20 @@ void ChunkReader::pass_to_last_byte_before(std::uint64_t position) {
 }
 
 bool ChunkReader::read_more() {
-  if (!file_ && next_ == chunks_.size()) return false;
-  if (!file_) open_next();
+  if (!reader_) {
+    if (next_ == chunks_.size()) return false;
+    reader_ = blobs_.open(chunks_[next_]);
+    read_of_chunk_ = 0;
+  }
   make_room();
-  const auto got = read_full(file_.get(), buffer_.data() + end_, read_ahead, path_);
-  if (hash_) hash_->update(buffer_.data() + end_, got);
+  const auto got = reader_->read(buffer_.data() + end_, read_ahead);
   end_ += got;
   read_ += got;
   read_of_chunk_ += got;
-  if (got < read_ahead) finish_chunk();
+  if (got == 0) {
+    reader_.reset();
+    ++next_;
+  }
   return true;
 }
 
@@ -66,30 +70,6 @@ void ChunkReader::make_room() {
   end_ -= at_;
   at_ = 0;
   if (end_ + read_ahead > buffer_.size()) buffer_.resize(std::max(2 * buffer_.size(), 4 * read_ahead));
-}
-
-void ChunkReader::open_next() {
-  if (options_.await) options_.await(chunks_[next_]);
-  path_ = layout_.blob(chunks_[next_].digest).string();
-  file_ = layout_.open_blob(chunks_[next_].digest);
-  hash_.reset();
-  if (!options_.is_checked || !options_.is_checked(chunks_[next_])) hash_.emplace();
-  read_of_chunk_ = 0;
-}
-
-void ChunkReader::finish_chunk() {
-  const auto& expected = chunks_[next_++];
-  file_.reset();
-  const bool is_right = !hash_ || hash_->finish() == expected.digest;
-  // What has just arrived skopeo has compared with its digest: then the manifest is wrong.
-  if (!hash_ && read_of_chunk_ != expected.size)
-    throw Error(Blame::job, "a layer of the image, " + expected.digest.text() + ", has " +
-                                std::to_string(read_of_chunk_) + " bytes, not " +
-                                std::to_string(expected.size) + " as the manifest says");
-  if (read_of_chunk_ != expected.size || !is_right) {
-    throw Error("read " + path_ +
-                ": its content does not match its digest; remove the file and fetch the image again");
-  }
 }
 
 }  // namespace sarde

@@ -2,26 +2,21 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "core/foundation/bytes.hpp"
-#include "core/foundation/digest.hpp"
-#include "core/foundation/unique_fd.hpp"
-#include "core/image/disk/disk_packing.hpp"
-#include "core/image/layout/oci_layout.hpp"
+#include "core/image/layout/blob_source.hpp"
+#include "core/image/layout/oci_manifest.hpp"
 
 namespace sarde {
 
-/// The bytes of a disk's chunks, one after the other, each chunk checked against its digest when its end is
-/// reached. What it is made from must outlive it. Its functions throw Error: the job's fault where the
-/// manifest is wrong.
+/// The bytes of a disk's chunks, one after the other. What it is made from must outlive it. Its functions
+/// throw what the chunks' readers throw.
 class ChunkReader {
  public:
-  ChunkReader(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options)
-      : layout_(layout), chunks_(disk.chunks), options_(options) {}
+  ChunkReader(BlobSource& blobs, const DiskLayers& disk) : blobs_(blobs), chunks_(disk.chunks) {}
 
   /// Makes at least `count` bytes ready, if that many are left; returns what is ready, until the next call.
   std::span<const unsigned char> peek(std::size_t count);
@@ -42,16 +37,11 @@ class ChunkReader {
  private:
   bool read_more();
   void make_room();
-  void open_next();
-  void finish_chunk();
 
-  const OciLayout& layout_;
+  BlobSource& blobs_;
   const std::vector<Descriptor>& chunks_;
-  const UnpackOptions& options_;
   std::size_t next_ = 0;
-  UniqueFd file_;
-  std::string path_;
-  std::optional<Sha256> hash_;
+  std::unique_ptr<BlobReader> reader_;  ///< of the chunk that is being read
   Bytes buffer_;
   std::size_t at_ = 0;   ///< of buffer_: what is ready begins
   std::size_t end_ = 0;  ///< and ends

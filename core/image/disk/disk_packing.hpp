@@ -10,6 +10,7 @@
 #include "core/image/disk/disk_name.hpp"
 #include "core/image/disk/disk_stretches.hpp"
 #include "core/image/disk/gzip_stream.hpp"
+#include "core/image/layout/blob_source.hpp"
 #include "core/image/layout/oci_layout.hpp"
 #include "core/system/cancellation.hpp"
 
@@ -61,10 +62,6 @@ struct UnpackOptions {
   /// Layers whose data need not be unpacked again where the file system can share extents.
   const KnownSpans* known = nullptr;
   std::uint64_t limit = UINT64_MAX;  ///< bytes that the file may have
-  /// Blobs are checked against their digests while they are read; those for which this says so have been.
-  std::function<bool(const Descriptor&)> is_checked = {};
-  /// Called before a blob is opened: waits until it is there.
-  std::function<void(const Descriptor&)> await = {};
 };
 
 struct UnpackedDisk {
@@ -77,10 +74,9 @@ struct UnpackedDisk {
 };
 
 /// Decompresses the chunks into a new sparse file in `folder`, under the name that the stream gives. Every
-/// blob's size and sha256 is checked on the way (but see is_checked), and of the layers in `options.known`
-/// only the data. The file is synced. On failure, and until the caller has compared diff_id, what is in the
+/// blob is checked by its reader, and of the layers in `options.known` only the data. The file is synced. On failure, and until the caller has compared diff_id, what is in the
 /// folder must not be taken for a disk. Throws Error, Cancelled.
-UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const std::filesystem::path& folder,
+UnpackedDisk unpack_disk(BlobSource& blobs, const DiskLayers& disk, const std::filesystem::path& folder,
                          const UnpackOptions& options, Cancellation& cancellation);
 
 /// What can be told of a packed disk without unpacking it to a file.
@@ -90,8 +86,8 @@ struct DiskSummary {
   Bytes head;  ///< its first bytes, as many as a qcow2 header may have
 };
 
-/// Decompresses the chunks, checking them as unpack_disk does, and keeps the summary only.
-DiskSummary summarize_disk(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,
+/// Decompresses the chunks, and keeps the summary only.
+DiskSummary summarize_disk(BlobSource& blobs, const DiskLayers& disk, const UnpackOptions& options,
                            Cancellation& cancellation);
 
 }  // namespace sarde

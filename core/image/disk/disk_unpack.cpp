@@ -38,9 +38,9 @@ class SummarySink final : public DiskSink {
 
 }  // namespace
 
-UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const std::filesystem::path& folder,
+UnpackedDisk unpack_disk(BlobSource& blobs, const DiskLayers& disk, const std::filesystem::path& folder,
                          const UnpackOptions& options, Cancellation& cancellation) {
-  Unpacker unpacker(layout, disk, options, cancellation);
+  Unpacker unpacker(blobs, disk, options, cancellation);
   const auto name = unpacker.name();
   if (!is_disk_name(name))
     throw Error(Blame::job,
@@ -52,9 +52,9 @@ UnpackedDisk unpack_disk(const OciLayout& layout, const DiskLayers& disk, const 
   return unpacked;
 }
 
-DiskSummary summarize_disk(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,
+DiskSummary summarize_disk(BlobSource& blobs, const DiskLayers& disk, const UnpackOptions& options,
                            Cancellation& cancellation) {
-  Unpacker unpacker(layout, disk, options, cancellation);
+  Unpacker unpacker(blobs, disk, options, cancellation);
   auto name = unpacker.name();
   SummarySink sink;
   unpacker.run(sink);

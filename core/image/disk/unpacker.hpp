@@ -11,7 +11,7 @@
 #include "core/image/disk/disk_sink.hpp"
 #include "core/image/disk/gzip_stream.hpp"
 #include "core/image/disk/layer_places.hpp"
-#include "core/image/layout/oci_layout.hpp"
+#include "core/image/layout/blob_source.hpp"
 #include "core/system/cancellation.hpp"
 
 namespace sarde {
@@ -20,9 +20,9 @@ namespace sarde {
 /// Cancelled.
 class Unpacker {
  public:
-  Unpacker(const OciLayout& layout, const DiskLayers& disk, const UnpackOptions& options,
+  Unpacker(BlobSource& blobs, const DiskLayers& disk, const UnpackOptions& options,
            Cancellation& cancellation)
-      : reader_(layout, disk, options),
+      : reader_(blobs, disk),
         places_(disk),
         options_(options),
         cancellation_(cancellation),

@@ -3,11 +3,14 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/secret.hpp"
+#include "core/image/layout/blob_source.hpp"
 #include "core/image/layout/oci_layout.hpp"
 #include "core/image/reference/image_reference.hpp"
 
@@ -32,6 +35,12 @@ struct RegistryAccess {
 struct AnnouncedImage {
   Digest digest;  ///< of the manifest; of several platforms' the one for this host
   Manifest manifest;
+  std::string text;  ///< the manifest as the registry has it
+
+  /// As a layout's index names it.
+  [[nodiscard]] Descriptor descriptor() const {
+    return {.media_type = std::string(media_type::manifest), .digest = digest, .size = text.size()};
+  }
 };
 
 /// A place to fetch images from and push them to. Every call blocks until it has finished or its deadline has
@@ -48,18 +57,13 @@ class Registry {
   /// host's processor is chosen. Also throws Error if it is not a VM image's, or if none is for this host.
   virtual AnnouncedImage announce(const ImageReference& from, const RegistryAccess& access) = 0;
 
-  /// Fetches the blobs that the layout lacks, each of which appears there complete, and returns the
-  /// descriptor of the announced manifest; the caller tags it. A registry that sends more than the manifest
-  /// says is cut off (the job's fault). `known` is what the layout has under this name: if it is the
-  /// announced manifest and all of its blobs are present, nothing is fetched. May be called in another thread
-  /// than the other functions.
-  virtual Descriptor fetch(const ImageReference& from, const AnnouncedImage& announced, const OciLayout& into,
-                           const std::optional<Descriptor>& known, const RegistryAccess& access) = 0;
-
-  /// Like fetch(), but the disks' blobs are only empty files of the right size, which is enough to see what
-  /// an image consists of. Throw `into` away afterwards.
-  virtual Descriptor fetch_description(const ImageReference& from, const AnnouncedImage& announced,
-                                       const OciLayout& into, const RegistryAccess& access) = 0;
+  /// Opens the announced image's blobs for reading as they come. `expected`: those that will be read, in
+  /// their order. A registry that can give them only all together puts them into the layout, and reads them
+  /// there. Where there are signatures to check, they are checked before this returns. What it gives must not
+  /// outlive this registry.
+  virtual std::unique_ptr<BlobSource> open(const ImageReference& from, const AnnouncedImage& announced,
+                                           const std::vector<Descriptor>& expected, const OciLayout& into,
+                                           const RegistryAccess& access) = 0;
 
   /// Uploads the manifest and the blobs that the registry lacks.
   virtual void push(const OciLayout& from, const Descriptor& manifest, const ImageReference& to,

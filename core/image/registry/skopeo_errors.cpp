@@ -77,6 +77,8 @@ constexpr std::array meanings{
         "its TLS certificate is not trusted: install its CA, or list the registry in insecure-registries"},
     Meaning{"exceeded maximum allowed size", Blame::job, "a document of the image is larger than any may be"},
     Meaning{"digest did not match", Blame::job, other_content},
+    Meaning{"corrupted blob", Blame::job, other_content},
+    Meaning{"bytes in blob, got", Blame::job, other_content},
     Meaning{"size mismatch when copying", Blame::job, other_content},
     Meaning{"blob unknown", Blame::job, "the registry lacks a part of the image; push it again"},
     Meaning{"connection refused", Blame::host, "nothing answers there: is the registry running?", brief},
@@ -96,6 +98,7 @@ constexpr std::array meanings{
     Meaning{"server closed idle connection", Blame::host, broken, patient},
     Meaning{"stream error", Blame::host, broken, patient},
     Meaning{"goaway", Blame::host, broken, patient},
+    Meaning{"skopeo has ended", Blame::host, "skopeo was killed, or has failed", brief},
 };
 
 /// What a status of HTTP means (RFC 9110) where nothing else was said.

@@ -30,27 +30,48 @@ std::chrono::milliseconds pause_after(unsigned tries) {
 
 }  // namespace
 
+SkopeoTries::SkopeoTries(const SkopeoSettings& settings, Clock& clock, Cancellation& cancellation,
+                         std::string doing, std::function<void()> heartbeat)
+    : settings_(settings),
+      clock_(clock),
+      cancellation_(cancellation),
+      doing_(std::move(doing)),
+      heartbeat_(std::move(heartbeat)),
+      deadline_(clock.now() + settings.timeout) {}
+
+void SkopeoTries::wait_after(SkopeoFailure failure) {
+  ++failures_;
+  const auto pause = pause_after(failures_);
+  const auto most = tries_of(failure.repetition);
+  if (failures_ >= most || clock_.now() + pause >= deadline_) {
+    if (failures_ > 1) failure.cause += "; tried " + std::to_string(failures_) + " times";
+    failure.raise(doing_);
+  }
+  if (settings_.announce)
+    settings_.announce(doing_ + ": " + failure.cause + "; trying again in " + duration_text(pause) +
+                       " (try " + std::to_string(failures_ + 1) + " of " + std::to_string(most) + ")");
+  constexpr std::chrono::milliseconds heartbeat_every(100);
+  const auto until = clock_.now() + pause;
+  while (clock_.now() < until) {
+    clock_.sleep(heartbeat_every, cancellation_);
+    if (heartbeat_) heartbeat_();
+  }
+}
+
 std::string SkopeoProgram::run(const SkopeoCall& call) const {
-  const auto deadline = clock_.now() + settings_.timeout;
+  SkopeoTries tries(settings_, clock_, cancellation_, call.doing, [&] {
+    if (call.heartbeat) call.heartbeat({});
+  });
   auto achieved = call.achieved ? call.achieved() : 0;
-  for (unsigned tries = 1;; ++tries) {
-    const auto result = run_once(call, deadline);
+  for (;;) {
+    const auto result = run_once(call, tries.deadline());
     if (result.succeeded()) return result.output;
     auto failure = explain_skopeo_failure(result.errors);
     if (call.explain) call.explain(failure);
     const auto now_achieved = call.achieved ? call.achieved() : 0;
-    if (now_achieved > achieved) tries = 1;  // what came is kept, so that the end comes nearer with every try
+    if (now_achieved > achieved) tries.note_progress();
     achieved = now_achieved;
-    const auto pause = pause_after(tries);
-    const auto most = tries_of(failure.repetition);
-    if (tries >= most || clock_.now() + pause >= deadline) {
-      if (tries > 1) failure.cause += "; tried " + std::to_string(tries) + " times";
-      failure.raise(call.doing);
-    }
-    if (settings_.announce)
-      settings_.announce(call.doing + ": " + failure.cause + "; trying again in " + duration_text(pause) +
-                         " (try " + std::to_string(tries + 1) + " of " + std::to_string(most) + ")");
-    wait(call, pause);
+    tries.wait_after(std::move(failure));
   }
 }
 
@@ -71,15 +92,6 @@ ProgramResult SkopeoProgram::run_once(const SkopeoCall& call, TimePoint deadline
   if (result.signal != 0)
     throw Error(call.doing + ": skopeo was killed by signal " + std::to_string(result.signal));
   return result;
-}
-
-/// Between two tries; what the heartbeat throws ends it.
-void SkopeoProgram::wait(const SkopeoCall& call, std::chrono::milliseconds pause) const {
-  const auto until = clock_.now() + pause;
-  while (clock_.now() < until) {
-    clock_.sleep(heartbeat_every, cancellation_);
-    if (call.heartbeat) call.heartbeat({});
-  }
 }
 
 std::vector<std::string> SkopeoProgram::tls(const std::string& option, const std::string& registry) const {

@@ -27,6 +27,34 @@ struct SkopeoCall {
   std::function<void(SkopeoFailure&)> explain = {};
 };
 
+/// The tries of one task at a registry. What may pass (a busy registry, a connection that breaks) is tried
+/// again, after pauses of 1, 2, 4, 8 and 16 s, within the settings' timeout; each time is announced. What it
+/// is made from must outlive it.
+class SkopeoTries {
+ public:
+  /// `doing` begins its messages. `heartbeat` is called every 100 ms in a pause; what it throws ends it.
+  SkopeoTries(const SkopeoSettings& settings, Clock& clock, Cancellation& cancellation, std::string doing,
+              std::function<void()> heartbeat = {});
+
+  [[nodiscard]] TimePoint deadline() const { return deadline_; }
+
+  /// Something has come that need not come again: the failures before it do not count.
+  void note_progress() { failures_ = 0; }
+
+  /// Returns when it is time for another try. Throws what the failure means if there is to be none, and
+  /// Cancelled.
+  void wait_after(SkopeoFailure failure);
+
+ private:
+  const SkopeoSettings& settings_;
+  Clock& clock_;
+  Cancellation& cancellation_;
+  std::string doing_;
+  std::function<void()> heartbeat_;
+  TimePoint deadline_;
+  unsigned failures_ = 0;
+};
+
 /// Runs skopeo and tells what its failures mean. The settings, the environment, the clock and the
 /// cancellation must outlive it.
 class SkopeoProgram {
@@ -35,9 +63,8 @@ class SkopeoProgram {
                 Cancellation& cancellation)
       : settings_(settings), environment_(environment), clock_(clock), cancellation_(cancellation) {}
 
-  /// Returns what skopeo wrote to its standard output. What may pass (a busy registry, a connection that
-  /// breaks) is tried again, after pauses of 1, 2, 4, 8 and 16 s, within the settings' timeout; each time is
-  /// announced. Throws Cancelled, AccessDenied, and Error.
+  /// Returns what skopeo wrote to its standard output, after as many tries as SkopeoTries lets it have. Throws
+  /// Cancelled, AccessDenied, and Error.
   std::string run(const SkopeoCall& call) const;
 
   /// `option`=false for a registry that may be spoken to without verified TLS; else nothing, and skopeo's own
@@ -48,7 +75,6 @@ class SkopeoProgram {
   static constexpr std::chrono::milliseconds heartbeat_every{100};
 
   ProgramResult run_once(const SkopeoCall& call, TimePoint deadline) const;
-  void wait(const SkopeoCall& call, std::chrono::milliseconds pause) const;
 
   const SkopeoSettings& settings_;
   const Environment& environment_;

@@ -9,7 +9,10 @@
 #include "core/foundation/text.hpp"
 #include "core/image/registry/arrivals.hpp"
 #include "core/image/registry/credential_store.hpp"
+#include "core/image/registry/proxy_blobs.hpp"
+#include "core/image/registry/proxy_session.hpp"
 #include "core/image/registry/registry_auth.hpp"
+#include "core/image/registry/signature_policy.hpp"
 #include "core/image/registry/skopeo_logins.hpp"
 #include "core/image/registry/skopeo_program.hpp"
 #include "core/system/files.hpp"
@@ -67,38 +70,56 @@ class SkopeoRegistry final : public Registry {
 
   AnnouncedImage announce_with(const ImageReference& from, const RegistryAccess& access) {
     const auto what = "the manifest of " + quote(from.text());
-    auto text = raw_manifest(from, access);
+    auto text = proxied_manifest(from, access).value_or("");
+    if (text.empty()) text = raw_manifest(from, access);
     if (is_index(text)) {
       const auto chosen = choose_platform(text, platform(), what);
       text = raw_manifest(from.with_digest(chosen.manifest.digest), access);
       if (is_index(text)) throw Error(Blame::job, "read " + what + ": it is an index of indexes");
     }
-    AnnouncedImage announced{.digest = Digest::of(text), .manifest = parse_manifest(text, what)};
+    AnnouncedImage announced{.digest = Digest::of(text), .manifest = parse_manifest(text, what), .text = text};
     static_cast<void>(vm_layers(announced.manifest, what));
     return announced;
   }
 
-  Descriptor fetch(const ImageReference& from, const AnnouncedImage& announced, const OciLayout& into,
-                   const std::optional<Descriptor>& known, const RegistryAccess& access) override {
-    // Under a policy of its own the signatures are looked at each time.
-    const bool same = known && known->digest == announced.digest;
-    if (same && settings_.signature_policy.empty() && into.holds(announced.manifest)) return *known;
-    return with_access(from, access,
-                       [&](const RegistryAccess& chosen) { return bring(from, announced, into, chosen); });
+  std::unique_ptr<BlobSource> open(const ImageReference& from, const AnnouncedImage& announced,
+                                   const std::vector<Descriptor>& expected, const OciLayout& into,
+                                   const RegistryAccess& access) override {
+    return with_access(from, access, [&](const RegistryAccess& chosen) {
+      return open_with(from, announced, expected, into, chosen);
+    });
   }
 
-  Descriptor fetch_description(const ImageReference& from, const AnnouncedImage& announced,
-                               const OciLayout& into, const RegistryAccess& access) override {
-    into.create();
-    // skopeo brings no blob that is there, and looks at no more than its name and size.
-    for (const auto& disk : vm_layers(announced.manifest, from.text()).disks) {
-      for (const auto& chunk : disk.chunks) {
-        cancellation_.check();
-        make_sparse_file(into.blob(chunk.digest), chunk.size);
+  /// What was announced, whatever the tag stands for by now.
+  std::unique_ptr<BlobSource> open_with(const ImageReference& named, const AnnouncedImage& announced,
+                                        const std::vector<Descriptor>& expected, const OciLayout& into,
+                                        const RegistryAccess& access) {
+    const auto from = named.with_digest(announced.digest);
+    const bool has_signatures = !lets_everything_in(settings_.signature_policy.empty()
+                                                        ? usual_signature_policy(environment_)
+                                                        : settings_.signature_policy);
+    const auto doing = "fetch " + named.text_with_registry();
+    auto& session = session_for(from, access);
+    if (!expected.empty() || has_signatures) {
+      const bool is_open = trying(doing, session, [&](const ProxyWaits& waits) {
+        // With signatures to check, an image that is open already does not do.
+        return has_signatures ? session.open(from.repository(), from.transport_text(), waits)
+                              : session.open_any(from.repository(), from.transport_text(), waits);
+      });
+      if (!is_open) {
+        copy_into(doing, from, announced, into, access);
+        return std::make_unique<LayoutBlobs>(into);
       }
+      if (has_signatures && !session.checks_signatures()) check_signatures(doing, from, announced, access);
     }
-    return with_access(from, access,
-                       [&](const RegistryAccess& chosen) { return bring(from, announced, into, chosen); });
+    return std::make_unique<ProxyBlobs>(ProxyBlobs::Parts{.settings = settings_,
+                                                          .clock = clock_,
+                                                          .cancellation = cancellation_,
+                                                          .session = std::move(session_),
+                                                          .from = from,
+                                                          .doing = doing,
+                                                          .expected = expected,
+                                                          .progress = access.progress});
   }
 
   void push(const OciLayout& from, const Descriptor& manifest, const ImageReference& to,
@@ -194,12 +215,76 @@ class SkopeoRegistry final : public Registry {
     return text;
   }
 
-  /// What was announced, whatever the tag stands for by now.
-  Descriptor bring(const ImageReference& named, const AnnouncedImage& announced, const OciLayout& into,
-                   const RegistryAccess& access) {
+  /// The session with this access: the one that there is, or another.
+  ProxySession& session_for(const ImageReference& from, const RegistryAccess& access) {
+    std::vector<std::string> arguments{"skopeo"};
+    if (!settings_.signature_policy.empty())
+      arguments.insert(arguments.end(), {"--policy", settings_.signature_policy.string()});
+    const auto parts = split(platform(), '/');
+    arguments.insert(arguments.end(), {"--override-os", parts.front(), "--override-arch", parts.back()});
+    arguments = joined(joined(std::move(arguments), {"experimental-image-proxy"}),
+                       skopeo_.tls("--tls-verify", from.asked_registry()));
+    add_authfile(arguments, access);
+    if (!session_ || session_->arguments() != arguments)
+      session_ = std::make_unique<ProxySession>(settings_, std::move(arguments), environment_);
+    return *session_;
+  }
+
+  /// Asks the proxy until it succeeds; false if this skopeo has none. Throws what ends the tries.
+  bool trying(const std::string& doing, const ProxySession& session,
+              const std::function<SkopeoProxy::Answer(const ProxyWaits&)>& ask) {
+    SkopeoTries tries(settings_, clock_, cancellation_, doing);
+    const ProxyWaits waits{
+        .clock = clock_, .cancellation = cancellation_, .deadline = tries.deadline(), .doing = doing};
+    for (;;) {
+      const auto answer = ask(waits);
+      if (!session.is_usable()) return false;
+      if (answer.failure.empty()) return true;
+      tries.wait_after(explain_skopeo_failure(answer.failure));
+    }
+  }
+
+  /// The manifest, of several platforms' the one for this host. Nothing where only the raw answer of the
+  /// registry can tell: no proxy, none of the platforms, a manifest in another form.
+  std::optional<std::string> proxied_manifest(const ImageReference& from, const RegistryAccess& access) {
+    const auto doing = "fetch " + from.text_with_registry();
+    auto& session = session_for(from, access);
+    std::string text;
+    std::string digest;
+    const bool was_asked = trying(doing, session, [&](const ProxyWaits& waits) {
+      auto answer = session.open(from.repository(), from.transport_text(), waits);
+      if (!answer.failure.empty()) return answer;
+      answer = session.manifest(answer.number, digest, waits);
+      text = answer.text;
+      const bool is_final = explain_skopeo_failure(answer.failure).repetition == Repetition::useless;
+      if (is_final) answer.failure.clear();  // what is wrong with the manifest, its raw text will tell
+      return answer;
+    });
+    if (!was_asked || Digest::of(text).text() != digest) return std::nullopt;
+    return text;
+  }
+
+  /// skopeo looks at signatures when it copies, and this proxy does not: so it copies what describes the
+  /// image.
+  void check_signatures(const std::string& doing, const ImageReference& from, const AnnouncedImage& announced,
+                        const RegistryAccess& access) {
+    const auto folder = temporary_folder("signatures");
+    const OciLayout description(folder.path());
+    description.create();
+    // skopeo brings no blob that is there, and looks at no more than its name and size.
+    for (const auto& disk : vm_layers(announced.manifest, from.text()).disks) {
+      for (const auto& chunk : disk.chunks) {
+        cancellation_.check();
+        make_sparse_file(description.blob(chunk.digest), chunk.size);
+      }
+    }
+    copy_into(doing, from, announced, description, {.authfile = access.authfile});
+  }
+
+  /// By `skopeo copy`, all that the layout lacks.
+  void copy_into(const std::string& doing, const ImageReference& from, const AnnouncedImage& announced,
+                 const OciLayout& into, const RegistryAccess& access) {
     into.create();
-    const auto from = named.with_digest(announced.digest);
-    const auto doing = "fetch " + named.text_with_registry();
     const auto folder = temporary_folder("fetch");
     const Arrivals arrivals(into, folder.path(), announced.manifest);
     // Signatures have been looked at by then; a layout cannot keep them.
@@ -216,11 +301,6 @@ class SkopeoRegistry final : public Registry {
               },
           .achieved = [&] { return arrivals.kept(); }},
          access);
-    const auto fetched = OciLayout(folder.path()).find("image");
-    if (!fetched) throw Error(doing + ": skopeo left no manifest behind");
-    if (fetched->manifest.digest != announced.digest)
-      throw Error(doing + ": skopeo fetched another manifest, " + fetched->manifest.digest.text());
-    return fetched->manifest;
   }
 
   /// An image's way through `skopeo copy`.
@@ -260,6 +340,7 @@ class SkopeoRegistry final : public Registry {
   Cancellation& cancellation_;
   SkopeoProgram skopeo_;
   SkopeoLogins logins_;
+  std::unique_ptr<ProxySession> session_;
   std::optional<TempFolder> stored_;  ///< the credential store's answer, in an auth file
 };
 

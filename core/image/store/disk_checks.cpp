@@ -95,7 +95,7 @@ std::optional<std::uint64_t> declared_size(const DiskLayers& disk) {
   return found == annotations.end() ? std::nullopt : parse_number(found->second);
 }
 
-std::vector<UnpackedDisk> unpack_disks(const OciLayout& layout, const std::vector<DiskLayers>& disks,
+std::vector<UnpackedDisk> unpack_disks(BlobSource& blobs, const std::vector<DiskLayers>& disks,
                                        const fs::path& folder, UnpackOptions options,
                                        Cancellation& cancellation) {
   std::vector<UnpackedDisk> unpacked;
@@ -113,7 +113,7 @@ std::vector<UnpackedDisk> unpack_disks(const OciLayout& layout, const std::vecto
       if (progress) progress(before + done, total);
     };
     options.limit = std::min(left, declared_size(disk).value_or(UINT64_MAX));
-    unpacked.push_back(unpack_disk(layout, disk, folder, options, cancellation));
+    unpacked.push_back(unpack_disk(blobs, disk, folder, options, cancellation));
     left -= unpacked.back().size;
     before += done_of_disk;
   }

@@ -19,7 +19,7 @@ Digest digest_of_file(const std::filesystem::path& path, Cancellation& cancellat
 std::optional<std::uint64_t> declared_size(const DiskLayers& disk);
 
 /// Unpacks all of them; `options.limit` is for all in all.
-std::vector<UnpackedDisk> unpack_disks(const OciLayout& layout, const std::vector<DiskLayers>& disks,
+std::vector<UnpackedDisk> unpack_disks(BlobSource& blobs, const std::vector<DiskLayers>& disks,
                                        const std::filesystem::path& folder, UnpackOptions options,
                                        Cancellation& cancellation);
 

@@ -1,8 +1,10 @@
 #include "core/image/store/image_fetcher.hpp"
 
+#include <algorithm>
+
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/store/background_fetch.hpp"
+#include "core/image/store/arriving_blobs.hpp"
 #include "core/image/store/disk_checks.hpp"
 #include "core/image/store/incoming_image.hpp"
 #include "core/system/files.hpp"
@@ -12,56 +14,117 @@ namespace sarde {
 
 namespace fs = std::filesystem;
 
-void ImageFetcher::check_sizes(const AnnouncedImage& announced) const {
+namespace {
+
+/// Runs `work`; the message of a failure names the image, if it does not already (as what is said about its
+/// registry does).
+template <typename Work>
+auto about_image(const ImageReference& reference, Work work) {
+  const auto name = quote(reference.text());
+  try {
+    return work();
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    throw Error(error.blame(), message.find(name) == std::string::npos ? "image " + name + ": " + message : message);
+  }
+}
+
+/// What describes the image, in the order in which it is brought.
+std::vector<Descriptor> small_blobs(const AnnouncedImage& announced) {
   const auto layers = vm_layers(announced.manifest, "the manifest");
-  auto small = layers.vm_config;
+  std::vector<Descriptor> small{announced.manifest.config, layers.domain};
+  small.insert(small.end(), layers.vm_config.begin(), layers.vm_config.end());
   small.insert(small.end(), layers.uefi_variables.begin(), layers.uefi_variables.end());
-  small.push_back(layers.domain);
-  small.push_back(announced.manifest.config);
-  for (const auto& blob : small) check_small_blob(blob);
-  parts_.unpacked.check_sizes(layers.disks);
+  return small;
+}
+
+/// Of the image's blobs those that the layout lacks and that are wanted.
+template <typename IsWanted>
+std::vector<Descriptor> missing_blobs(const OciLayout& layout, std::vector<Descriptor> blobs,
+                                      IsWanted is_wanted) {
+  std::erase_if(blobs, [&](const Descriptor& blob) {
+    std::error_code ignored;
+    return !is_wanted(blob) || fs::exists(layout.blob(blob.digest), ignored);
+  });
+  return blobs;
+}
+
+std::vector<Descriptor> all_blobs(const AnnouncedImage& announced) {
+  auto blobs = small_blobs(announced);
+  for (const auto& layer : announced.manifest.layers) {
+    if (std::ranges::find(blobs, layer.digest, &Descriptor::digest) == blobs.end()) blobs.push_back(layer);
+  }
+  return blobs;
+}
+
+std::set<Digest> digests_of_disks(const AnnouncedImage& announced) {
+  std::set<Digest> digests;
+  for (const auto& disk : vm_layers(announced.manifest, "the manifest").disks) {
+    for (const auto& chunk : disk.chunks) digests.insert(chunk.digest);
+  }
+  return digests;
+}
+
+}  // namespace
+
+void ImageFetcher::check_sizes(const AnnouncedImage& announced) const {
+  for (const auto& blob : small_blobs(announced)) check_small_blob(blob);
+  parts_.unpacked.check_sizes(vm_layers(announced.manifest, "the manifest").disks);
 }
 
 StoredImage ImageFetcher::fetch(const ImageReference& reference, const ImageReference& source,
                                 Registry& registry, const RegistryAccess& access) const {
   const auto announced = registry.announce(source, access);  // what the registry has not leaves no folder
   within("image " + quote(source.text()), [&] { check_sizes(announced); });
-  auto image = bring({.reference = reference, .source = source}, announced, registry, access);
+  auto image = bring({.reference = reference, .source = source}, announced, Extent::all, registry, access);
   parts_.catalogue.tag(image.layout, image.manifest, image.tag);
   return image;
 }
 
 /// Fetched and read; not named yet.
-StoredImage ImageFetcher::bring(const ObtainRequest& request, const AnnouncedImage& announced,
+StoredImage ImageFetcher::bring(const ObtainRequest& request, const AnnouncedImage& announced, Extent extent,
                                 Registry& registry, const RegistryAccess& access) const {
   const auto layout = parts_.catalogue.layout_of(request.reference);
   // One at a time: a second process would load the same blobs again. And nobody removes the image meanwhile.
   const auto lock = parts_.locks.of_blobs(layout);
-  const auto known = layout.find(request.reference.local_name());
+  layout.create();
   const IncomingImage bringing(layout, announced, access);
   return discarding_what_is_refused(bringing, [&] {
-    const auto manifest = registry.fetch(request.source, announced, layout,
-                                         known ? std::optional(known->manifest) : std::nullopt, access);
-    auto image = within("image " + quote(request.reference.text()), [&] {
-      bringing.check_sizes();
-      auto found = read_stored_image(request.reference, layout,
-                                     {.manifest = manifest, .tag = request.reference.local_name()});
-      if (request.check) request.check(found.domain_xml);
+    const auto wanted = extent == Extent::all ? all_blobs(announced) : small_blobs(announced);
+    const auto remote = registry.open(request.source, announced,
+                                      missing_blobs(layout, wanted, [](const Descriptor&) { return true; }),
+                                      layout, access);
+    auto image = about_image(request.reference, [&] {
+      ArrivingBlobs blobs(layout, *remote, {});
+      auto found = read_description(request, announced, layout, blobs);
+      for (const auto& blob : wanted) blobs.bring(blob);
       return found;
     });
     bringing.keep(access);
-    set_modified_now(layout.blob(manifest.digest));
     return image;
   });
+}
+
+/// Brings what describes the image, and reads it.
+StoredImage ImageFetcher::read_description(const ObtainRequest& request, const AnnouncedImage& announced,
+                                           const OciLayout& layout, ArrivingBlobs& blobs) {
+  for (const auto& blob : small_blobs(announced)) blobs.bring(blob);
+  const auto manifest = layout.add_blob(announced.text, media_type::manifest);
+  auto image = read_stored_image(request.reference, layout,
+                                 {.manifest = manifest, .tag = request.reference.local_name()});
+  if (request.check) request.check(image.domain_xml);
+  return image;
 }
 
 StoredImage ImageFetcher::fetch_description(const ImageReference& reference, const OciLayout& layout,
                                             Registry& registry, const RegistryAccess& access) const {
   const auto announced = registry.announce(reference, access);
-  return within("image " + quote(reference.text()), [&] {
+  return about_image(reference, [&] {
     check_sizes(announced);
-    const auto manifest = registry.fetch_description(reference, announced, layout, access);
-    return read_stored_image(reference, layout, {.manifest = manifest, .tag = {}});
+    layout.create();
+    const auto remote = registry.open(reference, announced, small_blobs(announced), layout, access);
+    ArrivingBlobs blobs(layout, *remote, {});
+    return read_description({.reference = reference, .source = reference}, announced, layout, blobs);
   });
 }
 
@@ -81,7 +144,6 @@ ObtainedImage ImageFetcher::obtain(const ObtainRequest& request, Registry& regis
                                    const RegistryAccess& access) const {
   const auto announced = request.announced ? *request.announced : registry.announce(request.source, access);
   within("image " + quote(request.source.text()), [&] { check_sizes(announced); });
-  if (auto both = fetch_and_unpack(request, registry, announced, access)) return std::move(*both);
   auto shown = access;
   shown.progress = [&](std::uint64_t done, std::uint64_t total) {
     if (request.progress) request.progress("fetching", done, total);
@@ -90,7 +152,9 @@ ObtainedImage ImageFetcher::obtain(const ObtainRequest& request, Registry& regis
     if (request.progress) request.progress("unpacking", done, total);
   };
   for (int tries = 0;; ++tries) {
-    auto image = bring(request, announced, registry, shown);
+    if (auto both = fetch_and_unpack(request, announced, registry, access)) return std::move(*both);
+    auto image = bring(request, announced, request.keep_blobs ? Extent::all : Extent::without_disks, registry,
+                       shown);
     if (request.announce_use) request.announce_use(image.config_digest.text());
     try {
       const auto place = place_for(request, image.config_digest, image.manifest.digest);
@@ -99,17 +163,17 @@ ObtainedImage ImageFetcher::obtain(const ObtainRequest& request, Registry& regis
       parts_.catalogue.tag(image.layout, image.manifest, image.tag);
       return {.image = std::move(image), .unpacked = std::move(unpacked)};
     } catch (const Error&) {
-      // Before its use was announced, somebody may have removed it.
+      // Before its use was announced, somebody may have removed it; or its disks turned out to be changed.
       constexpr int enough = 3;
       if (tries == enough || image.layout.holds(announced.manifest)) throw;
     }
   }
 }
 
-/// Nothing where there is nothing to gain (all of it is in the cache, or unpacked already), or where what was
-/// to be shared with other images is not what it should be.
-std::optional<ObtainedImage> ImageFetcher::fetch_and_unpack(const ObtainRequest& request, Registry& registry,
+/// Nothing where all of it is in the cache, or unpacked already.
+std::optional<ObtainedImage> ImageFetcher::fetch_and_unpack(const ObtainRequest& request,
                                                             const AnnouncedImage& announced,
+                                                            Registry& registry,
                                                             const RegistryAccess& access) const {
   const auto layout = parts_.catalogue.layout_of(request.reference);
   if (layout.holds(announced.manifest)) return std::nullopt;
@@ -119,67 +183,53 @@ std::optional<ObtainedImage> ImageFetcher::fetch_and_unpack(const ObtainRequest&
   const auto lock = parts_.locks.of_unpacked(place.name);
   if (fs::exists(parts_.settings.vmdir / place.name) || layout.holds(announced.manifest)) return std::nullopt;
   if (request.announce_use) request.announce_use(announced.manifest.config.digest.text());
+  layout.create();
   const IncomingImage incoming(layout, announced, access);
-  return within("image " + quote(request.reference.text()), [&] {
+  return about_image(request.reference, [&] {
     return discarding_what_is_refused(incoming, [&] {
-      BackgroundFetch fetching(request, registry, announced, layout, access);
-      auto obtained = unpack_while_fetching(request, announced, {layout, place, incoming, fetching});
-      if (obtained) incoming.keep(access);
+      auto obtained = unpack_arriving(request, announced, place, true, registry, access);
+      if (!obtained) obtained = unpack_arriving(request, announced, place, false, registry, access);
+      incoming.keep(access);
       return obtained;
     });
   });
 }
 
-std::optional<ObtainedImage> ImageFetcher::unpack_while_fetching(const ObtainRequest& request,
-                                                                 const AnnouncedImage& announced,
-                                                                 const Arrival& arrival) const {
-  const auto& [layout, place, incoming, fetching] = arrival;
+/// Unpacks the disks while their blobs come; `reuse`: what other images have unpacked already is taken from
+/// there. Nothing where that was not what it should be.
+std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& request,
+                                                           const AnnouncedImage& announced,
+                                                           const UnpackPlace& place, bool reuse,
+                                                           Registry& registry,
+                                                           const RegistryAccess& access) const {
+  const auto layout = parts_.catalogue.layout_of(request.reference);
   auto folder = TempFolder::in(parts_.settings.vmdir, ".incoming-", 0700);
-  const auto known = parts_.unpacked.shareable_with(folder.path());
-  auto options = options_for(request, arrival);
-  if (!known.empty()) options.known = &known;
-  const auto layers = vm_layers(announced.manifest, "the manifest");
-  options.await(layers.domain);
-  incoming.check_size(layers.domain);
-  if (request.check) request.check(layout.read_blob(layers.domain));
-  const auto disks = unpack_disks(layout, layers.disks, folder.path(), options, parts_.cancellation);
-  const auto manifest = fetching.finish();
-  incoming.check_sizes();
-  auto image = read_stored_image(request.reference, layout,
-                                 {.manifest = manifest, .tag = request.reference.local_name()});
+  const auto known = reuse ? parts_.unpacked.shareable_with(folder.path()) : KnownSpans{};
+  const auto on_disks = digests_of_disks(announced);
+  const auto wanted = missing_blobs(layout, all_blobs(announced), [&](const Descriptor& blob) {
+    return request.keep_blobs || (on_disks.contains(blob.digest) && !known.contains(blob.digest.text()));
+  });
+  auto shown = access;
+  shown.progress = [&](std::uint64_t done, std::uint64_t total) {
+    if (request.progress) request.progress("fetching and unpacking", done, total);
+  };
+  const auto remote = registry.open(request.source, announced, wanted, layout, shown);
+  ArrivingBlobs blobs(layout, *remote, request.keep_blobs ? std::set<Digest>{} : on_disks);
+  auto image = read_description(request, announced, layout, blobs);
+  UnpackOptions options{.threads = parts_.settings.threads,
+                        .known = known.empty() ? nullptr : &known,
+                        .limit = parts_.settings.max_image};
+  const auto disks = unpack_disks(blobs, image.disks, folder.path(), options, parts_.cancellation);
   if (!known.empty() && !has_digests(image, disks)) return std::nullopt;
+  if (request.keep_blobs) {
+    for (const auto& blob : wanted) blobs.bring(blob);
+  }
   auto unpacked = finish_unpacking(image, disks, std::move(folder),
                                    {.folder = parts_.settings.vmdir / place.name,
                                     .sharing = place.sharing,
                                     .max_disk = parts_.settings.max_disk});
-  set_modified_now(layout.blob(manifest.digest));
-  parts_.catalogue.tag(layout, manifest, image.tag);
+  parts_.catalogue.tag(layout, image.manifest, image.tag);
   return ObtainedImage{.image = std::move(image), .unpacked = std::move(unpacked)};
-}
-
-/// Each layer is waited for, and how far both works are is shown.
-UnpackOptions ImageFetcher::options_for(const ObtainRequest& request, const Arrival& arrival) const {
-  const auto show = [&request, &fetching = arrival.fetching](std::uint64_t done, std::uint64_t total) {
-    if (!request.progress) return;
-    if (fetching.ended()) {
-      request.progress("unpacking", done, total);
-    } else {
-      request.progress("fetching and unpacking", fetching.done(), fetching.total());
-    }
-  };
-  return {.threads = parts_.settings.threads,
-          .progress = show,
-          .limit = parts_.settings.max_image,
-          .is_checked = [&incoming = arrival.incoming](
-                            const Descriptor& blob) { return incoming.was_missing(blob.digest); },
-          .await =
-              [this, show, &fetching = arrival.fetching](const Descriptor& blob) {
-                constexpr std::chrono::milliseconds pause(5);
-                while (!fetching.has(blob)) {
-                  show(0, 0);
-                  parts_.clock.sleep(pause, parts_.cancellation);
-                }
-              }};
 }
 
 }  // namespace sarde

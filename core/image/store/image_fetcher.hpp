@@ -17,6 +17,8 @@ struct ObtainRequest {
   std::string folder = {};   ///< the base VM's name; empty: the config's digest
   /// Jobs' and clones' VMs share the disks; a base VM has its own, in a folder of its name.
   DiskSharing sharing = DiskSharing::many;
+  /// Whether the disks' blobs stay in the cache when the disks have been unpacked.
+  bool keep_blobs = true;
   /// What the registry has said of it already, if somebody has asked.
   std::optional<AnnouncedImage> announced = std::nullopt;
   /// Told the config's digest before anything of the image is unpacked.
@@ -28,8 +30,7 @@ struct ObtainRequest {
   std::function<void(const std::string& doing, std::uint64_t done, std::uint64_t total)> progress = {};
 };
 
-class IncomingImage;
-class BackgroundFetch;
+class ArrivingBlobs;
 
 /// Fetches images from registries into the cache, and unpacks their disks. Several processes may call every
 /// function at the same time. The result is complete or absent, and nothing remains of a refused image.
@@ -50,8 +51,8 @@ class ImageFetcher {
   StoredImage fetch(const ImageReference& reference, const ImageReference& source, Registry& registry,
                     const RegistryAccess& access) const;
 
-  /// Brings what describes the image from the registry into `layout`, which is to be thrown away; its disks'
-  /// blobs are empty files there.
+  /// Brings what describes the image from the registry into `layout`, which is to be thrown away, and which
+  /// then has no blobs of its disks.
   StoredImage fetch_description(const ImageReference& reference, const OciLayout& layout, Registry& registry,
                                 const RegistryAccess& access) const;
 
@@ -60,26 +61,23 @@ class ImageFetcher {
   ObtainedImage obtain(const ObtainRequest& request, Registry& registry, const RegistryAccess& access) const;
 
  private:
-  /// An image on its way, and where it goes.
-  struct Arrival {
-    const OciLayout& layout;
-    const UnpackPlace& place;
-    const IncomingImage& incoming;
-    BackgroundFetch& fetching;
-  };
+  /// Which blobs are wanted in the cache.
+  enum class Extent { all, without_disks };
 
   void check_sizes(const AnnouncedImage& announced) const;
   [[nodiscard]] StoredImage bring(const ObtainRequest& request, const AnnouncedImage& announced,
-                                  Registry& registry, const RegistryAccess& access) const;
+                                  Extent extent, Registry& registry, const RegistryAccess& access) const;
+  static StoredImage read_description(const ObtainRequest& request, const AnnouncedImage& announced,
+                                      const OciLayout& layout, ArrivingBlobs& blobs);
   [[nodiscard]] std::optional<ObtainedImage> fetch_and_unpack(const ObtainRequest& request,
-                                                              Registry& registry,
                                                               const AnnouncedImage& announced,
+                                                              Registry& registry,
                                                               const RegistryAccess& access) const;
-
-  [[nodiscard]] std::optional<ObtainedImage> unpack_while_fetching(const ObtainRequest& request,
-                                                                   const AnnouncedImage& announced,
-                                                                   const Arrival& arrival) const;
-  [[nodiscard]] UnpackOptions options_for(const ObtainRequest& request, const Arrival& arrival) const;
+  [[nodiscard]] std::optional<ObtainedImage> unpack_arriving(const ObtainRequest& request,
+                                                             const AnnouncedImage& announced,
+                                                             const UnpackPlace& place, bool reuse,
+                                                             Registry& registry,
+                                                             const RegistryAccess& access) const;
 
   Parts parts_;
 };

@@ -2,7 +2,6 @@
 
 #include <set>
 #include <string>
-#include <vector>
 
 #include "core/foundation/error.hpp"
 #include "core/image/layout/oci_layout.hpp"
@@ -16,35 +15,15 @@ namespace sarde {
 class IncomingImage {
  public:
   IncomingImage(const OciLayout& layout, const AnnouncedImage& announced, const RegistryAccess& access)
-      : layout_(layout),
-        mark_(private_mark(layout, announced.digest)),
-        announced_(announced.manifest.layers) {
-    announced_.push_back(announced.manifest.config);
-    for (const auto& blob : announced_) note_if_missing(blob.digest);
+      : layout_(layout), mark_(private_mark(layout, announced.digest)) {
+    for (const auto& blob : announced.manifest.layers) note_if_missing(blob.digest);
+    note_if_missing(announced.manifest.config.digest);
     note_if_missing(announced.digest);
-    std::error_code error;
-    is_marked_ =
-        access.authfile.has_value() && !std::filesystem::exists(layout.blob(announced.digest), error);
+    is_marked_ = access.authfile.has_value() && missing_.contains(announced.digest.hex());
     // Before the first blob comes: whoever dies then leaves nothing that anybody may have.
     if (!is_marked_) return;
     make_folders(mark_.parent_path(), 0700);
     write_file(mark_, "", 0600);
-  }
-
-  /// Whether the blob was missing before: then skopeo has fetched it and checked its digest.
-  [[nodiscard]] bool was_missing(const Digest& digest) const { return missing_.contains(digest.hex()); }
-
-  /// skopeo looks at a blob's digest and not at its size, by which it was let in.
-  void check_sizes() const {
-    for (const auto& blob : announced_) check_size(blob);
-  }
-
-  void check_size(const Descriptor& blob) const {
-    std::error_code missing;
-    const auto size = std::filesystem::file_size(layout_.blob(blob.digest), missing);
-    if (missing || size == blob.size) return;
-    throw Error(Blame::job, "the blob " + blob.digest.text() + " has " + std::to_string(size) +
-                                " bytes, not " + std::to_string(blob.size) + " as the manifest says");
   }
 
   /// It may stay. With this machine's own credentials every job could have it.
@@ -66,7 +45,6 @@ class IncomingImage {
 
   const OciLayout& layout_;
   std::filesystem::path mark_;
-  std::vector<Descriptor> announced_;
   std::set<std::string> missing_;
   bool is_marked_ = false;
 };

@@ -83,13 +83,14 @@ UnpackedImage UnpackedImages::unpack_anew(const StoredImage& image, const Unpack
       .folder = settings_.vmdir / place.name, .sharing = place.sharing, .max_disk = settings_.max_disk};
   auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
   const auto known = shareable_with(incoming.path());
+  LayoutBlobs blobs(image.layout);
   UnpackOptions options{.threads = settings_.threads,
                         .progress = progress,
                         .known = known.empty() ? nullptr : &known,
                         .limit = settings_.max_image};
   if (options.known != nullptr) {
     try {
-      const auto disks = unpack_disks(image.layout, image.disks, incoming.path(), options, cancellation_);
+      const auto disks = unpack_disks(blobs, image.disks, incoming.path(), options, cancellation_);
       if (has_digests(image, disks)) return finish_unpacking(image, disks, std::move(incoming), target);
     } catch (const Error&) {
       // Somebody writes to what was to be shared: then this image's own layers it is.
@@ -97,7 +98,7 @@ UnpackedImage UnpackedImages::unpack_anew(const StoredImage& image, const Unpack
     incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
     options.known = nullptr;
   }
-  const auto disks = unpack_disks(image.layout, image.disks, incoming.path(), options, cancellation_);
+  const auto disks = unpack_disks(blobs, image.disks, incoming.path(), options, cancellation_);
   return finish_unpacking(image, disks, std::move(incoming), target);
 }
 

@@ -54,7 +54,8 @@ struct Bench {
   }
 
   UnpackedDisk unpack(const std::vector<Descriptor>& chunks) {
-    return unpack_disk(layout, {.chunks = chunks}, folder / "out", {.threads = 2}, cancellation);
+    LayoutBlobs blobs(layout);
+    return unpack_disk(blobs, {.chunks = chunks}, folder / "out", {.threads = 2}, cancellation);
   }
 
   Descriptor add(const std::string& bytes) { return layout.add_blob(bytes, "application/x-qemu-disk+gzip"); }
