@@ -31,6 +31,9 @@ class ChunkReader {
   /// The same, to the byte before the end of a chunk.
   void pass_to_last_byte_before(std::uint64_t position);
 
+  /// Reads the chunk that is being read to its end, for what its reader says then; unless that is far away.
+  void check_open_chunk();
+
   /// Bytes of the stream that have been passed.
   [[nodiscard]] std::uint64_t consumed() const { return read_ - (end_ - at_); }
 

@@ -36,29 +36,45 @@ class SummarySink final : public DiskSink {
   DiskSummary summary_;
 };
 
+/// Data is used before the blob that it comes from has been compared with its digest: if it cannot be
+/// unpacked, that may be the cause.
+template <typename Work>
+auto blaming_the_right_one(Unpacker& unpacker, Work work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (error.blame() == Blame::job) unpacker.check_blob();
+    throw;
+  }
+}
+
 }  // namespace
 
 UnpackedDisk unpack_disk(BlobSource& blobs, const DiskLayers& disk, const std::filesystem::path& folder,
                          const UnpackOptions& options, Cancellation& cancellation) {
   Unpacker unpacker(blobs, disk, options, cancellation);
-  const auto name = unpacker.name();
-  if (!is_disk_name(name))
-    throw Error(Blame::job,
-                "the disk's gzip header names the file " + quote(name) + ", which is no plain file name");
-  SparseWriter writer(folder / name);
-  unpacker.run(writer);
-  auto unpacked = writer.finish(name);
-  unpacked.spans = unpacker.spans();
-  return unpacked;
+  return blaming_the_right_one(unpacker, [&] {
+    const auto name = unpacker.name();
+    if (!is_disk_name(name))
+      throw Error(Blame::job,
+                  "the disk's gzip header names the file " + quote(name) + ", which is no plain file name");
+    SparseWriter writer(folder / name);
+    unpacker.run(writer);
+    auto unpacked = writer.finish(name);
+    unpacked.spans = unpacker.spans();
+    return unpacked;
+  });
 }
 
 DiskSummary summarize_disk(BlobSource& blobs, const DiskLayers& disk, const UnpackOptions& options,
                            Cancellation& cancellation) {
   Unpacker unpacker(blobs, disk, options, cancellation);
-  auto name = unpacker.name();
-  SummarySink sink;
-  unpacker.run(sink);
-  return sink.finish(std::move(name));
+  return blaming_the_right_one(unpacker, [&] {
+    auto name = unpacker.name();
+    SummarySink sink;
+    unpacker.run(sink);
+    return sink.finish(std::move(name));
+  });
 }
 
 }  // namespace sarde

@@ -34,6 +34,10 @@ class Unpacker {
   /// Gives the sink the whole disk.
   void run(DiskSink& sink);
 
+  /// When the data turned out not to be what it should be: throws Error if that is because a blob is not what
+  /// its digest says, which shows at its end only.
+  void check_blob() { reader_.check_open_chunk(); }
+
   /// After run(): where each layer's data is in the file, as far as layers begin and end with members.
   [[nodiscard]] std::vector<LayerSpan> spans() const { return places_.spans(written_); }
 
