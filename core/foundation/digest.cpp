@@ -3,6 +3,7 @@
 #include "core/foundation/digest.hpp"
 
 #include <algorithm>
+#include <array>
 #include <openssl/sha.h>
 
 #include "core/foundation/error.hpp"
@@ -36,21 +37,8 @@ Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 Sha256::~Sha256() = default;
 
-Sha256::Sha256(const State& state, std::uint64_t bytes) : Sha256() {
-  std::ranges::copy(state, context_->sha.h);
-  const auto bits = bytes << 3U;
-  context_->sha.Nl = static_cast<SHA_LONG>(bits);
-  context_->sha.Nh = static_cast<SHA_LONG>(bits >> 32U);
-}
-
 void Sha256::update(const void* data, std::size_t size) {
   if (SHA256_Update(&context_->sha, data, size) != 1) throw Error("continue a SHA-256: libcrypto refused");
-}
-
-Sha256::State Sha256::state() const {
-  State state{};
-  std::copy_n(context_->sha.h, state.size(), state.begin());
-  return state;
 }
 
 Digest Sha256::so_far() const {

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <array>
-#include <cstdint>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,22 +34,12 @@ class Digest {
 /// The SHA-256 of bytes that arrive in pieces.
 class Sha256 {
  public:
-  /// The intermediate hash value after a multiple of 64 bytes (FIPS 180-4, section 6.2).
-  using State = std::array<std::uint32_t, 8>;
-
   Sha256();
   Sha256(Sha256&&) noexcept;
   Sha256& operator=(Sha256&&) noexcept;
   ~Sha256();
 
-  /// Continues a hash of which `bytes` bytes, a multiple of 64, have already been processed. A stretch of a
-  /// file can then be checked without reading the data before it.
-  Sha256(const State& state, std::uint64_t bytes);
-
   void update(const void* data, std::size_t size);
-
-  /// Valid only after a multiple of 64 bytes.
-  [[nodiscard]] State state() const;
 
   /// The digest of all bytes so far; more may follow.
   [[nodiscard]] Digest so_far() const;

@@ -58,7 +58,7 @@ DefinedVm define(const CommandTools& tools, const StoredImage& image, const Unpa
   note_skipped_layers(image, tools.reporter);
   if (!unpacked.was_there) {
     phase.done("Unpacked " + std::to_string(unpacked.disks.size()) + " disk file(s) to " +
-               unpacked.folder.string() + shared_note(unpacked));
+               unpacked.folder.string() + reuse_note(unpacked));
   }
   auto uuid = existing(tools, "import " + quote(image.reference.text()), name);
   if (!uuid) {

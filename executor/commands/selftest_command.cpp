@@ -155,7 +155,7 @@ class Tester {
       const auto marker = folder.is_shared ? read_unpacked_marker(folder.path) : std::nullopt;
       if (!marker) continue;
       tools_.reporter.progress({.doing = "reading unpacked images", .done = bytes, .total = 0});
-      const auto changed = changed_disks(folder.path, marker->first, StretchCheck::all, tools_.cancellation);
+      const auto changed = disks_of_other_content(folder.path, marker->first, tools_.cancellation);
       if (!changed.empty() || marker->second == DisksState::changed)
         throw Error("the disks in " + folder.path.string() +
                     " have changed since they were unpacked; find out what wrote to them, then remove the "

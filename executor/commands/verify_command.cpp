@@ -137,8 +137,8 @@ class Verifier {
   /// Are they what was unpacked? Nothing if the marker does not know what that was.
   std::optional<bool> are_whole(const fs::path& folder, const UnpackedMarker& marker) {
     for (const auto& disk : marker.disks)
-      if (disk.stretches.length == 0) return std::nullopt;
-    const auto changed = changed_disks(folder, marker, StretchCheck::all, tools_.cancellation);
+      if (disk.digest.empty()) return std::nullopt;
+    const auto changed = disks_of_other_content(folder, marker, tools_.cancellation);
     note_progress(disk_space_of(folder));
     return changed.empty();
   }

@@ -125,7 +125,7 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
     parts_.reporter.detail("The image's disks are already unpacked in " + obtained.unpacked.folder.string());
   } else {
     phase.done((was_known ? "Unpacked " : "Fetched and unpacked ") + name + facts +
-               shared_note(obtained.unpacked));
+               reuse_note(obtained.unpacked));
   }
   note_skipped_layers(image, parts_.reporter);
   parts_.images.catalogue.mark_used(image);
@@ -137,7 +137,7 @@ void JobImages::say_unpacked(const UnpackedImage& unpacked, const Phase& phase) 
   if (unpacked.was_there) {
     parts_.reporter.detail("The image's disks are already unpacked in " + unpacked.folder.string());
   } else {
-    phase.done("Unpacked the image's disks" + shared_note(unpacked));
+    phase.done("Unpacked the image's disks" + reuse_note(unpacked));
   }
 }
 

@@ -49,7 +49,7 @@ std::string unpacked(const std::vector<Input>& chunks) {
     disk.chunks.push_back(incoming.keep("application/x-qemu-disk+gzip"));
   }
   constexpr std::uint64_t limit = 8U << 20U;
-  const UnpackOptions options{.threads = 1, .limit = limit};
+  const UnpackOptions options{.threads = 1, .with_diff_id = true, .limit = limit};
   Cancellation never;
   const auto folder = work.path() / "vm";
   make_folders(folder, 0700);

@@ -359,7 +359,7 @@ def test_a_disk_that_is_not_whole_would_be_seen(place, tmp_path):
         marker = disk.with_name(".sarde-image.json")
         noted = json.loads(marker.read_text())
         for entry in noted["disks"]:
-            del entry["stretches"]  # with which the program would see it itself
+            del entry["pieces"]  # with which the program would see it itself
         marker.write_text(json.dumps(noted))
         before = disk.stat()
         with open(disk, "r+b") as file:

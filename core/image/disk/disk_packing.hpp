@@ -4,11 +4,12 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/image/disk/disk_name.hpp"
-#include "core/image/disk/disk_stretches.hpp"
+#include "core/image/disk/disk_pieces.hpp"
 #include "core/image/disk/gzip_stream.hpp"
 #include "core/image/layout/blob_source.hpp"
 #include "core/image/layout/oci_layout.hpp"
@@ -59,23 +60,26 @@ using KnownSpans = std::map<std::string, KnownSpan>;  ///< by the layer's digest
 struct UnpackOptions {
   unsigned threads = 1;
   DiskProgress progress = {};  ///< in compressed bytes
-  /// Layers whose data need not be unpacked again where the file system can share extents.
+  /// Layers whose data is taken from other files instead: sharing their extents where the file system can,
+  /// else copied.
   const KnownSpans* known = nullptr;
+  bool with_diff_id = false;         ///< whether to compute it, which takes most of a second for each GB
   std::uint64_t limit = UINT64_MAX;  ///< bytes that the file may have
 };
 
 struct UnpackedDisk {
   std::string name;  ///< the file's, from the stream: a bare name
-  Digest diff_id;
+  std::optional<Digest> diff_id;  ///< where it was computed
   std::uint64_t size = 0;
   std::vector<LayerSpan> spans;
-  std::uint64_t shared = 0;  ///< bytes that are other files' too
-  DiskStretches stretches = {};
+  std::uint64_t reused = 0;  ///< bytes taken from other files
+  DiskPieces pieces = {};
 };
 
 /// Decompresses the chunks into a new sparse file in `folder`, under the name that the stream gives. Every
-/// blob is checked by its reader, and of the layers in `options.known` only the data. The file is synced. On failure, and until the caller has compared diff_id, what is in the
-/// folder must not be taken for a disk. Throws Error, Cancelled.
+/// blob is checked by its reader; the data of layers in `options.known` is not, so that the caller has to
+/// compare diff_id then. The file is synced. On failure, what is in the folder must not be taken for a disk.
+/// Throws Error, Cancelled.
 UnpackedDisk unpack_disk(BlobSource& blobs, const DiskLayers& disk, const std::filesystem::path& folder,
                          const UnpackOptions& options, Cancellation& cancellation);
 

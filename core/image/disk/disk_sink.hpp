@@ -22,7 +22,7 @@ class DiskSink {
   /// Counts bytes that have been put: all of the disk's, in their order, one call at a time.
   virtual void took(std::span<const unsigned char> data) = 0;
 
-  /// Takes the next bytes from another file, if both can have one extent; false if not. Throws Error.
+  /// Takes the next bytes from another file; false, and nothing is taken, if that cannot be had. Throws Error.
   virtual bool share(const KnownSpan& span) = 0;
 };
 

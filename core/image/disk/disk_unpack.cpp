@@ -58,7 +58,8 @@ UnpackedDisk unpack_disk(BlobSource& blobs, const DiskLayers& disk, const std::f
     if (!is_disk_name(name))
       throw Error(Blame::job,
                   "the disk's gzip header names the file " + quote(name) + ", which is no plain file name");
-    SparseWriter writer(folder / name);
+    SparseWriter writer(folder / name, options.with_diff_id ? SparseWriter::Hashing::whole
+                                                            : SparseWriter::Hashing::none);
     unpacker.run(writer);
     auto unpacked = writer.finish(name);
     unpacked.spans = unpacker.spans();

@@ -36,11 +36,12 @@ std::size_t end_of_run(std::span<const unsigned char> data, std::size_t start) {
 
 }  // namespace
 
-SparseWriter::SparseWriter(const std::filesystem::path& path)
+SparseWriter::SparseWriter(const std::filesystem::path& path, Hashing hashing)
     : path_(path.string()), fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) {
   if (!fd_ && errno == EEXIST)
     throw Error(Blame::job, "unpack " + path_ + ": the image has two disks of this name");
   if (!fd_) throw Error("make " + path_ + ": " + errno_text(errno));
+  if (hashing == Hashing::whole) hash_.emplace();
 }
 
 void SparseWriter::put(std::span<const unsigned char> data, std::uint64_t at) const {
@@ -54,7 +55,8 @@ void SparseWriter::put(std::span<const unsigned char> data, std::uint64_t at) co
 }
 
 void SparseWriter::took(std::span<const unsigned char> data) {
-  notes_.update(hash_, data.data(), data.size());
+  notes_.update(data);
+  if (hash_) hash_->update(data.data(), data.size());
   size_ += data.size();
   // The disk is set to work early, so that little is left for fsync to wait for.
   if (size_ - told_ < writeback_every) return;
@@ -65,18 +67,22 @@ void SparseWriter::took(std::span<const unsigned char> data) {
 
 bool SparseWriter::share(const KnownSpan& span) {
   const UniqueFd from(::open(span.file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!from || !share_extent(from.get(), fd_.get(), span.at, span.length)) return false;
-  if (::lseek(fd_.get(), static_cast<off_t>(span.at), SEEK_SET) < 0)
-    throw Error("read " + path_ + ": " + errno_text(errno));
+  if (!from || ::lseek(from.get(), 0, SEEK_END) < static_cast<off_t>(span.at + span.length) ||
+      ::lseek(from.get(), static_cast<off_t>(span.at), SEEK_SET) < 0)
+    return false;
+  const bool is_one_extent = share_extent(from.get(), fd_.get(), span.at, span.length);
   Bytes data(member_size);
   for (std::uint64_t left = span.length; left > 0;) {
-    const auto got = read_full(fd_.get(), data.data(),
-                               static_cast<std::size_t>(std::min<std::uint64_t>(left, data.size())), path_);
-    if (got == 0) throw Error("read " + path_ + ": it is shorter than what was shared with it");
-    took(std::span(data).first(got));
+    const auto got =
+        read_full(from.get(), data.data(),
+                  static_cast<std::size_t>(std::min<std::uint64_t>(left, data.size())), span.file.string());
+    if (got == 0) throw Error("read " + span.file.string() + ": it has become shorter");
+    const auto piece = std::span(data).first(got);
+    if (!is_one_extent) put(piece, span.at + span.length - left);
+    took(piece);
     left -= got;
   }
-  shared_ += span.length;
+  reused_ += span.length;
   return true;
 }
 
@@ -84,14 +90,12 @@ UnpackedDisk SparseWriter::finish(std::string name) {
   if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0 || ::fsync(fd_.get()) != 0) {
     throw Error("write " + path_ + ": " + errno_text(errno));
   }
-  auto diff_id = hash_.finish();
-  auto stretches = notes_.finish(diff_id);
   return {.name = std::move(name),
-          .diff_id = std::move(diff_id),
+          .diff_id = hash_ ? std::optional(hash_->finish()) : std::nullopt,
           .size = size_,
           .spans = {},
-          .shared = shared_,
-          .stretches = std::move(stretches)};
+          .reused = reused_,
+          .pieces = notes_.finish()};
 }
 
 void SparseWriter::write_at(std::span<const unsigned char> data, std::uint64_t at) const {

@@ -2,21 +2,24 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "core/foundation/digest.hpp"
 #include "core/foundation/unique_fd.hpp"
 #include "core/image/disk/disk_sink.hpp"
-#include "core/image/disk/disk_stretches.hpp"
+#include "core/image/disk/disk_pieces.hpp"
 
 namespace sarde {
 
-/// Writes a disk to a file, leaves blocks of zeros out, and hashes all.
+/// Writes a disk to a file, and leaves blocks of zeros out.
 class SparseWriter final : public DiskSink {
  public:
+  enum class Hashing { none, whole };
+
   /// Makes the file. Throws Error, the job's fault if there is one of this name.
-  explicit SparseWriter(const std::filesystem::path& path);
+  SparseWriter(const std::filesystem::path& path, Hashing hashing);
 
   void put(std::span<const unsigned char> data, std::uint64_t at) const override;
   void took(std::span<const unsigned char> data) override;
@@ -30,10 +33,10 @@ class SparseWriter final : public DiskSink {
 
   std::string path_;
   UniqueFd fd_;
-  Sha256 hash_;
-  StretchNotes notes_;
+  std::optional<Sha256> hash_;
+  PieceNotes notes_;
   std::uint64_t size_ = 0;
-  std::uint64_t shared_ = 0;
+  std::uint64_t reused_ = 0;
   std::uint64_t told_ = 0;  ///< up to where the kernel was told to write
 };
 

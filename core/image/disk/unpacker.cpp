@@ -32,20 +32,36 @@ bool is_sized(const MemberHeader& header) {
 }  // namespace
 
 std::string Unpacker::name() {
+  // A disk's first layer has the name in it, and what came from that layer got it.
+  if (const auto* known = known_here()) return known->file.filename().string();
   const auto header = next_header();
   return header && header->name ? *header->name : std::string();
 }
 
 void Unpacker::run(DiskSink& sink) {
-  for (auto header = next_header(); header; header = next_header()) {
-    if (known_here() != nullptr) {
-      share(sink);
-    } else if (is_sized(*header)) {
-      open_members(sink);
-    } else {
-      inflate_members(sink);
+  for (;;) {
+    switch (look_ahead()) {
+      case Ahead::known_layer:
+        share(sink);
+        break;
+      case Ahead::sized_member:
+        open_members(sink);
+        break;
+      case Ahead::other_member:
+        inflate_members(sink);
+        break;
+      case Ahead::nothing:
+        return;
     }
   }
+}
+
+/// Does not look into a layer whose data is known: then it need not even be fetched.
+Unpacker::Ahead Unpacker::look_ahead() {
+  if (known_here() != nullptr) return Ahead::known_layer;
+  header_ = next_header();
+  if (!header_) return Ahead::nothing;
+  return is_sized(*header_) ? Ahead::sized_member : Ahead::other_member;
 }
 
 std::optional<MemberHeader> Unpacker::next_header() {
@@ -93,10 +109,9 @@ void Unpacker::open_members(DiskSink& sink) {
         };
       },
       [&sink](Piece& piece) { sink.took(piece.data.bytes()); });
-  for (auto header = next_header(); header && is_sized(*header) && known_here() == nullptr;
-       header = next_header()) {
+  while (look_ahead() == Ahead::sized_member) {
     sign_of_life();
-    const auto size = std::max<std::size_t>(*header->member_size, header->header_size);
+    const auto size = std::max<std::size_t>(*header_->member_size, header_->header_size);
     const auto bytes = reader_.peek(size);
     if (bytes.size() < size) fail_short();
     auto& piece = workers.next();
@@ -120,9 +135,8 @@ void Unpacker::inflate_members(DiskSink& sink) {
         };
       },
       [](Piece& /*piece*/) {});
-  for (auto header = next_header(); header && !is_sized(*header) && known_here() == nullptr;
-       header = next_header()) {
-    reader_.skip(header->header_size);
+  while (look_ahead() == Ahead::other_member) {
+    reader_.skip(header_->header_size);
     MemberInflater inflater;
     for (bool ended = false; !ended;) {
       sign_of_life();

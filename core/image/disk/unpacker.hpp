@@ -42,6 +42,9 @@ class Unpacker {
   [[nodiscard]] std::vector<LayerSpan> spans() const { return places_.spans(written_); }
 
  private:
+  enum class Ahead { nothing, known_layer, sized_member, other_member };
+
+  Ahead look_ahead();
   std::optional<MemberHeader> next_header();
   const KnownSpan* known_here();
   void share(DiskSink& sink);
@@ -56,6 +59,7 @@ class Unpacker {
   const UnpackOptions& options_;
   Cancellation& cancellation_;
   bool can_share_;
+  std::optional<MemberHeader> header_;  ///< of the member ahead
   std::uint64_t written_ = 0;
 };
 

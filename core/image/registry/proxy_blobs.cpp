@@ -19,7 +19,8 @@ namespace {
 
 /// Requested and not read yet. What comes of them waits in the pipe and in the connection.
 constexpr std::size_t most_ahead = 3;
-constexpr int pipe_size = 1 << 20;
+constexpr int roomy_pipe = 8 << 20;  ///< with which the transfers ahead go on by themselves
+constexpr int allowed_pipe = 1 << 20;  ///< what every account may have (pipe(7), pipe-max-size)
 constexpr auto ended = "skopeo has ended";
 
 bool is_readable(int fd) {
@@ -202,7 +203,8 @@ void ProxyBlobs::take_answer() {
   } else if (!answer.failure.empty()) {
     failures_[asked.blob->digest.text()] = answer.failure;
   } else {
-    static_cast<void>(::fcntl(answer.pipe.get(), F_SETPIPE_SZ, pipe_size));
+    if (::fcntl(answer.pipe.get(), F_SETPIPE_SZ, roomy_pipe) < 0)
+      static_cast<void>(::fcntl(answer.pipe.get(), F_SETPIPE_SZ, allowed_pipe));
     streams_[asked.blob->digest.text()] = std::make_shared<Stream>(
         Stream{.pipe = std::move(answer.pipe), .pipe_number = answer.pipe_number});
   }

@@ -1,28 +1,32 @@
 #include "core/image/store/arriving_blobs.hpp"
 
+#include <algorithm>
+#include <fcntl.h>
 #include <optional>
 
 #include "core/foundation/bytes.hpp"
 #include "core/foundation/error.hpp"
 #include "core/system/files.hpp"
-#include "core/system/temp_files.hpp"
 
 namespace sarde {
 
-namespace {
-
-/// Puts what is read into the layout, once it is complete.
+/// Writes what is read to a file for the layout.
 class KeptBlob final : public BlobReader {
  public:
-  KeptBlob(std::unique_ptr<BlobReader> from, std::filesystem::path target)
-      : from_(std::move(from)), target_(std::move(target)), file_(TempFile::beside(target_)) {}
+  KeptBlob(std::unique_ptr<BlobReader> from, ArrivingBlobs& blobs, std::filesystem::path target)
+      : from_(std::move(from)),
+        blobs_(blobs),
+        target_(std::move(target)),
+        file_(TempFile::beside(target_)) {}
 
   std::size_t read(unsigned char* into, std::size_t size) override {
     const auto got = from_->read(into, size);
     if (got > 0) {
       write_full(file_->fd(), into, got, file_->path().string());
     } else if (file_) {
-      file_->sync_and_rename_to(target_, 0600);
+      // The disk begins now, so that little is left to wait for.
+      ::sync_file_range(file_->fd(), 0, 0, SYNC_FILE_RANGE_WRITE);
+      blobs_.note({.file = std::move(*file_), .target = target_});
       file_.reset();
     }
     return got;
@@ -30,20 +34,44 @@ class KeptBlob final : public BlobReader {
 
  private:
   std::unique_ptr<BlobReader> from_;
+  ArrivingBlobs& blobs_;
   std::filesystem::path target_;
   std::optional<TempFile> file_;
 };
 
-}  // namespace
+ArrivingBlobs::~ArrivingBlobs() {
+  try {
+    settle();
+  } catch (const std::exception&) {
+    // What has no name is removed, and comes again.
+  }
+}
+
+void ArrivingBlobs::note(Arrived blob) {
+  constexpr std::size_t most_open = 16;
+  arrived_.push_back(std::move(blob));
+  if (arrived_.size() > most_open) settle_oldest();
+}
+
+void ArrivingBlobs::settle_oldest() {
+  auto oldest = std::move(arrived_.front());
+  arrived_.pop_front();
+  oldest.file.sync_and_rename_to(oldest.target, 0600);
+}
+
+void ArrivingBlobs::settle() {
+  while (!arrived_.empty()) settle_oldest();
+}
 
 std::unique_ptr<BlobReader> ArrivingBlobs::open(const Descriptor& blob) {
   const auto file = layout_.blob(blob.digest);
+  if (std::ranges::find(arrived_, file, &Arrived::target) != arrived_.end()) settle();
   std::error_code missing;
   const auto size = std::filesystem::file_size(file, missing);
   if (missing) {
     auto reader = registry_.open(blob);
     if (passing_.contains(blob.digest)) return reader;
-    return std::make_unique<KeptBlob>(std::move(reader), file);
+    return std::make_unique<KeptBlob>(std::move(reader), *this, file);
   }
   if (size != blob.size)
     throw Error(Blame::job, "the blob " + blob.digest.text() + " has " + std::to_string(size) +

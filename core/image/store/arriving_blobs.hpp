@@ -1,10 +1,11 @@
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <set>
-#include <string>
 
 #include "core/image/layout/blob_source.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde {
 
@@ -19,14 +20,32 @@ class ArrivingBlobs final : public BlobSource {
   /// Also throws Error (the job's fault) if the layout's blob has another size than the manifest says.
   std::unique_ptr<BlobReader> open(const Descriptor& blob) override;
 
-  /// Blocks until the blob is in the layout. Throws what reading it throws.
+  /// Gives what has come, but has not been synced yet, its names, as far as it can.
+  ~ArrivingBlobs() override;
+
+  /// Reads the blob, unless the layout has it; it is there after settle(). Throws what reading it throws.
   void bring(const Descriptor& blob);
 
+  /// Blocks until all that came is on the disk, and has its name in the layout. Throws Error.
+  void settle();
+
  private:
+  friend class KeptBlob;
+
+  /// A blob that has come whole.
+  struct Arrived {
+    TempFile file;
+    std::filesystem::path target;
+  };
+
+  void note(Arrived blob);
+  void settle_oldest();
+
   const OciLayout& layout_;
   LayoutBlobs local_;
   BlobSource& registry_;
   std::set<Digest> passing_;
+  std::deque<Arrived> arrived_;
 };
 
 }  // namespace sarde

@@ -120,8 +120,14 @@ std::vector<UnpackedDisk> unpack_disks(BlobSource& blobs, const std::vector<Disk
   return unpacked;
 }
 
+bool needs_diff_ids(const KnownSpans& known, DiskSharing sharing) {
+  return !known.empty() || sharing == DiskSharing::one_vm;
+}
+
 bool has_digests(const StoredImage& image, const std::vector<UnpackedDisk>& disks) {
-  return std::ranges::equal(disks, image.disk_diff_ids, {}, &UnpackedDisk::diff_id);
+  return std::ranges::equal(disks, image.disk_diff_ids, [](const UnpackedDisk& disk, const Digest& stated) {
+    return disk.diff_id == stated;
+  });
 }
 
 UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<UnpackedDisk>& disks,
@@ -131,12 +137,16 @@ UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<Unpac
                         .manifest_digest = image.manifest.digest.text(),
                         .disks = {}};
   for (std::size_t i = 0; i < disks.size(); ++i) {
-    if (disks[i].diff_id != image.disk_diff_ids.at(i))
+    const auto& stated = image.disk_diff_ids.at(i);
+    if (disks[i].diff_id && *disks[i].diff_id != stated)
       throw Error(Blame::job,
                   "disk " + quote(disks[i].name) + " does not match its digest in the image config");
     unpacked.disks.push_back(disks[i].name);
-    unpacked.shared += disks[i].shared;
-    marker.disks.push_back({.name = disks[i].name, .spans = disks[i].spans, .stretches = disks[i].stretches});
+    unpacked.reused += disks[i].reused;
+    marker.disks.push_back({.name = disks[i].name,
+                            .digest = stated.text(),
+                            .spans = disks[i].spans,
+                            .pieces = disks[i].pieces});
   }
   check_disks(incoming.path(), unpacked.disks, target.max_disk);
   // What many read nobody writes to.

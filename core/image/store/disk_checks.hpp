@@ -23,7 +23,13 @@ std::vector<UnpackedDisk> unpack_disks(BlobSource& blobs, const std::vector<Disk
                                        const std::filesystem::path& folder, UnpackOptions options,
                                        Cancellation& cancellation);
 
-/// Are they what the image's config says?
+/// Whether the disks have to be compared with the diff_ids in the image's config. Blobs are bound to the
+/// manifest by their digests, and so are the disks of a folder that is named by the manifest's digest. What
+/// is named by the config's digest, a base VM and its folder, is bound by nothing else; and nothing else shows
+/// whether what was taken from other images was still right.
+bool needs_diff_ids(const KnownSpans& known, DiskSharing sharing);
+
+/// Were their diff_ids computed, and are they what the image's config says?
 bool has_digests(const StoredImage& image, const std::vector<UnpackedDisk>& disks);
 
 /// Follows every disk's backing files through these files of a folder, and nowhere else; what the disks have
@@ -38,7 +44,8 @@ struct UnpackTarget {
   std::uint64_t max_disk = UINT64_MAX;
 };
 
-/// Compares the disks with what the image says of them, and gives the folder its marker and its name.
+/// Compares the disks with what the image says of them (their content only where their digests were computed),
+/// and gives the folder its marker and its name.
 UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<UnpackedDisk>& disks,
                                TempFolder incoming, const UnpackTarget& target);
 

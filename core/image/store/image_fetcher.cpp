@@ -98,6 +98,7 @@ StoredImage ImageFetcher::bring(const ObtainRequest& request, const AnnouncedIma
       ArrivingBlobs blobs(layout, *remote, {});
       auto found = read_description(request, announced, layout, blobs);
       for (const auto& blob : wanted) blobs.bring(blob);
+      blobs.settle();
       return found;
     });
     bringing.keep(access);
@@ -109,6 +110,7 @@ StoredImage ImageFetcher::bring(const ObtainRequest& request, const AnnouncedIma
 StoredImage ImageFetcher::read_description(const ObtainRequest& request, const AnnouncedImage& announced,
                                            const OciLayout& layout, ArrivingBlobs& blobs) {
   for (const auto& blob : small_blobs(announced)) blobs.bring(blob);
+  blobs.settle();
   const auto manifest = layout.add_blob(announced.text, media_type::manifest);
   auto image = read_stored_image(request.reference, layout,
                                  {.manifest = manifest, .tag = request.reference.local_name()});
@@ -204,7 +206,8 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
                                                            const RegistryAccess& access) const {
   const auto layout = parts_.catalogue.layout_of(request.reference);
   auto folder = TempFolder::in(parts_.settings.vmdir, ".incoming-", 0700);
-  const auto known = reuse ? parts_.unpacked.shareable_with(folder.path()) : KnownSpans{};
+  const auto layers = vm_layers(announced.manifest, "the manifest");
+  const auto known = reuse ? parts_.unpacked.known_layers(layers.disks) : KnownSpans{};
   const auto on_disks = digests_of_disks(announced);
   const auto wanted = missing_blobs(layout, all_blobs(announced), [&](const Descriptor& blob) {
     return request.keep_blobs || (on_disks.contains(blob.digest) && !known.contains(blob.digest.text()));
@@ -218,12 +221,14 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
   auto image = read_description(request, announced, layout, blobs);
   UnpackOptions options{.threads = parts_.settings.threads,
                         .known = known.empty() ? nullptr : &known,
+                        .with_diff_id = needs_diff_ids(known, place.sharing),
                         .limit = parts_.settings.max_image};
   const auto disks = unpack_disks(blobs, image.disks, folder.path(), options, parts_.cancellation);
   if (!known.empty() && !has_digests(image, disks)) return std::nullopt;
   if (request.keep_blobs) {
     for (const auto& blob : wanted) blobs.bring(blob);
   }
+  blobs.settle();
   auto unpacked = finish_unpacking(image, disks, std::move(folder),
                                    {.folder = parts_.settings.vmdir / place.name,
                                     .sharing = place.sharing,

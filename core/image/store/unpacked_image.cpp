@@ -4,9 +4,9 @@
 
 namespace sarde {
 
-std::string shared_note(const UnpackedImage& image) {
-  return image.shared == 0 ? ""
-                           : ", " + size_text(image.shared) + " of it shared with images that were there";
+std::string reuse_note(const UnpackedImage& image) {
+  return image.reused == 0 ? ""
+                           : ", " + size_text(image.reused) + " of it taken from images that were there";
 }
 
 std::vector<std::string> usual_folders(const Digest& config, const Digest& manifest) {

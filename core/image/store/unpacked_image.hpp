@@ -19,7 +19,7 @@ struct UnpackedImage {
   std::filesystem::path folder;
   std::vector<std::string> disks;
   bool was_there = false;
-  std::uint64_t shared = 0;  ///< bytes that it shares with images that were there
+  std::uint64_t reused = 0;  ///< bytes taken from images that were there
 };
 
 /// An image in the cache, and its disks.
@@ -28,8 +28,8 @@ struct ObtainedImage {
   UnpackedImage unpacked;
 };
 
-/// ", 1.2 GB of it shared with images that were there", or nothing.
-std::string shared_note(const UnpackedImage& image);
+/// ", 1.2 GB of it taken from images that were there", or nothing.
+std::string reuse_note(const UnpackedImage& image);
 
 /// Every folder that an image may be unpacked to, unless somebody chose a name: by its config's digest, and
 /// by its manifest's. (Earlier versions used the second of them for clones.)

@@ -1,6 +1,7 @@
 #include "core/image/store/unpacked_images.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -23,20 +24,25 @@ constexpr auto advice = "; remove the folder if you do not need it, or import un
 
 }  // namespace
 
-KnownSpans UnpackedImages::shareable_with(const fs::path& folder_to_fill) const {
+KnownSpans UnpackedImages::known_layers(const std::vector<DiskLayers>& disks) const {
   KnownSpans known;
-  if (!can_share_extents(folder_to_fill)) return known;
+  std::set<Digest> wanted;
+  for (const auto& disk : disks) {
+    for (const auto& chunk : disk.chunks) wanted.insert(chunk.digest);
+  }
   for (const auto& folder : folder_entries(settings_.vmdir)) {
     if (folder.filename().string().starts_with('.')) continue;
     try {
       const auto marker = read_unpacked_marker(folder);
       if (!marker || marker->second != DisksState::untouched) continue;
       for (const auto& disk : marker->first.disks) {
-        for (const auto& span : disk.spans)
-          known[span.layer.text()] = {.file = folder / disk.name, .at = span.at, .length = span.length};
+        for (const auto& span : disk.spans) {
+          if (wanted.contains(span.layer))
+            known[span.layer.text()] = {.file = folder / disk.name, .at = span.at, .length = span.length};
+        }
       }
     } catch (const Error&) {
-      // A neighbour that cannot be read has nothing to share.
+      // A neighbour that cannot be read has nothing to give.
     }
   }
   return known;
@@ -82,11 +88,13 @@ UnpackedImage UnpackedImages::unpack_anew(const StoredImage& image, const Unpack
   const UnpackTarget target{
       .folder = settings_.vmdir / place.name, .sharing = place.sharing, .max_disk = settings_.max_disk};
   auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
-  const auto known = shareable_with(incoming.path());
+  // Where extents cannot be shared, what the cache has is unpacked as fast as it is copied.
+  const auto known = can_share_extents(incoming.path()) ? known_layers(image.disks) : KnownSpans{};
   LayoutBlobs blobs(image.layout);
   UnpackOptions options{.threads = settings_.threads,
                         .progress = progress,
                         .known = known.empty() ? nullptr : &known,
+                        .with_diff_id = needs_diff_ids(known, place.sharing),
                         .limit = settings_.max_image};
   if (options.known != nullptr) {
     try {
@@ -97,6 +105,7 @@ UnpackedImage UnpackedImages::unpack_anew(const StoredImage& image, const Unpack
     }
     incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
     options.known = nullptr;
+    options.with_diff_id = needs_diff_ids({}, place.sharing);
   }
   const auto disks = unpack_disks(blobs, image.disks, incoming.path(), options, cancellation_);
   return finish_unpacking(image, disks, std::move(incoming), target);
@@ -123,7 +132,7 @@ std::optional<UnpackedImage> UnpackedImages::adopt(const StoredImage& image, con
   const auto& [known, state] = *marker;
   if (known.manifest_digest != image.manifest.digest.text())
     throw Error(folder.string() + " holds another image" + advice);
-  if (is_shared && !changed_disks(folder, known, StretchCheck::sample, cancellation_).empty())
+  if (is_shared && !disks_changed_by_sample(folder, known, cancellation_).empty())
     return std::nullopt;
   return UnpackedImage{.folder = folder, .disks = known.names(), .was_there = true};
 }
@@ -144,7 +153,8 @@ UnpackedImage UnpackedImages::adopt_unmarked(const StoredImage& image, const fs:
   UnpackedMarker marker{.config_digest = image.config_digest.text(),
                         .manifest_digest = image.manifest.digest.text(),
                         .disks = {}};
-  for (const auto& name : unpacked.disks) marker.disks.push_back({.name = name});
+  for (std::size_t i = 0; i < unpacked.disks.size(); ++i)
+    marker.disks.push_back({.name = unpacked.disks[i], .digest = image.disk_diff_ids[i].text()});
   write_unpacked_marker(folder, marker);
   return unpacked;
 }

@@ -36,9 +36,8 @@ class UnpackedImages {
   [[nodiscard]] UnpackedImage unpack_to(const StoredImage& image, const UnpackPlace& place,
                                         const DiskProgress& progress) const;
 
-  /// What the images that are there already hold, by the layer that it came from, where the file system can
-  /// share it with a new file in `folder`; else nothing.
-  [[nodiscard]] KnownSpans shareable_with(const std::filesystem::path& folder) const;
+  /// Where the data of these disks' layers is in images that are there already.
+  [[nodiscard]] KnownSpans known_layers(const std::vector<DiskLayers>& disks) const;
 
   /// Throws Error, the job's fault, if the disks are larger than may be.
   void check_sizes(const std::vector<DiskLayers>& disks) const;

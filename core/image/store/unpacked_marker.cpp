@@ -7,6 +7,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_reading.hpp"
 #include "core/foundation/text.hpp"
+#include "core/image/store/disk_checks.hpp"
 #include "core/system/files.hpp"
 
 namespace sarde {
@@ -16,6 +17,11 @@ using nlohmann::json;
 namespace {
 
 constexpr auto marker_name = ".sarde-image.json";
+
+/// Version 1.0 and before had the digest in front of what it knew of the disk's stretches.
+std::string digest_in_older(const std::string& stretches) {
+  return split(stretches, ' ').front();
+}
 
 }  // namespace
 
@@ -30,7 +36,8 @@ void write_unpacked_marker(const std::filesystem::path& folder, const UnpackedMa
       {"config", marker.config_digest}, {"manifest", marker.manifest_digest}, {"disks", json::array()}};
   for (const auto& disk : marker.disks) {
     json entry{{"name", disk.name}, {"look", look_of(folder / disk.name)}, {"layers", json::array()}};
-    if (disk.stretches.length != 0) entry["stretches"] = disk.stretches.text();
+    if (!disk.digest.empty()) entry["digest"] = disk.digest;
+    if (disk.pieces.size != 0) entry["pieces"] = disk.pieces.text();
     for (const auto& span : disk.spans)
       entry["layers"].push_back({{"digest", span.layer.text()}, {"at", span.at}, {"length", span.length}});
     value["disks"].push_back(std::move(entry));
@@ -57,7 +64,8 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
                                              .at = span.at("at").get<std::uint64_t>(),
                                              .length = span.at("length").get<std::uint64_t>()});
       }
-      marker.disks.back().stretches = DiskStretches::parse(disk.value("stretches", ""));
+      marker.disks.back().digest = disk.value("digest", digest_in_older(disk.value("stretches", "")));
+      marker.disks.back().pieces = DiskPieces::parse(disk.value("pieces", ""));
       if (look_of(folder / marker.disks.back().name) != disk.at("look").get<std::string>())
         state = DisksState::changed;
     }
@@ -65,11 +73,20 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
   });
 }
 
-std::vector<std::string> changed_disks(const std::filesystem::path& folder, const UnpackedMarker& marker,
-                                       StretchCheck check, Cancellation& cancellation) {
+std::vector<std::string> disks_changed_by_sample(const std::filesystem::path& folder,
+                                                 const UnpackedMarker& marker, Cancellation& cancellation) {
   std::vector<std::string> changed;
   for (const auto& disk : marker.disks) {
-    if (!stretches_agree(folder / disk.name, disk.stretches, check, cancellation))
+    if (!sample_agrees(folder / disk.name, disk.pieces, cancellation)) changed.push_back(disk.name);
+  }
+  return changed;
+}
+
+std::vector<std::string> disks_of_other_content(const std::filesystem::path& folder,
+                                                const UnpackedMarker& marker, Cancellation& cancellation) {
+  std::vector<std::string> changed;
+  for (const auto& disk : marker.disks) {
+    if (!disk.digest.empty() && digest_of_file(folder / disk.name, cancellation).text() != disk.digest)
       changed.push_back(disk.name);
   }
   return changed;

@@ -14,8 +14,9 @@ namespace sarde {
 struct UnpackedMarker {
   struct Disk {
     std::string name;
+    std::string digest = {};  ///< of the whole file, as the image's config states it; empty: not known
     std::vector<LayerSpan> spans = {};
-    DiskStretches stretches = {};
+    DiskPieces pieces = {};
   };
 
   std::string config_digest;
@@ -34,8 +35,12 @@ void write_unpacked_marker(const std::filesystem::path& folder, const UnpackedMa
 std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
     const std::filesystem::path& folder);
 
-/// The disks whose content is no longer what was unpacked.
-std::vector<std::string> changed_disks(const std::filesystem::path& folder, const UnpackedMarker& marker,
-                                       StretchCheck check, Cancellation& cancellation);
+/// Which disks look changed: of each a sample is read (disk_pieces.hpp).
+std::vector<std::string> disks_changed_by_sample(const std::filesystem::path& folder,
+                                                 const UnpackedMarker& marker, Cancellation& cancellation);
+
+/// Reads all of the disks. Which are not what the image's config states.
+std::vector<std::string> disks_of_other_content(const std::filesystem::path& folder,
+                                                const UnpackedMarker& marker, Cancellation& cancellation);
 
 }  // namespace sarde

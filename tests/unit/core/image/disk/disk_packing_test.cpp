@@ -55,7 +55,8 @@ struct Bench {
 
   UnpackedDisk unpack(const std::vector<Descriptor>& chunks) {
     LayoutBlobs blobs(layout);
-    return unpack_disk(blobs, {.chunks = chunks}, folder / "out", {.threads = 2}, cancellation);
+    return unpack_disk(blobs, {.chunks = chunks}, folder / "out", {.threads = 2, .with_diff_id = true},
+                       cancellation);
   }
 
   Descriptor add(const std::string& bytes) { return layout.add_blob(bytes, "application/x-qemu-disk+gzip"); }

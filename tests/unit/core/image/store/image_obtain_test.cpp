@@ -1,4 +1,7 @@
 // What comes from a registry: pinned by digest, bounded before it comes, gone if it is refused.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <doctest/doctest.h>
 
 #include "core/image/store/image_store.hpp"
@@ -57,8 +60,9 @@ struct Bench {
     return publish(tag, manifest);
   }
 
-  ObtainedImage obtain(const RegistryAccess& access = {}) {
-    return store.fetcher.obtain({.reference = reference, .source = reference}, registry, access);
+  ObtainedImage obtain(const RegistryAccess& access = {}, DiskSharing sharing = DiskSharing::many) {
+    return store.fetcher.obtain({.reference = reference, .source = reference, .sharing = sharing}, registry,
+                                access);
   }
 
   /// Nothing but locks, of what was refused.
@@ -163,12 +167,14 @@ TEST_CASE(
     CAPTURE(sentence);
     Bench bench;
     publish(bench);
-    check_error(Blame::job, sentence, [&] { bench.obtain({.authfile = bench.folder / "auth.json"}); });
+    constexpr auto as_base = DiskSharing::one_vm;  // whose disks' digests are compared
+    check_error(Blame::job, sentence,
+                [&] { bench.obtain({.authfile = bench.folder / "auth.json"}, as_base); });
     bench.check_nothing_stays();
     bench.publish("one", "d.raw", "good");
     const auto good = bench.obtain();
     publish(bench);
-    check_error(Blame::job, sentence, [&] { bench.obtain(); });
+    check_error(Blame::job, sentence, [&] { bench.obtain({}, as_base); });
     CHECK(bench.store.catalogue.load(bench.reference).manifest.digest == good.image.manifest.digest);
     CHECK(read_file(good.unpacked.folder / "d.raw") == "good");
   }
@@ -178,16 +184,19 @@ TEST_CASE("obtain: another's config opens neither his disks nor spoils them") {
   Bench bench;
   const auto victim = bench.publish("victim", "d.raw", "the victim's disk");
   const auto victims = parse_manifest(bench.registry.blobs.at(victim.text()), "it");
-  const auto get = [&](const std::string& tag) {
+  const auto get = [&](const std::string& tag, DiskSharing sharing = DiskSharing::many) {
     const auto name = ImageReference::parse("h.example/" + tag + "/a:" + tag);
-    return bench.store.fetcher.obtain({.reference = name, .source = name}, bench.registry, {});
+    return bench.store.fetcher.obtain({.reference = name, .source = name, .sharing = sharing}, bench.registry,
+                                      {});
   };
   SUBCASE("after the victim's is there") {
     const auto theirs = get("victim");
     const auto [layers, id] = bench.disk("d.raw", "the attacker's");
     bench.publish("attacker",
                   {.config = victims.config, .layers = {victims.layers.front(), layers.chunks.front()}});
-    check_error(Blame::job, "does not match its digest", [&] { get("attacker"); });
+    // A base VM is named by its config alone.
+    check_error(Blame::job, "does not match its digest", [&] { get("attacker", DiskSharing::one_vm); });
+    CHECK(get("attacker").unpacked.folder != theirs.unpacked.folder);
     CHECK(read_file(theirs.unpacked.folder / "d.raw") == "the victim's disk");
   }
   SUBCASE("before, with the same content under another name") {
@@ -277,4 +286,68 @@ TEST_CASE("obtain: folders of older versions are not taken for a job's, and are 
   std::filesystem::rename(old, base);
   CHECK(bench.store.unpacked.unpack(image, image.base_name(), {}).was_there);
   CHECK(read_unpacked_marker(base)->first.manifest_digest == image.manifest.digest.text());
+}
+
+TEST_CASE("obtain: an image's next version brings only the layers that are not there") {
+  Bench bench;
+  const auto content = [](char changed) {
+    std::string text(20U << 20U, '\0');
+    for (std::size_t at = 0; at < text.size(); at += 4096) text[at] = static_cast<char>(at >> 12U);
+    text.back() = changed;
+    return text;
+  };
+  ImageStore store({.ocidir = bench.folder / "oci",
+                    .vmdir = bench.folder / "vms",
+                    .threads = 2,
+                    .lock_timeout = std::chrono::seconds(1)},
+                   bench.clock, bench.cancellation);
+  const auto get = [&](char version) {
+    bench.publish("one", "d.raw", content(version));
+    bench.registry.read.clear();
+    auto obtained = store.fetcher.obtain(
+        {.reference = bench.reference, .source = bench.reference, .keep_blobs = false}, bench.registry, {});
+    CHECK(read_file(obtained.unpacked.folder / "d.raw", UINT64_MAX) == content(version));
+    CHECK_FALSE(obtained.image.layout.holds(
+        parse_manifest(obtained.image.layout.read_blob(obtained.image.manifest), "it")));
+    return obtained;
+  };
+  const auto first = get('1');
+  CHECK(bench.registry.read.size() == 4);  // config, domain, two layers
+  CHECK(first.unpacked.reused == 0);
+  const auto second = get('2');
+  CHECK(bench.registry.read.size() == 2);  // config, and the last layer
+  CHECK(second.unpacked.reused == 16U << 20U);
+  // What is no longer what it was is seen, and brought again.
+  const auto disk = first.unpacked.folder / "d.raw";
+  for (const auto& one : {disk, second.unpacked.folder / "d.raw"}) {
+    const auto look = std::filesystem::last_write_time(one);
+    const UniqueFd file(::open(one.c_str(), O_WRONLY | O_CLOEXEC));
+    REQUIRE(::pwrite(file.get(), "x", 1, 5000) == 1);
+    std::filesystem::last_write_time(one, look);
+  }
+  const auto third = get('3');
+  CHECK(third.unpacked.reused == 0);
+  CHECK(bench.registry.read.size() > 2);
+}
+
+TEST_CASE("obtain: without its disks' blobs an image is used from its unpacked disks, and brought where they are gone") {
+  Bench bench;
+  bench.publish("one", "d.raw", "content");
+  const ObtainRequest request{.reference = bench.reference, .source = bench.reference, .keep_blobs = false};
+  const auto first = bench.store.fetcher.obtain(request, bench.registry, {});
+  bench.registry.read.clear();
+  CHECK(bench.store.fetcher.obtain(request, bench.registry, {}).unpacked.was_there);
+  CHECK(bench.registry.read.empty());
+  // Damaged, removed, wanted for a push.
+  const auto disk = first.unpacked.folder / "d.raw";
+  remove_if_there(disk);
+  write_file(disk, "changed", 0400);
+  CHECK_FALSE(bench.store.fetcher.obtain(request, bench.registry, {}).unpacked.was_there);
+  CHECK(read_file(disk) == "content");
+  remove_if_there(first.unpacked.folder);
+  CHECK_FALSE(bench.store.fetcher.obtain(request, bench.registry, {}).unpacked.was_there);
+  bench.registry.read.clear();
+  const auto whole = bench.store.fetcher.fetch(bench.reference, bench.reference, bench.registry, {});
+  CHECK(bench.registry.read.size() == 1);
+  CHECK(whole.layout.holds(parse_manifest(whole.layout.read_blob(whole.manifest), "it")));
 }

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/system/cancellation.hpp"
+
+namespace sarde {
+
+/// The CRC-32 (RFC 1952) of each MiB of a file, noted while it was written: with them some pieces of it can be
+/// checked without reading the rest. They find what went wrong by accident; what was made to look right, only
+/// the digest of the whole file finds.
+struct DiskPieces {
+  static constexpr std::size_t length = 1U << 20U;  ///< bytes of a piece, but for the last
+
+  std::vector<std::uint32_t> checksums;
+  std::uint64_t size = 0;  ///< bytes of the file; 0: nothing is known
+
+  /// For a marker.
+  [[nodiscard]] std::string text() const;
+
+  /// Reads what text() gave; nothing is known if it is anything else.
+  static DiskPieces parse(const std::string& text);
+};
+
+/// Notes the pieces of a file whose bytes are given in their order.
+class PieceNotes {
+ public:
+  void update(std::span<const unsigned char> data);
+
+  [[nodiscard]] DiskPieces finish();
+
+ private:
+  DiskPieces pieces_;
+  std::uint32_t checksum_ = 0;
+};
+
+/// Is the file's content still what was noted, as far as a sample shows: the first piece (a disk's tables) and
+/// two others, at random? True where nothing is known. Throws Error if the file cannot be read, Cancelled.
+bool sample_agrees(const std::filesystem::path& file, const DiskPieces& pieces, Cancellation& cancellation);
+
+}  // namespace sarde
