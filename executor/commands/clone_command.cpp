@@ -34,7 +34,7 @@ ObtainedImage obtain(const CommandTools& tools, const std::string& source) {
   }
   auto image = tools.images.catalogue.load(reference);
   tools.images.catalogue.mark_used(image);
-  auto unpacked = tools.images.unpacked.unpack_shared(image, progress_of(tools.reporter, "unpacking"));
+  auto unpacked = unpack_cached_image(tools, image, DiskSharing::many);
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 

@@ -103,10 +103,12 @@ ordered_json facts_of(const CommandTools& tools, const InspectRequest& request, 
                      {"created", image.created},
                      {"architecture", domain.architecture},
                      {"compressed_size", image.compressed_size()}};
+  const bool is_packed = is_local && image.has_packed_disks();
+  facts["layers_kept"] = is_local ? ordered_json(is_packed) : ordered_json();
   std::optional<std::uint64_t> size = 0;
   auto disks = ordered_json::array();
   for (const auto& disk : image.disks) {
-    const auto found = is_local ? facts_in_disk(tools, request, image, disk) : facts_in_manifest(disk);
+    const auto found = is_packed ? facts_in_disk(tools, request, image, disk) : facts_in_manifest(disk);
     size = size && found.size ? std::optional(*size + *found.size) : std::nullopt;
     disks.push_back(to_json(found));
   }
@@ -181,6 +183,7 @@ std::string as_text(const ordered_json& facts) {
   line("architecture", shown(facts["architecture"]));
   line("compressed", size_text(facts["compressed_size"].get<std::uint64_t>()));
   line("uncompressed", size_or_unknown(facts["size"]));
+  if (facts["layers_kept"] == false) line("layers", "not kept in the cache (keep-blobs)");
   line("login", facts["login"].is_null() ? "not specified" : shown(facts["login"]));
   for (const auto& service : facts["services"]) {
     if (!service.is_object()) continue;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <future>
+#include <map>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -9,6 +11,7 @@
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/store/warm_templates.hpp"
+#include "core/system/files.hpp"
 #include "executor/commands/image_users.hpp"
 #include "executor/commands/text_table.hpp"
 
@@ -66,8 +69,29 @@ std::vector<std::uint64_t> saved_states(const CommandTools& tools, const std::ve
   return sizes;
 }
 
+/// Whether the cache has all layers of each image. Looks at names only, once for each layout.
+std::vector<bool> layers_kept(const std::vector<CatalogEntry>& entries) {
+  std::map<std::filesystem::path, std::set<std::string>> names;
+  std::map<std::string, bool> known;  // by layout and manifest: an image often has several names
+  std::vector<bool> kept;
+  for (const auto& entry : entries) {
+    const auto [there, is_new] = names.try_emplace(entry.layout.folder());
+    if (is_new)
+      for (const auto& file : folder_entries(entry.layout.blobs())) there->second.insert(file.filename());
+    const auto [answer, is_first] =
+        known.try_emplace(entry.layout.folder().string() + " " + entry.manifest.digest.hex());
+    if (is_first)
+      answer->second = std::ranges::all_of(entry.blobs, [&](const Descriptor& blob) {
+        return there->second.contains(blob.digest.hex());
+      });
+    kept.push_back(answer->second);
+  }
+  return kept;
+}
+
 std::string as_json(const std::vector<CatalogEntry>& entries, const AskedStates& asked,
-                    const std::vector<std::uint64_t>& saved) {
+                    const std::vector<std::uint64_t>& saved,
+                    const std::vector<bool>& kept) {
   const auto& states = asked.states;
   auto list = ordered_json::array();
   for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -81,6 +105,7 @@ std::string as_json(const std::vector<CatalogEntry>& entries, const AskedStates&
          {"id", entry.config_digest.text()},
          {"state", state == states.end() ? ordered_json() : ordered_json(state->second.is_running)},
          {"users", users_of(entry, asked)},
+         {"layers_kept", kept[i]},
          {"saved_states", saved[i]}});
   }
   return json_text(list);
@@ -92,13 +117,15 @@ std::string shortened(const Digest& digest) {
 }
 
 std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>& entries,
-                     const AskedStates& asked, const std::vector<std::uint64_t>& saved) {
+                     const AskedStates& asked, const std::vector<std::uint64_t>& saved,
+                    const std::vector<bool>& kept) {
   const auto& states = asked.states;
   const bool has_users =
       std::ranges::any_of(entries, [&](const auto& entry) { return !users_of(entry, asked).empty(); });
   const bool has_states = std::ranges::any_of(saved, [](std::uint64_t bytes) { return bytes != 0; });
+  const bool has_gaps = std::ranges::find(kept, false) != kept.end();
   TextTable table(
-      {"SOURCE", "NAME", "IMAGE ID", "STATE", has_users ? "USED BY" : "", has_states ? "WARM START" : ""});
+      {"SOURCE", "NAME", "IMAGE ID", "STATE", has_gaps ? "LAYERS" : "", has_users ? "USED BY" : "", has_states ? "WARM START" : ""});
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const auto& entry = entries[i];
     const auto state = states.find(entry.config_digest.text());
@@ -108,6 +135,9 @@ std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>&
                state == states.end()      ? "missing"
                : state->second.is_running ? "running"
                                           : "stopped",
+               !has_gaps ? ""
+               : kept[i] ? "kept"
+                         : "not kept",
                join(users_of(entry, asked), ", "), saved[i] == 0 ? "" : size_text(saved[i])});
   }
   return table.text(tools.columns);
@@ -125,8 +155,9 @@ std::string list_images(const CommandTools& tools, const ListRequest& request) {
   if (!known.failure.empty() && !entries.empty())
     tools.reporter.warn("WARNING: " + known.failure + "; all VMs are shown as missing");
   const auto saved = saved_states(tools, entries);
-  return request.form == AnswerForm::json ? as_json(entries, known, saved)
-                                          : as_table(tools, entries, known, saved);
+  const auto kept = layers_kept(entries);
+  return request.form == AnswerForm::json ? as_json(entries, known, saved, kept)
+                                          : as_table(tools, entries, known, saved, kept);
 }
 
 }  // namespace sarde

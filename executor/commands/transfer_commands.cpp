@@ -54,8 +54,27 @@ StoredImage fetch_image(const CommandTools& tools, const FetchRequest& request) 
   return image;
 }
 
+UnpackedImage unpack_cached_image(const CommandTools& tools, const StoredImage& image, DiskSharing sharing,
+                                  const std::string& folder) {
+  const auto& unpacked = tools.images.unpacked;
+  const auto progress = progress_of(tools.reporter, "unpacking");
+  if (image.has_packed_disks())
+    return sharing == DiskSharing::many ? unpacked.unpack_shared(image, progress)
+                                        : unpacked.unpack(image, folder, progress);
+  auto request = request_for(image);
+  request.sharing = sharing;
+  request.folder = folder;
+  request.progress = progress_in(tools.reporter);
+  return tools.images.fetcher.obtain(request, tools.registry, {}).unpacked;
+}
+
 NamedImage push_image(const CommandTools& tools, const PushRequest& request) {
-  const auto image = tools.images.catalogue.load(ImageReference::parse(request.container));
+  auto image = tools.images.catalogue.load(ImageReference::parse(request.container));
+  if (!image.has_packed_disks()) {
+    tools.reporter.say("The cache has not kept the layers of " + image.reference.text() +
+                       "'s disks (keep-blobs); fetching them");
+    image = tools.images.fetcher.complete(image, tools.registry, access_with_progress(tools, "fetching"));
+  }
   const auto to = request.target.empty() ? image.reference : ImageReference::parse(request.target);
   const Phase phase(tools.clock, tools.reporter);
   tools.registry.push(image.layout, image.manifest, to, access_with_progress(tools, "pushing"));

@@ -28,6 +28,11 @@ StoredImage fetch_image(const CommandTools& tools, const FetchRequest& request);
 ObtainedImage fetch_and_unpack_image(const CommandTools& tools, const FetchRequest& request,
                                      DiskSharing sharing, const std::string& folder = {});
 
+/// Unpacks an image of the cache, as unpack() or unpack_shared() of UnpackedImages do. If the cache has not
+/// kept the layers of its disks, they are taken from where they are unpacked already, or fetched.
+UnpackedImage unpack_cached_image(const CommandTools& tools, const StoredImage& image, DiskSharing sharing,
+                                  const std::string& folder = {});
+
 /// `push [--target REF] CONTAINER`: uploads an image from the cache to the registry. Returns its name there.
 NamedImage push_image(const CommandTools& tools, const PushRequest& request);
 

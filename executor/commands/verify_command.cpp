@@ -33,16 +33,22 @@ class Verifier {
   std::string look_at(const CatalogEntry& entry) {
     std::vector<std::string> problems;
     std::uint64_t bytes = 0;
+    std::size_t blobs = 0;
+    const bool is_unpacked = has_shared_disks(entry);
     for (const auto& blob : entry.blobs) {
+      if (is_unpacked && is_not_kept(entry, blob)) continue;
       const auto& problem = look_at_blob(entry.layout.blob(blob.digest), blob);
       if (!problem.empty()) problems.push_back(problem);
       bytes += blob.size;
+      ++blobs;
     }
     if (!problems.empty() && !is_still_there(entry)) return "removed in the meantime";
     if (!problems.empty())
       problems.push_back(
           "remove the damaged files, and fetch the image again, or export it again if it is in no registry");
-    auto facts = std::to_string(entry.blobs.size()) + " blobs, " + size_text(bytes);
+    auto facts = std::to_string(blobs) + " blobs, " + size_text(bytes);
+    if (blobs < entry.blobs.size())
+      facts += "; " + std::to_string(entry.blobs.size() - blobs) + " layers are not kept (keep-blobs)";
     for (const auto& name : usual_folders(entry.config_digest, entry.manifest.digest))
       if (const auto folder = tools_.images.unpacked.folder() / name; !is_listed(folder))
         note_unlisted(folder, problems, facts);
@@ -71,6 +77,19 @@ class Verifier {
   }
 
  private:
+  /// A layer that is not there. Where the disks are unpacked nobody misses it.
+  static bool is_not_kept(const CatalogEntry& entry, const Descriptor& blob) {
+    std::error_code error;
+    return blob.media_type.find("+gzip") != std::string::npos &&
+           !fs::exists(entry.layout.blob(blob.digest), error) && !error;
+  }
+
+  [[nodiscard]] bool has_shared_disks(const CatalogEntry& entry) const {
+    return std::ranges::any_of(folders_, [&](const UnpackedFolder& folder) {
+      return folder.is_shared && folder.path.filename() == entry.manifest.digest.text();
+    });
+  }
+
   /// What is wrong with the blob; empty if nothing is.
   const std::string& look_at_blob(const fs::path& file, const Descriptor& blob) {
     const auto [known, is_new] = blobs_.try_emplace(file);
@@ -109,7 +128,8 @@ class Verifier {
       return {.problem = "", .fact = "unpacked for jobs and clones"};
     return {.problem = "the disks in " + folder.string() +
                        " are not what was unpacked: when no job and no VM uses them ('sarde-executor list'), "
-                       "remove the folder; the next job unpacks the image again",
+                       "remove the folder; the next job unpacks the image again. If this is said of those disks, too, the image's config is "
+                       "wrong",
             .fact = ""};
   }
 

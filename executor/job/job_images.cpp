@@ -39,21 +39,21 @@ ObtainedImage JobImages::obtain_by(const std::string& policy, const ImageReferen
     parts_.reporter.say("Using image " + quote(reference.text()) + " from the cache (" + why + ")");
     return from_cache(reference, policy, job, folder);
   };
-  if (policy == "never" || (policy == "if-not-present" && catalogue.has(reference))) {
+  if (policy == "never" || (policy == "if-not-present" && is_here(reference))) {
     try {
       return use_cache("pull policy '" + policy + "'");
     } catch (const Error&) {
       // Another process may have removed the image before its use was recorded.
-      if (policy == "never" || catalogue.has(reference)) throw;
+      if (policy == "never" || is_here(reference)) throw;
       parts_.reporter.say("The image has just been removed from the cache");
     }
   } else if (parts_.manifest_ttl) {
     const auto age = catalogue.time_since_asked(reference);
     try {
-      if (age && *age < *parts_.manifest_ttl)
+      if (age && *age < *parts_.manifest_ttl && is_here(reference))
         return use_cache("the registry was asked " + duration_text(*age) + " ago, within manifest-ttl");
     } catch (const Error&) {
-      if (catalogue.has(reference)) throw;  // otherwise it has just been removed
+      if (is_here(reference)) throw;  // otherwise it has just been removed
     }
   }
   const auto access = [&] {
@@ -66,6 +66,13 @@ ObtainedImage JobImages::obtain_by(const std::string& policy, const ImageReferen
   }();
   before_fetch();
   return from_registry(reference, access, folder);
+}
+
+/// Whether a job can use it without the registry: its layers stay in the cache only if they are wanted there.
+bool JobImages::is_here(const ImageReference& reference) const {
+  if (!parts_.images.catalogue.has(reference)) return false;
+  const auto image = parts_.images.catalogue.load(reference);
+  return parts_.images.unpacked.has_shared(image) || image.has_packed_disks();
 }
 
 /// A private image that was fetched with another job's credentials is only given to jobs whose own
@@ -93,6 +100,10 @@ ObtainedImage JobImages::from_cache(const ImageReference& reference, const std::
   parts_.images.catalogue.mark_used(image);
   folder.note_image(image.config_digest.text());
   parts_.reporter.say("The image's digest is " + image.manifest.digest.text());
+  if (!parts_.images.unpacked.has_shared(image) && !image.has_packed_disks())
+    throw Error(Blame::job, "image " + quote(reference.text()) +
+                                ": its disks are no longer on this host, and pull policy 'never' does not let "
+                                "them be fetched; choose another policy, or run 'sarde fetch' on this host");
   auto unpacked = parts_.images.unpacked.unpack_shared(image, progress_of(parts_.reporter, "unpacking"));
   say_unpacked(unpacked, phase);
   parts_.metrics.pulled("cached", 0);
@@ -106,6 +117,7 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
   auto obtained = parts_.images.fetcher.obtain(
       {.reference = reference,
        .source = reference,
+       .keep_blobs = parts_.keep_blobs,
        .announced = chosen.announced,
        .announce_use = [&](const std::string& digest) { folder.note_image(digest); },
        .check =

@@ -28,6 +28,7 @@ class JobImages {
     std::vector<std::string> allowed_devices = {};  ///< allow-devices
     /// makes an image of a VM of this host, or finds the one that was made, in the cache
     std::function<ImageReference(const std::string& vm, const ImageReference& repository)> image_of_vm = {};
+    bool keep_blobs = false;  ///< whether the layers of the disks stay in the cache, too
     /// how long the registry's answer about an image is good for other jobs; nothing: each job asks
     std::optional<std::chrono::milliseconds> manifest_ttl = {};
   };
@@ -48,6 +49,7 @@ class JobImages {
                            const JobFolder& folder);
   ObtainedImage from_registry(const ImageReference& reference, const ChosenAccess& chosen,
                               const JobFolder& folder);
+  [[nodiscard]] bool is_here(const ImageReference& reference) const;
   void check_access(const StoredImage& image, const std::string& policy, const Job& job,
                     const JobFolder& folder);
   void say_unpacked(const UnpackedImage& unpacked, const Phase& phase);

@@ -237,6 +237,7 @@ VmStart prepare(Wiring& wiring, const std::optional<JobOwner>& owner, bool renew
                                          return image_of_local_vm(tools_of(wiring), vm, repository,
                                                                   wiring.threads());
                                        },
+                                   .keep_blobs = wiring.values().get<"keep-blobs">(),
                                    .manifest_ttl = wiring.values().get<"manifest-ttl">()}),
               .seeds = CloudSeeds({.rules = cloud_rules(wiring.values()),
                                    .environment = wiring.environment_of_helpers().list(),

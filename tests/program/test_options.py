@@ -91,6 +91,7 @@ SHOWN_BY = {
     "aliases": ["test_a_short_name_and_a_list_of_pull_policies", "image choice: an alias stands for one image, and not for another alias"],
     "allow-image": ["test_an_image_that_the_runner_does_not_allow"],
     "deny-image": ["test_an_image_that_the_runner_does_not_allow"],
+    "keep-blobs": ["test_keep_blobs", "test_a_jobs_host_holds_one_copy_and_brings_the_layers_when_they_are_needed"],
     "manifest-ttl": ["test_a_short_name_and_a_list_of_pull_policies"],
     "shell": ["test_settings_per_image_reach_config"],
     "guest-builds-dir": ["test_settings_of_a_job_reach_its_vm"],

@@ -5,6 +5,7 @@ import http.server
 import json
 import socket
 import threading
+import time
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -13,11 +14,13 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 class LyingRegistry:
     """`tags`: what each tag's manifest is asked for, in turn (the last one for ever); any name has them. `endless`: digests of blobs that
     are sent without end. `faults`: for "manifests" and "blobs", the status and headers with which the next requests are refused. `cuts`: so
-    many answers with a blob above 64 KiB break off half way. `takes`: it takes uploads (and keeps nothing). `asked`: every path."""
+    many answers with a blob above 64 KiB break off half way. `turns`: what a blob is, each time it is asked for. `pause`: seconds
+    for each MiB of a blob. `stalls`: blobs above 64 KiB stop half-way and stay open. `takes`: it takes uploads (and keeps nothing). `asked`: every path."""
 
     def __init__(self):
         self.blobs, self.tags, self.endless, self.asked, self.sent = {}, {}, set(), [], 0
         self.faults, self.cuts, self.takes = {"manifests": [], "blobs": [], "uploads": []}, 0, False
+        self.turns, self.pause, self.stalls = {}, 0, False
         self.lock = threading.Lock()
 
     def add(self, content):
@@ -83,8 +86,14 @@ class LyingRegistry:
                 if kind == "manifests":
                     digest = "sha256:" + hashlib.sha256(body).hexdigest()
                     return self.answer(200, body, json.loads(body)["mediaType"], Docker_Content_Digest=digest)
+                if self.command == "GET" and registry.turns.get(name):
+                    body = registry.turns[name].pop(0)
                 if name in registry.endless and self.command == "GET":
                     return self.send_without_end()
+                if self.command == "GET" and len(body) > 65536 and registry.stalls:
+                    return self.send_and_stop(body)
+                if self.command == "GET" and registry.pause:
+                    return self.send_slowly(body)
                 if self.command == "GET" and len(body) > 65536 and registry.cuts > 0:
                     registry.cuts -= 1
                     return self.send_half(body)
@@ -124,6 +133,25 @@ class LyingRegistry:
                 self.wfile.write(body[:len(body) // 2])
                 self.wfile.flush()
                 self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+
+            def send_slowly(self, body):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    for at in range(0, len(body), 1 << 20):
+                        self.wfile.write(body[at:at + (1 << 20)])
+                        time.sleep(registry.pause)
+
+            def send_and_stop(self, body):
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    self.wfile.write(body[:len(body) // 2])
+                    self.wfile.flush()
+                    time.sleep(20)
                 self.close_connection = True
 
             def send_without_end(self):

@@ -70,12 +70,15 @@ std::optional<IndexEntry> OciLayout::find(const std::string& name) const {
   return std::nullopt;
 }
 
-bool OciLayout::holds(const Manifest& manifest) const {
-  const auto is_there = [&](const Descriptor& wanted) {
+bool OciLayout::holds(const std::vector<Descriptor>& blobs) const {
+  return std::ranges::all_of(blobs, [&](const Descriptor& wanted) {
     std::error_code error;
     return std::filesystem::file_size(blob(wanted.digest), error) == wanted.size && !error;
-  };
-  return is_there(manifest.config) && std::ranges::all_of(manifest.layers, is_there);
+  });
+}
+
+bool OciLayout::holds(const Manifest& manifest) const {
+  return holds(std::vector{manifest.config}) && holds(manifest.layers);
 }
 
 UniqueFd OciLayout::open_blob(const Digest& digest) const {

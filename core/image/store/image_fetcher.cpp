@@ -106,6 +106,23 @@ StoredImage ImageFetcher::bring(const ObtainRequest& request, const AnnouncedIma
   });
 }
 
+ObtainRequest request_for(const StoredImage& image) {
+  const auto text = image.layout.read_blob(image.manifest);
+  const auto name = image.cached_name();
+  return {.reference = name,
+          .source = name.with_digest(image.manifest.digest),
+          .keep_blobs = false,
+          .announced = AnnouncedImage{.digest = image.manifest.digest,
+                                      .manifest = parse_manifest(text, "the manifest"),
+                                      .text = text}};
+}
+
+StoredImage ImageFetcher::complete(const StoredImage& image, Registry& registry,
+                                   const RegistryAccess& access) const {
+  const auto request = request_for(image);
+  return bring(request, *request.announced, Extent::all, registry, access);
+}
+
 /// Brings what describes the image, and reads it.
 StoredImage ImageFetcher::read_description(const ObtainRequest& request, const AnnouncedImage& announced,
                                            const OciLayout& layout, ArrivingBlobs& blobs) {

@@ -30,6 +30,9 @@ struct ObtainRequest {
   std::function<void(const std::string& doing, std::uint64_t done, std::uint64_t total)> progress = {};
 };
 
+/// The request for an image that the cache has, but for its disks' blobs, which are not to stay.
+ObtainRequest request_for(const StoredImage& image);
+
 class ArrivingBlobs;
 
 /// Fetches images from registries into the cache, and unpacks their disks. Several processes may call every
@@ -55,6 +58,9 @@ class ImageFetcher {
   /// then has no blobs of its disks.
   StoredImage fetch_description(const ImageReference& reference, const OciLayout& layout, Registry& registry,
                                 const RegistryAccess& access) const;
+
+  /// Fetches what the cache lacks of an image that it has otherwise, by the image's own name and digest.
+  StoredImage complete(const StoredImage& image, Registry& registry, const RegistryAccess& access) const;
 
   /// Fetches and unpacks at the same time: layers are unpacked while others are still being transferred. A
   /// refused image is not tagged.

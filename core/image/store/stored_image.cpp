@@ -1,8 +1,22 @@
 #include "core/image/store/stored_image.hpp"
 
+#include <algorithm>
+
 #include "core/foundation/error.hpp"
 
 namespace sarde {
+
+bool StoredImage::has_packed_disks() const {
+  return std::ranges::all_of(disks, [&](const DiskLayers& disk) {
+    return layout.holds(disk.chunks);
+  });
+}
+
+ImageReference StoredImage::cached_name() const {
+  const bool has_tag = !tag.empty() && !Digest::parse(tag);
+  return has_tag ? ImageReference::parse(reference.repository() + ":" + tag)
+                 : reference.with_digest(manifest.digest);
+}
 
 std::uint64_t StoredImage::compressed_size() const {
   std::uint64_t size = 0;

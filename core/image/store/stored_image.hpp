@@ -31,6 +31,12 @@ struct StoredImage {
   /// What the base VM is called unless somebody gives it a name: the config's digest.
   [[nodiscard]] const std::string& base_name() const { return config_digest.text(); }
 
+  /// Whether the cache has all blobs of its disks. Of images that jobs brought it has none (keep-blobs).
+  [[nodiscard]] bool has_packed_disks() const;
+
+  /// Its name as the cache has it: with its tag, or by its manifest's digest.
+  [[nodiscard]] ImageReference cached_name() const;
+
   /// Compressed bytes of all disks.
   [[nodiscard]] std::uint64_t compressed_size() const;
 };

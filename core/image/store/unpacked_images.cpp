@@ -62,6 +62,11 @@ UnpackedImage UnpackedImages::unpack_shared(const StoredImage& image, const Disk
   });
 }
 
+bool UnpackedImages::has_shared(const StoredImage& image) const {
+  std::error_code ignored;
+  return fs::exists(settings_.vmdir / image.manifest.digest.text(), ignored);
+}
+
 UnpackedImage UnpackedImages::unpack_to(const StoredImage& image, const UnpackPlace& place,
                                         const DiskProgress& progress) const {
   check_sizes(image.disks);

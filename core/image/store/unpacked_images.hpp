@@ -32,6 +32,9 @@ class UnpackedImages {
   /// which is said, they are unpacked again.
   UnpackedImage unpack_shared(const StoredImage& image, const DiskProgress& progress) const;
 
+  /// Whether the disks are there, unpacked for VMs that share them.
+  [[nodiscard]] bool has_shared(const StoredImage& image) const;
+
   /// To the folder that the place names.
   [[nodiscard]] UnpackedImage unpack_to(const StoredImage& image, const UnpackPlace& place,
                                         const DiskProgress& progress) const;
