@@ -147,6 +147,12 @@ void write_file(const fs::path& path, std::string_view content, mode_t mode) {
   file.sync_and_rename_to(path, mode);
 }
 
+void write_new_file(const fs::path& path, std::string_view content) {
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file) throw Error("make " + path.string() + ": " + errno_text(errno));
+  write_full(file.get(), content.data(), content.size(), path.string());
+}
+
 std::string look_of(const fs::path& file) {
   struct stat status {};
 

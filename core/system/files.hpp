@@ -51,6 +51,9 @@ bool is_read_by_nobody(int fd) noexcept;
 /// same folder, sync and rename.
 void write_file(const std::filesystem::path& path, std::string_view content, mode_t mode);
 
+/// Makes a file that is not there yet, with mode 0600, and does not sync it. Throws Error.
+void write_new_file(const std::filesystem::path& path, std::string_view content);
+
 /// The file's size and the time of the last change of its content, as one text; empty if there is none.
 std::string look_of(const std::filesystem::path& file);
 

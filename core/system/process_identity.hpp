@@ -11,6 +11,9 @@ namespace sarde {
 /// The kernel's identifier for the current boot (random(4)); empty if it is not available.
 std::string boot_id();
 
+/// From here on this process has the lowest priority there is, for processors and disks.
+void step_back() noexcept;
+
 /// Identifies a process. Another process that later gets the same process ID is not mistaken for it.
 struct ProcessIdentity {
   pid_t pid = 0;

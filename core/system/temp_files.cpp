@@ -94,12 +94,12 @@ TempFolder::~TempFolder() {
   if (!path_.empty()) fs::remove_all(path_, ignored);
 }
 
-void TempFolder::rename_to(const fs::path& target) {
-  sync_folder(path_);
+void TempFolder::rename_to(const fs::path& target, bool sync) {
+  if (sync) sync_folder(path_);
   if (::rename(path_.c_str(), target.c_str()) != 0) fail_by_errno("rename to", target);
   path_.clear();
   lock_.reset();
-  sync_folder(target.parent_path());
+  if (sync) sync_folder(target.parent_path());
 }
 
 }  // namespace sarde

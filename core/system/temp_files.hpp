@@ -55,8 +55,9 @@ class TempFolder {
 
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
 
-  /// Gives the folder its final name. Throws Error if there is one of that name already.
-  void rename_to(const std::filesystem::path& target);
+  /// Gives the folder its final name, and syncs folder and name if that is wanted. Throws Error if there is
+  /// one of that name already.
+  void rename_to(const std::filesystem::path& target, bool sync = true);
 
  private:
   explicit TempFolder(std::filesystem::path path) : path_(std::move(path)) {}

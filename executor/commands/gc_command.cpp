@@ -1,16 +1,66 @@
 #include "executor/commands/gc_command.hpp"
 
+#include <optional>
+
 #include <nlohmann/json.hpp>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/store/image_removal.hpp"
+#include "core/image/store/unpacked_marker.hpp"
 #include "core/image/store/warm_templates.hpp"
+#include "core/system/process_identity.hpp"
 #include "executor/job/job_resources.hpp"
 #include "executor/job/leftovers.hpp"
 
 namespace sarde {
+
+namespace {
+
+constexpr auto checked_name = ".sarde-checked";  ///< its time of change: when the disks beside it were read
+
+/// Of the unpacked images that VMs share the one whose disks have not been read for the longest time, if that
+/// is more than a week.
+std::optional<std::filesystem::path> image_to_read(const CommandTools& tools) {
+  constexpr std::chrono::hours week(7 * 24);
+  std::optional<std::filesystem::path> oldest;
+  std::chrono::seconds age = week;
+  for (const auto& folder : unpacked_folders(tools.images.unpacked.folder())) {
+    if (!folder.is_shared) continue;
+    const auto mark = folder.path / checked_name;
+    std::error_code ignored;
+    const auto its_age = std::filesystem::exists(mark, ignored) ? age_of(mark) : std::chrono::seconds::max();
+    if (its_age <= age) continue;
+    age = its_age;
+    oldest = folder.path;
+  }
+  return oldest;
+}
+
+/// Jobs look at samples of the disks that they share. Here all of one image's are read, when nobody waits for
+/// it. Disks that are not what the image's config states are not used any more.
+void read_one_image(const CommandTools& tools) {
+  const auto folder = image_to_read(tools);
+  if (!folder) return;
+  step_back();
+  const auto marker = read_unpacked_marker(*folder);
+  if (!marker || marker->second == DisksState::changed) return;
+  const auto changed = disks_of_other_content(*folder, marker->first, tools.cancellation);
+  if (changed.empty()) {
+    write_file(*folder / checked_name, "", 0600);
+    tools.reporter.detail("Read the disks in " + folder->string() + ": they are what the image says");
+    return;
+  }
+  const auto lock =
+      FileLock::try_for(unpacked_lock(tools.images.unpacked.folder(), folder->filename().string()));
+  if (lock) forget_unpacked(*folder);
+  tools.reporter.warn("WARNING: the disks in " + folder->string() +
+                      " are not what the image's config states (" + join(changed, ", ") +
+                      "): the next job unpacks the image again");
+}
+
+}  // namespace
 
 std::string collect_garbage(const CommandTools& tools, const GcRequest& request) {
   const bool is_real = request.removal == Removal::real;
@@ -33,6 +83,9 @@ std::string collect_garbage(const CommandTools& tools, const GcRequest& request)
   if (files.files != 0)
     tools.reporter.say(verb + std::to_string(files.files) + " temporary file(s) or folder(s), " +
                        size_text(files.bytes));
+  if (is_real)
+    attempt("sync unpacked images", [&] { tools.images.unpacked.sync_all(); });
+  if (is_real) attempt("read unpacked images", [&] { read_one_image(tools); });
   RemovedFiles states;
   attempt("remove old saved states of VMs", [&] {
     states = WarmTemplates::remove_old(tools.images.unpacked.folder(), tools.clock, request.removal);

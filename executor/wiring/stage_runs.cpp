@@ -439,6 +439,11 @@ int run_cleanup(Wiring& wiring) {
     clean_up(
         resources_of(wiring, *job), [&] { run_post_script(wiring); },
         wiring.environment().get("CUSTOM_ENV_CI_JOB_STATUS").value_or(""), wiring.clock(), wiring.reporter());
+    try {
+      wiring.images().unpacked.sync_all();  // no job waits for this one any more
+    } catch (const Error& error) {
+      wiring.reporter().warn(std::string("WARNING: ") + error.what());
+    }
     return 0;
   });
 }

@@ -173,7 +173,7 @@ def test_docker_hub_by_its_several_names(place, tmp_path, key):
     """The job's credentials reach skopeo for a name without a host, as docker.io's."""
     (tmp_path / "bin").mkdir()
     skopeo = tmp_path / "bin/skopeo"
-    skopeo.write_text(f'#!/bin/sh\nwhile [ $# -gt 1 ]; do [ "$1" = --authfile ] && cp "$2" {tmp_path}/seen; shift; done\necho "$1" >{tmp_path}/asked\nexit 1\n')
+    skopeo.write_text(f'#!/bin/sh\ncase " $* " in *" experimental-image-proxy "*) echo "unknown command" >&2; exit 1;; esac\nwhile [ $# -gt 1 ]; do [ "$1" = --authfile ] && cp "$2" {tmp_path}/seen; shift; done\necho "$1" >{tmp_path}/asked\nexit 1\n')
     skopeo.chmod(0o755)
     auth = base64.b64encode(b"user:pass").decode()
     runner = place.runner(PATH=f"{tmp_path}/bin:{os.environ['PATH']}")

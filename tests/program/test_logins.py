@@ -67,7 +67,7 @@ def test_a_guest_that_wants_no_password_is_let_in_with_a_warning(place, openssh)
     config = place.write("open.conf", "PermitEmptyPasswords yes\n")
     image = openssh_guest(place, "open", ["rm /etc/shadow", f"write {shadow} /etc/shadow", "sif /etc/shadow mode 0100640", f"write {config} /etc/ssh/sshd_config.d/open.conf"])
     result, _, ran = prepare(place, image, config="verbosity = 2\n")
-    for step in (b"connected to libvirt (", b"set up the network (", b"libvirt created the domain (", b"tried to log in (", b"  skopeo inspect "):
+    for step in (b"connected to libvirt (", b"set up the network (", b"libvirt created the domain (", b"tried to log in (", b" experimental-image-proxy"):
         assert step in result.stderr, (step, result.stderr)  # what took the time is to be seen
     assert re.search(rb"^  image +#+ .*\n  admission .*\n  vm +#+ .*\n  guest +#+ +\d", result.stderr, re.M), result.stderr  # and drawn
     assert result.code == 0 and ran == b"ran\n" and b"lets user 'runner' in without a password or key" in result.stderr, result.stderr

@@ -15,12 +15,12 @@ class LyingRegistry:
     """`tags`: what each tag's manifest is asked for, in turn (the last one for ever); any name has them. `endless`: digests of blobs that
     are sent without end. `faults`: for "manifests" and "blobs", the status and headers with which the next requests are refused. `cuts`: so
     many answers with a blob above 64 KiB break off half way. `turns`: what a blob is, each time it is asked for. `pause`: seconds
-    for each MiB of a blob. `stalls`: blobs above 64 KiB stop half-way and stay open. `takes`: it takes uploads (and keeps nothing). `asked`: every path."""
+    for each MiB of a blob. `stalls`: blobs above 64 KiB stop half-way and stay open. `lacks`: digests of blobs at which it fails. `takes`: it takes uploads (and keeps nothing). `asked`: every path."""
 
     def __init__(self):
         self.blobs, self.tags, self.endless, self.asked, self.sent = {}, {}, set(), [], 0
         self.faults, self.cuts, self.takes = {"manifests": [], "blobs": [], "uploads": []}, 0, False
-        self.turns, self.pause, self.stalls = {}, 0, False
+        self.turns, self.pause, self.stalls, self.lacks = {}, 0, False, set()
         self.lock = threading.Lock()
 
     def add(self, content):
@@ -86,6 +86,8 @@ class LyingRegistry:
                 if kind == "manifests":
                     digest = "sha256:" + hashlib.sha256(body).hexdigest()
                     return self.answer(200, body, json.loads(body)["mediaType"], Docker_Content_Digest=digest)
+                if name in registry.lacks:
+                    return self.answer(500, b"no", "text/plain")
                 if self.command == "GET" and registry.turns.get(name):
                     body = registry.turns[name].pop(0)
                 if name in registry.endless and self.command == "GET":

@@ -34,6 +34,9 @@ class ChunkReader {
   /// Reads the chunk that is being read to its end, for what its reader says then; unless that is far away.
   void check_open_chunk();
 
+  /// Chunks that have been read to their ends, or passed.
+  [[nodiscard]] std::size_t chunks_read() const { return next_; }
+
   /// Bytes of the stream that have been passed.
   [[nodiscard]] std::uint64_t consumed() const { return read_ - (end_ - at_); }
 

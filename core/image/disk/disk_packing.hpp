@@ -64,7 +64,10 @@ struct UnpackOptions {
   /// else copied.
   const KnownSpans* known = nullptr;
   bool with_diff_id = false;         ///< whether to compute it, which takes most of a second for each GB
+  bool sync = true;                  ///< whether the file is to be on the platter when this returns
   std::uint64_t limit = UINT64_MAX;  ///< bytes that the file may have
+  /// If unpacking ends early: the layers that were unpacked whole, by the names of the files, are added here.
+  std::vector<std::pair<std::string, std::vector<LayerSpan>>>* unfinished = nullptr;
 };
 
 struct UnpackedDisk {
@@ -78,7 +81,7 @@ struct UnpackedDisk {
 
 /// Decompresses the chunks into a new sparse file in `folder`, under the name that the stream gives. Every
 /// blob is checked by its reader; the data of layers in `options.known` is not, so that the caller has to
-/// compare diff_id then. The file is synced. On failure, what is in the folder must not be taken for a disk.
+/// compare diff_id then. On failure, what is in the folder must not be taken for a disk.
 /// Throws Error, Cancelled.
 UnpackedDisk unpack_disk(BlobSource& blobs, const DiskLayers& disk, const std::filesystem::path& folder,
                          const UnpackOptions& options, Cancellation& cancellation);

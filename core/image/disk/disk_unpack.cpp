@@ -60,10 +60,15 @@ UnpackedDisk unpack_disk(BlobSource& blobs, const DiskLayers& disk, const std::f
                   "the disk's gzip header names the file " + quote(name) + ", which is no plain file name");
     SparseWriter writer(folder / name, options.with_diff_id ? SparseWriter::Hashing::whole
                                                             : SparseWriter::Hashing::none);
-    unpacker.run(writer);
-    auto unpacked = writer.finish(name);
-    unpacked.spans = unpacker.spans();
-    return unpacked;
+    try {
+      unpacker.run(writer);
+      auto unpacked = writer.finish(name, options.sync);
+      unpacked.spans = unpacker.spans();
+      return unpacked;
+    } catch (...) {
+      if (options.unfinished != nullptr) options.unfinished->emplace_back(name, unpacker.whole_spans(writer.size()));
+      throw;
+    }
   });
 }
 

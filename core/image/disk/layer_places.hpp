@@ -30,6 +30,9 @@ class LayerPlaces {
   /// Where each layer's data is in the file of `written` bytes, as far as layers begin and end with members.
   [[nodiscard]] std::vector<LayerSpan> spans(std::uint64_t written) const;
 
+  /// The same of the first `layers` layers, as far as they end within `written` bytes of the file.
+  [[nodiscard]] std::vector<LayerSpan> whole_spans(std::size_t layers, std::uint64_t written) const;
+
  private:
   const std::vector<Descriptor>& chunks_;
   std::vector<std::uint64_t> in_stream_;               ///< in the stream

@@ -86,8 +86,8 @@ bool SparseWriter::share(const KnownSpan& span) {
   return true;
 }
 
-UnpackedDisk SparseWriter::finish(std::string name) {
-  if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0 || ::fsync(fd_.get()) != 0) {
+UnpackedDisk SparseWriter::finish(std::string name, bool sync) {
+  if (::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0 || (sync && ::fsync(fd_.get()) != 0)) {
     throw Error("write " + path_ + ": " + errno_text(errno));
   }
   return {.name = std::move(name),

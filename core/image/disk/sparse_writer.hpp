@@ -25,8 +25,11 @@ class SparseWriter final : public DiskSink {
   void took(std::span<const unsigned char> data) override;
   bool share(const KnownSpan& span) override;
 
-  /// Once all has been put: syncs the file, and tells of it all but the spans. Throws Error.
-  UnpackedDisk finish(std::string name);
+  /// Once all has been put: syncs the file if that is wanted, and tells of it all but the spans. Throws Error.
+  UnpackedDisk finish(std::string name, bool sync);
+
+  /// Bytes that have been put without a gap.
+  [[nodiscard]] std::uint64_t size() const { return size_; }
 
  private:
   void write_at(std::span<const unsigned char> data, std::uint64_t at) const;

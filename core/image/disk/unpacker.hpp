@@ -41,6 +41,12 @@ class Unpacker {
   /// After run(): where each layer's data is in the file, as far as layers begin and end with members.
   [[nodiscard]] std::vector<LayerSpan> spans() const { return places_.spans(written_); }
 
+  /// Before the end of run(): the same of the layers that have been read to their ends, as far as their data
+  /// is among the first `written` bytes of the file.
+  [[nodiscard]] std::vector<LayerSpan> whole_spans(std::uint64_t written) const {
+    return places_.whole_spans(reader_.chunks_read(), written);
+  }
+
  private:
   enum class Ahead { nothing, known_layer, sized_member, other_member };
 

@@ -9,6 +9,7 @@
 #include "core/image/disk/disk_chain.hpp"
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/image/store/unpacked_marker.hpp"
+#include "core/system/process_identity.hpp"
 
 namespace sarde {
 
@@ -113,7 +114,13 @@ std::vector<UnpackedDisk> unpack_disks(BlobSource& blobs, const std::vector<Disk
       if (progress) progress(before + done, total);
     };
     options.limit = std::min(left, declared_size(disk).value_or(UINT64_MAX));
-    unpacked.push_back(unpack_disk(blobs, disk, folder, options, cancellation));
+    try {
+      unpacked.push_back(unpack_disk(blobs, disk, folder, options, cancellation));
+    } catch (...) {
+      if (options.unfinished != nullptr)
+        for (const auto& whole : unpacked) options.unfinished->emplace_back(whole.name, whole.spans);
+      throw;
+    }
     left -= unpacked.back().size;
     before += done_of_disk;
   }
@@ -135,7 +142,8 @@ UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<Unpac
   UnpackedImage unpacked{.folder = target.folder, .disks = {}, .was_there = false};
   UnpackedMarker marker{.config_digest = image.config_digest.text(),
                         .manifest_digest = image.manifest.digest.text(),
-                        .disks = {}};
+                        .disks = {},
+                        .boot = target.is_synced ? "" : boot_id()};
   for (std::size_t i = 0; i < disks.size(); ++i) {
     const auto& stated = image.disk_diff_ids.at(i);
     if (disks[i].diff_id && *disks[i].diff_id != stated)
@@ -158,7 +166,7 @@ UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<Unpac
       throw Error("set the mode of " + path.string() + ": " + errno_text(errno));
   }
   write_unpacked_marker(incoming.path(), marker);
-  incoming.rename_to(target.folder);
+  incoming.rename_to(target.folder, target.is_synced);
   return unpacked;
 }
 

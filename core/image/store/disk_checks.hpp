@@ -42,6 +42,7 @@ struct UnpackTarget {
   std::filesystem::path folder;
   DiskSharing sharing = DiskSharing::many;
   std::uint64_t max_disk = UINT64_MAX;
+  bool is_synced = true;  ///< whether what is in the folder is on the platter (UnpackedMarker::boot)
 };
 
 /// Compares the disks with what the image says of them (their content only where their digests were computed),

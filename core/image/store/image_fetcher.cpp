@@ -236,11 +236,26 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
   const auto remote = registry.open(request.source, announced, wanted, layout, shown);
   ArrivingBlobs blobs(layout, *remote, request.keep_blobs ? std::set<Digest>{} : on_disks);
   auto image = read_description(request, announced, layout, blobs);
-  UnpackOptions options{.threads = parts_.settings.threads,
-                        .known = known.empty() ? nullptr : &known,
-                        .with_diff_id = needs_diff_ids(known, place.sharing),
-                        .limit = parts_.settings.max_image};
-  const auto disks = unpack_disks(blobs, image.disks, folder.path(), options, parts_.cancellation);
+  const bool is_synced = place.sharing == DiskSharing::one_vm;
+  std::vector<std::pair<std::string, std::vector<LayerSpan>>> unfinished;
+  const UnpackOptions options{.threads = parts_.settings.threads,
+                              .known = known.empty() ? nullptr : &known,
+                              .with_diff_id = needs_diff_ids(known, place.sharing),
+                              .sync = is_synced,
+                              .limit = parts_.settings.max_image,
+                              .unfinished = &unfinished};
+  const auto disks = [&] {
+    try {
+      return unpack_disks(blobs, image.disks, folder.path(), options, parts_.cancellation);
+    } catch (const Error& error) {
+      if (error.blame() == Blame::host)
+        parts_.unpacked.keep_unfinished(std::move(folder), place.name, unfinished);
+      throw;
+    } catch (const Cancelled&) {
+      parts_.unpacked.keep_unfinished(std::move(folder), place.name, unfinished);
+      throw;
+    }
+  }();
   if (!known.empty() && !has_digests(image, disks)) return std::nullopt;
   if (request.keep_blobs) {
     for (const auto& blob : wanted) blobs.bring(blob);
@@ -249,7 +264,9 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
   auto unpacked = finish_unpacking(image, disks, std::move(folder),
                                    {.folder = parts_.settings.vmdir / place.name,
                                     .sharing = place.sharing,
-                                    .max_disk = parts_.settings.max_disk});
+                                    .max_disk = parts_.settings.max_disk,
+                                    .is_synced = is_synced});
+  parts_.unpacked.drop_unfinished(place.name);
   parts_.catalogue.tag(layout, image.manifest, image.tag);
   return ObtainedImage{.image = std::move(image), .unpacked = std::move(unpacked)};
 }

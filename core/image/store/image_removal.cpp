@@ -167,12 +167,27 @@ RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const FileLoc
   return removed;
 }
 
+/// What of an image was unpacked when its transfer broke: nobody seems to try again.
+RemovedFiles remove_old_unfinished(const UnpackedImages& unpacked, Removal removal) {
+  RemovedFiles removed;
+  constexpr std::chrono::hours enough(24);
+  for (const auto& folder : folder_entries(unpacked.folder())) {
+    const auto name = folder.filename().string();
+    if (!name.starts_with(unfinished_prefix) || age_of(folder) < enough) continue;
+    const auto lock =
+        FileLock::try_for(unpacked_lock(unpacked.folder(), name.substr(unfinished_prefix.size())));
+    if (lock) remove_counted(folder, removal, removed);
+  }
+  return removed;
+}
+
 RemovedFiles remove_abandoned_files(const ImageStore& images, const std::vector<fs::path>& more_folders,
                                     Removal removal) {
   RemovedFiles removed;
   for (const auto& folder : more_folders) remove_abandoned_in(folder, removal, removed);
   remove_abandoned_in(images.catalogue.folder(), removal, removed);
   remove_abandoned_in(images.unpacked.folder(), removal, removed);
+  add(removed, remove_old_unfinished(images.unpacked, removal));
   for (const auto& image : folder_entries(images.unpacked.folder()))
     remove_abandoned_in(image / warm_folder, removal, removed);
   for (const auto& [repository, layout] : images.catalogue.layouts()) {

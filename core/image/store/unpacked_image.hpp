@@ -31,6 +31,9 @@ struct ObtainedImage {
 /// ", 1.2 GB of it taken from images that were there", or nothing.
 std::string reuse_note(const UnpackedImage& image);
 
+/// Begins the names of folders in vmdir with what is whole of disks that could not be unpacked to their ends.
+inline constexpr std::string_view unfinished_prefix = ".unfinished-";
+
 /// Every folder that an image may be unpacked to, unless somebody chose a name: by its config's digest, and
 /// by its manifest's. (Earlier versions used the second of them for clones.)
 std::vector<std::string> usual_folders(const Digest& config, const Digest& manifest);

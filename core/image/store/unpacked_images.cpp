@@ -8,6 +8,7 @@
 #include "core/image/disk/reflink.hpp"
 #include "core/image/store/disk_checks.hpp"
 #include "core/image/store/unpacked_marker.hpp"
+#include "core/system/process_identity.hpp"
 #include "core/system/temp_files.hpp"
 
 namespace sarde {
@@ -31,7 +32,8 @@ KnownSpans UnpackedImages::known_layers(const std::vector<DiskLayers>& disks) co
     for (const auto& chunk : disk.chunks) wanted.insert(chunk.digest);
   }
   for (const auto& folder : folder_entries(settings_.vmdir)) {
-    if (folder.filename().string().starts_with('.')) continue;
+    const auto name = folder.filename().string();
+    if (name.starts_with('.') && !name.starts_with(unfinished_prefix)) continue;
     try {
       const auto marker = read_unpacked_marker(folder);
       if (!marker || marker->second != DisksState::untouched) continue;
@@ -46,6 +48,33 @@ KnownSpans UnpackedImages::known_layers(const std::vector<DiskLayers>& disks) co
     }
   }
   return known;
+}
+
+void UnpackedImages::sync_all() const {
+  for (const auto& folder : folder_entries(settings_.vmdir)) {
+    const auto name = folder.filename().string();
+    if (name.starts_with('.')) continue;
+    cancellation_.check();
+    const auto lock = FileLock::try_for(unpacked_lock(settings_.vmdir, name));
+    if (lock) sync_unpacked(folder);
+  }
+}
+
+void UnpackedImages::keep_unfinished(
+    TempFolder incoming, const std::string& name,
+    const std::vector<std::pair<std::string, std::vector<LayerSpan>>>& finished) const {
+  UnpackedMarker marker{.config_digest = "", .disks = {}, .boot = boot_id()};
+  for (const auto& [disk, spans] : finished) {
+    if (!spans.empty()) marker.disks.push_back({.name = disk, .spans = spans});
+  }
+  if (marker.disks.empty()) return;
+  drop_unfinished(name);
+  write_unpacked_marker(incoming.path(), marker);
+  incoming.rename_to(settings_.vmdir / (std::string(unfinished_prefix) + name), false);
+}
+
+void UnpackedImages::drop_unfinished(const std::string& name) const {
+  remove_if_there(settings_.vmdir / (std::string(unfinished_prefix) + name));
 }
 
 UnpackedImage UnpackedImages::unpack(const StoredImage& image, const std::string& name,
@@ -90,8 +119,11 @@ UnpackedImage UnpackedImages::unpack_to(const StoredImage& image, const UnpackPl
 
 UnpackedImage UnpackedImages::unpack_anew(const StoredImage& image, const UnpackPlace& place,
                                           const DiskProgress& progress) const {
-  const UnpackTarget target{
-      .folder = settings_.vmdir / place.name, .sharing = place.sharing, .max_disk = settings_.max_disk};
+  const bool is_synced = place.sharing == DiskSharing::one_vm;
+  const UnpackTarget target{.folder = settings_.vmdir / place.name,
+                            .sharing = place.sharing,
+                            .max_disk = settings_.max_disk,
+                            .is_synced = is_synced};
   auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
   // Where extents cannot be shared, what the cache has is unpacked as fast as it is copied.
   const auto known = can_share_extents(incoming.path()) ? known_layers(image.disks) : KnownSpans{};
@@ -100,6 +132,7 @@ UnpackedImage UnpackedImages::unpack_anew(const StoredImage& image, const Unpack
                         .progress = progress,
                         .known = known.empty() ? nullptr : &known,
                         .with_diff_id = needs_diff_ids(known, place.sharing),
+                        .sync = is_synced,
                         .limit = settings_.max_image};
   if (options.known != nullptr) {
     try {

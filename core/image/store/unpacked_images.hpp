@@ -6,6 +6,7 @@
 #include "core/image/disk/disk_packing.hpp"
 #include "core/image/store/store_locks.hpp"
 #include "core/image/store/unpacked_image.hpp"
+#include "core/system/temp_files.hpp"
 
 namespace sarde {
 
@@ -41,6 +42,19 @@ class UnpackedImages {
 
   /// Where the data of these disks' layers is in images that are there already.
   [[nodiscard]] KnownSpans known_layers(const std::vector<DiskLayers>& disks) const;
+
+  /// Syncs the disks of all images that were unpacked without that (jobs do not wait for it). Leaves those
+  /// alone that somebody is at work on. Throws Error, Cancelled.
+  void sync_all() const;
+
+  /// Keeps of disks that could not be unpacked to their ends what is whole, for the next try: `finished` as
+  /// UnpackOptions::unfinished has it. The folder keeps its disks under another name, which known_layers() looks
+  /// at, until the image is there or a day has passed.
+  void keep_unfinished(TempFolder incoming, const std::string& name,
+                       const std::vector<std::pair<std::string, std::vector<LayerSpan>>>& finished) const;
+
+  /// Removes what keep_unfinished() has kept under this name.
+  void drop_unfinished(const std::string& name) const;
 
   /// Throws Error, the job's fault, if the disks are larger than may be.
   void check_sizes(const std::vector<DiskLayers>& disks) const;

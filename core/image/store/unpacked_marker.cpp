@@ -1,6 +1,7 @@
 #include "core/image/store/unpacked_marker.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -9,6 +10,7 @@
 #include "core/foundation/text.hpp"
 #include "core/image/store/disk_checks.hpp"
 #include "core/system/files.hpp"
+#include "core/system/process_identity.hpp"
 
 namespace sarde {
 
@@ -17,6 +19,8 @@ using nlohmann::json;
 namespace {
 
 constexpr auto marker_name = ".sarde-image.json";
+/// Tells those who sync what was not synced which folders to look at.
+constexpr auto unsynced_name = ".sarde-unsynced";
 
 /// Version 1.0 and before had the digest in front of what it knew of the disk's stretches.
 std::string digest_in_older(const std::string& stretches) {
@@ -42,7 +46,13 @@ void write_unpacked_marker(const std::filesystem::path& folder, const UnpackedMa
       entry["layers"].push_back({{"digest", span.layer.text()}, {"at", span.at}, {"length", span.length}});
     value["disks"].push_back(std::move(entry));
   }
-  write_file(folder / marker_name, value.dump(2), 0600);
+  if (marker.boot.empty()) {
+    write_file(folder / marker_name, value.dump(2), 0600);
+    return;
+  }
+  value["boot"] = marker.boot;
+  write_new_file(folder / unsynced_name, "");
+  write_new_file(folder / marker_name, value.dump(2));
 }
 
 std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
@@ -53,8 +63,9 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
   return read_json(*text, path.string(), Blame::host, [&](const json& value) {
     UnpackedMarker marker{.config_digest = value.at("config").get<std::string>(),
                           .manifest_digest = value.value("manifest", ""),
-                          .disks = {}};
-    auto state = DisksState::untouched;
+                          .disks = {},
+                          .boot = value.value("boot", "")};
+    auto state = marker.boot.empty() || marker.boot == boot_id() ? DisksState::untouched : DisksState::changed;
     for (const auto& disk : value.at("disks")) {
       marker.disks.push_back({.name = disk.at("name").get<std::string>()});
       for (const auto& span : disk.value("layers", json::array())) {
@@ -71,6 +82,26 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
     }
     return std::optional(std::pair{std::move(marker), state});
   });
+}
+
+void sync_unpacked(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder / unsynced_name, ignored)) return;
+  auto found = read_unpacked_marker(folder);
+  if (!found || found->second == DisksState::changed) return;
+  auto& marker = found->first;
+  for (const auto& disk : marker.disks) {
+    const auto file = open_to_read(folder / disk.name);
+    if (::fsync(file.get()) != 0) throw Error("sync " + (folder / disk.name).string() + ": " + errno_text(errno));
+  }
+  marker.boot.clear();
+  write_unpacked_marker(folder, marker);
+  remove_if_there(folder / unsynced_name);
+  sync_folder(folder.parent_path());
+}
+
+void forget_unpacked(const std::filesystem::path& folder) {
+  remove_if_there(folder / marker_name);
 }
 
 std::vector<std::string> disks_changed_by_sample(const std::filesystem::path& folder,
