@@ -60,10 +60,18 @@ TempFile::~TempFile() {
   if (!path_.empty()) ::unlink(path_.c_str());
 }
 
-void TempFile::sync_and_rename_to(const fs::path& target, mode_t mode) {
-  if (::fchmod(fd_.get(), mode) != 0 || ::fsync(fd_.get()) != 0) fail_by_errno("write", target);
+void TempFile::sync(mode_t mode) {
+  if (::fchmod(fd_.get(), mode) != 0 || ::fsync(fd_.get()) != 0) fail_by_errno("write", path_);
+}
+
+void TempFile::rename_to(const fs::path& target) {
   if (::rename(path_.c_str(), target.c_str()) != 0) fail_by_errno("rename to", target);
   path_.clear();
+}
+
+void TempFile::sync_and_rename_to(const fs::path& target, mode_t mode) {
+  sync(mode);
+  rename_to(target);
   sync_folder(target.parent_path());
 }
 

@@ -34,6 +34,10 @@ class TempFile {
   /// Writes the file to disk permanently and gives it its final name. Replaces an existing file.
   void sync_and_rename_to(const std::filesystem::path& target, mode_t mode);
 
+  // The same in steps, for many files in one folder: sync_folder() comes last.
+  void sync(mode_t mode);
+  void rename_to(const std::filesystem::path& target);
+
  private:
   TempFile(UniqueFd fd, std::filesystem::path path) : fd_(std::move(fd)), path_(std::move(path)) {}
 

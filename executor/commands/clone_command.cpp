@@ -25,12 +25,14 @@ struct Copies {
   std::optional<UnpackedImage> image = {};  ///< whose disks these are copies of
 };
 
-ObtainedImage obtain(const CommandTools& tools, const std::string& source) {
+ObtainedImage obtain(const CommandTools& tools, const CloneRequest& request) {
+  const auto& source = request.source;
   const auto reference = ImageReference::parse(source);
   if (!tools.images.catalogue.has(reference)) {
     tools.reporter.say("Neither a VM nor a cached image is called " + quote(source) + "; fetching " +
                        reference.text());
-    return fetch_and_unpack_image(tools, {.container = source}, DiskSharing::many);
+    return fetch_and_unpack_image(
+        tools, {.container = source, .keep_blobs = request.keep_blobs}, DiskSharing::many);
   }
   auto image = tools.images.catalogue.load(reference);
   tools.images.catalogue.mark_used(image);
@@ -38,8 +40,8 @@ ObtainedImage obtain(const CommandTools& tools, const std::string& source) {
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 
-Copies copies_of_image(const CommandTools& tools, const std::string& source, const fs::path& folder) {
-  const auto [image, unpacked] = obtain(tools, source);
+Copies copies_of_image(const CommandTools& tools, const CloneRequest& request, const fs::path& folder) {
+  const auto [image, unpacked] = obtain(tools, request);
   const auto domain = parse_domain(image.domain_xml, "the image's domain");
   auto files =
       make_thin_copies(domain, unpacked, {.path = [&](const std::string& disk) { return folder / disk; }});
@@ -106,7 +108,8 @@ Copies copies_of_vm(const CommandTools& tools, const std::string& source, const 
 }  // namespace
 
 DefinedVm clone_vm(const CommandTools& tools, const CloneRequest& request) {
-  const auto& [source, target] = request;
+  const auto& source = request.source;
+  const auto& target = request.target;
   const Phase phase(tools.clock, tools.reporter);
   if (!is_bare_file_name(target))
     throw Error(Blame::job, "clone: " + quote(target) + " is not a valid name for a VM");
@@ -123,7 +126,7 @@ DefinedVm clone_vm(const CommandTools& tools, const CloneRequest& request) {
   make_folders(vmdir, 0700);
   auto incoming = TempFolder::in(vmdir, ".incoming-", 0700);
   auto copies = domains.contains(source) ? copies_of_vm(tools, source, incoming.path())
-                                         : copies_of_image(tools, source, incoming.path());
+                                         : copies_of_image(tools, request, incoming.path());
   for (auto& [disk, file] : copies.files) {
     if (file.path.parent_path() == incoming.path()) file.path = folder / file.path.filename();
   }

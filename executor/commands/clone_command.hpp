@@ -10,6 +10,7 @@ namespace sarde {
 struct CloneRequest {
   std::string source;
   std::string target;
+  bool keep_blobs = false;  ///< whether the layers of an image that is fetched stay in the cache
 };
 
 /// `clone SOURCE TARGET`: defines a VM whose disks are thin copies, and does not start it. If a VM is called

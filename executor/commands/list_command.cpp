@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <future>
-#include <map>
-#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -11,7 +9,6 @@
 #include "core/foundation/json_text.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/store/warm_templates.hpp"
-#include "core/system/files.hpp"
 #include "executor/commands/image_users.hpp"
 #include "executor/commands/text_table.hpp"
 
@@ -69,23 +66,10 @@ std::vector<std::uint64_t> saved_states(const CommandTools& tools, const std::ve
   return sizes;
 }
 
-/// Whether the cache has all layers of each image. Looks at names only, once for each layout.
+/// Whether the cache has all layers of each image.
 std::vector<bool> layers_kept(const std::vector<CatalogEntry>& entries) {
-  std::map<std::filesystem::path, std::set<std::string>> names;
-  std::map<std::string, bool> known;  // by layout and manifest: an image often has several names
   std::vector<bool> kept;
-  for (const auto& entry : entries) {
-    const auto [there, is_new] = names.try_emplace(entry.layout.folder());
-    if (is_new)
-      for (const auto& file : folder_entries(entry.layout.blobs())) there->second.insert(file.filename());
-    const auto [answer, is_first] =
-        known.try_emplace(entry.layout.folder().string() + " " + entry.manifest.digest.hex());
-    if (is_first)
-      answer->second = std::ranges::all_of(entry.blobs, [&](const Descriptor& blob) {
-        return there->second.contains(blob.digest.hex());
-      });
-    kept.push_back(answer->second);
-  }
+  for (const auto& entry : entries) kept.push_back(entry.layout.names_all(entry.blobs));
   return kept;
 }
 

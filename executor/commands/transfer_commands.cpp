@@ -38,6 +38,7 @@ ObtainedImage fetch_and_unpack_image(const CommandTools& tools, const FetchReque
                                                .source = source_of(request),
                                                .folder = folder,
                                                .sharing = sharing,
+                                               .keep_blobs = request.keep_blobs,
                                                .progress = progress_in(tools.reporter)},
                                               tools.registry, {});
   say_fetched(obtained.image, known, phase);

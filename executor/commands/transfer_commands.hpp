@@ -10,6 +10,7 @@ namespace sarde {
 struct FetchRequest {
   std::string container;    ///< the image's name on this host
   std::string source = {};  ///< its name at the registry; empty: the same
+  bool keep_blobs = true;   ///< whether the layers stay in the cache once the disks are unpacked
 };
 
 struct PushRequest {

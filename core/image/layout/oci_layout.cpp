@@ -1,6 +1,8 @@
 #include "core/image/layout/oci_layout.hpp"
 
 #include <algorithm>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -68,6 +70,13 @@ std::optional<IndexEntry> OciLayout::find(const std::string& name) const {
     if (entry->tag == name || (digest && entry->manifest.digest == *digest)) return *entry;
   }
   return std::nullopt;
+}
+
+bool OciLayout::names_all(const std::vector<Descriptor>& blobs) const {
+  const UniqueFd folder(::open(this->blobs().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return folder && std::ranges::all_of(blobs, [&](const Descriptor& blob) {
+           return ::faccessat(folder.get(), blob.digest.hex().c_str(), F_OK, 0) == 0;
+         });
 }
 
 bool OciLayout::holds(const std::vector<Descriptor>& blobs) const {

@@ -53,6 +53,9 @@ class OciLayout {
   /// The entry that `name` (a tag or a digest's text) stands for.
   [[nodiscard]] std::optional<IndexEntry> find(const std::string& name) const;
 
+  /// Is there a file for each of these blobs? Quicker than holds().
+  [[nodiscard]] bool names_all(const std::vector<Descriptor>& blobs) const;
+
   /// Are these blobs there, of the right size?
   [[nodiscard]] bool holds(const std::vector<Descriptor>& blobs) const;
 

@@ -50,17 +50,21 @@ ArrivingBlobs::~ArrivingBlobs() {
 void ArrivingBlobs::note(Arrived blob) {
   constexpr std::size_t most_open = 16;
   arrived_.push_back(std::move(blob));
-  if (arrived_.size() > most_open) settle_oldest();
+  if (arrived_.size() == most_open) settle_oldest(most_open / 2);
 }
 
-void ArrivingBlobs::settle_oldest() {
-  auto oldest = std::move(arrived_.front());
-  arrived_.pop_front();
-  oldest.file.sync_and_rename_to(oldest.target, 0600);
+/// Those that came first have been written by now, for the most part.
+void ArrivingBlobs::settle_oldest(std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) arrived_[i].file.sync(0600);
+  for (; count > 0; --count) {
+    arrived_.front().file.rename_to(arrived_.front().target);
+    arrived_.pop_front();
+  }
+  sync_folder(layout_.blobs());
 }
 
 void ArrivingBlobs::settle() {
-  while (!arrived_.empty()) settle_oldest();
+  if (!arrived_.empty()) settle_oldest(arrived_.size());
 }
 
 std::unique_ptr<BlobReader> ArrivingBlobs::open(const Descriptor& blob) {

@@ -39,7 +39,7 @@ class ArrivingBlobs final : public BlobSource {
   };
 
   void note(Arrived blob);
-  void settle_oldest();
+  void settle_oldest(std::size_t count);
 
   const OciLayout& layout_;
   LayoutBlobs local_;

@@ -1,0 +1,71 @@
+// The parts of an import, each by itself (tests/bench/images, row `limits`):
+//
+//   parts hash FILE…      the SHA-256 of each file
+//   parts inflate LIST    the members of the layers that LIST names, one a line, in one thread
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <libdeflate.h>
+#include <openssl/evp.h>
+#include <string>
+#include <vector>
+
+namespace {
+
+std::string content_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+int hash(const std::vector<std::string>& files) {
+  std::vector<char> buffer(1U << 20U);
+  for (const auto& path : files) {
+    auto* context = EVP_MD_CTX_new();
+    EVP_DigestInit_ex(context, EVP_sha256(), nullptr);
+    std::FILE* file = std::fopen(path.c_str(), "rb");
+    if (file == nullptr) return 1;
+    while (const auto got = std::fread(buffer.data(), 1, buffer.size(), file))
+      EVP_DigestUpdate(context, buffer.data(), got);
+    std::fclose(file);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    EVP_DigestFinal_ex(context, digest, nullptr);
+    EVP_MD_CTX_free(context);
+  }
+  return 0;
+}
+
+/// The size that a member of ours states in its header (docs/image-format.md).
+std::size_t stated_size(const unsigned char* member) {
+  constexpr unsigned flag_extra = 4;
+  if (member[0] != 0x1f || member[1] != 0x8b || (member[3] & flag_extra) == 0) return 0;
+  const auto* field = member + 12;
+  if (field[0] != 'S' || field[1] != 'D') return 0;
+  return field[4] | field[5] << 8U | field[6] << 16U | static_cast<std::size_t>(field[7]) << 24U;
+}
+
+int inflate(const std::string& list) {
+  std::ifstream names(list);
+  std::string stream;
+  for (std::string name; std::getline(names, name);) stream += content_of(name);
+  auto* decompressor = libdeflate_alloc_decompressor();
+  std::vector<char> data(4U << 20U);
+  std::size_t at = 0;
+  while (at < stream.size()) {
+    const auto size = stated_size(reinterpret_cast<const unsigned char*>(stream.data()) + at);
+    std::size_t got = 0;
+    if (size == 0 || libdeflate_gzip_decompress(decompressor, stream.data() + at, size, data.data(), data.size(), &got) != LIBDEFLATE_SUCCESS) {
+      std::fprintf(stderr, "no member of ours at byte %zu\n", at);
+      return 1;
+    }
+    at += size;
+  }
+  libdeflate_free_decompressor(decompressor);
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  const std::vector<std::string> rest(words + 2, words + count);
+  return std::string(words[1]) == "hash" ? hash(rest) : inflate(rest.front());
+}
