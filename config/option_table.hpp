@@ -178,7 +178,7 @@ inline constexpr auto option_table = [] {
       // how long things may take
       {.name = "fetch-timeout", .group = times, .kind = seconds,
        .help = "time limit for one transfer from or to a registry, and for waiting while another process uses the same image",
-       .commands = "prepare login fetch pull push inspect clone", .initial = "3600"},
+       .commands = "prepare login fetch pull push import inspect clone", .initial = "3600"},
       {.name = "timeout", .group = times, .kind = seconds, .help = "sets both address-timeout and boot-timeout, unless they are set themselves", .commands = "prepare",
        .example = "300", .job_may_set = true},
       {.name = "address-timeout", .group = times, .kind = seconds, .help = "how long a VM may take to get an address", .commands = "prepare",

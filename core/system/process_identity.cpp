@@ -55,8 +55,8 @@ std::string boot_id() {
 
 void step_back() noexcept {
   constexpr int lowest = 19;
-  constexpr int this_process = 1;           // IOPRIO_WHO_PROCESS (ioprio_set(2); glibc has no header for it)
-  constexpr int idle_class = 3 << 13;       // IOPRIO_CLASS_IDLE
+  constexpr int this_process = 1;      // IOPRIO_WHO_PROCESS (ioprio_set(2); glibc has no header for it)
+  constexpr int idle_class = 3 << 13;  // IOPRIO_CLASS_IDLE
   static_cast<void>(::setpriority(PRIO_PROCESS, 0, lowest));
   static_cast<void>(::syscall(SYS_ioprio_set, this_process, 0, idle_class));
 }

@@ -31,8 +31,8 @@ ObtainedImage obtain(const CommandTools& tools, const CloneRequest& request) {
   if (!tools.images.catalogue.has(reference)) {
     tools.reporter.say("Neither a VM nor a cached image is called " + quote(source) + "; fetching " +
                        reference.text());
-    return fetch_and_unpack_image(
-        tools, {.container = source, .keep_blobs = request.keep_blobs}, DiskSharing::many);
+    return fetch_and_unpack_image(tools, {.container = source, .keep_blobs = request.keep_blobs},
+                                  DiskSharing::many);
   }
   auto image = tools.images.catalogue.load(reference);
   tools.images.catalogue.mark_used(image);

@@ -114,7 +114,9 @@ DefinedVm import_image(const CommandTools& tools, const ImportRequest& request) 
   if (const auto uuid = existing(tools, "import " + quote(container), name);
       uuid && has_its_disks(tools, name))
     return {.name = name, .uuid = *uuid};
-  const auto unpacked = unpack_cached_image(tools, image, DiskSharing::one_vm, name);
+  const auto unpacked =
+      request.raw ? tools.images.unpacked.unpack(image, name, progress_of(tools.reporter, "unpacking"))
+                  : unpack_cached_image(tools, image, DiskSharing::one_vm, name);
   return define(tools, image, unpacked, name, phase);
 }
 

@@ -74,8 +74,7 @@ std::vector<bool> layers_kept(const std::vector<CatalogEntry>& entries) {
 }
 
 std::string as_json(const std::vector<CatalogEntry>& entries, const AskedStates& asked,
-                    const std::vector<std::uint64_t>& saved,
-                    const std::vector<bool>& kept) {
+                    const std::vector<std::uint64_t>& saved, const std::vector<bool>& kept) {
   const auto& states = asked.states;
   auto list = ordered_json::array();
   for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -102,14 +101,14 @@ std::string shortened(const Digest& digest) {
 
 std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>& entries,
                      const AskedStates& asked, const std::vector<std::uint64_t>& saved,
-                    const std::vector<bool>& kept) {
+                     const std::vector<bool>& kept) {
   const auto& states = asked.states;
   const bool has_users =
       std::ranges::any_of(entries, [&](const auto& entry) { return !users_of(entry, asked).empty(); });
   const bool has_states = std::ranges::any_of(saved, [](std::uint64_t bytes) { return bytes != 0; });
   const bool has_gaps = std::ranges::find(kept, false) != kept.end();
-  TextTable table(
-      {"SOURCE", "NAME", "IMAGE ID", "STATE", has_gaps ? "LAYERS" : "", has_users ? "USED BY" : "", has_states ? "WARM START" : ""});
+  TextTable table({"SOURCE", "NAME", "IMAGE ID", "STATE", has_gaps ? "LAYERS" : "",
+                   has_users ? "USED BY" : "", has_states ? "WARM START" : ""});
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const auto& entry = entries[i];
     const auto state = states.find(entry.config_digest.text());

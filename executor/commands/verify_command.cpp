@@ -113,7 +113,7 @@ class Verifier {
     const auto [known, is_new] = disks_.try_emplace(folder.path);
     if (is_new) {
       try {
-        known->second = folder.is_shared ? read_shared(folder.path) : read_own(folder);
+        known->second = folder.is_shared ? read_shared(folder) : read_own(folder);
       } catch (const Error& failure) {
         known->second = {.problem = failure.what(), .fact = ""};
       }
@@ -121,16 +121,26 @@ class Verifier {
     return known->second;
   }
 
-  Look read_shared(const fs::path& folder) {
-    const auto marker = read_unpacked_marker(folder);
+  Look read_shared(const UnpackedFolder& folder) {
+    const auto marker = read_unpacked_marker(folder.path);
     if (!marker) return {};  // removed in the meantime
-    if (marker->second == DisksState::untouched && are_whole(folder, marker->first).value_or(false))
-      return {.problem = "", .fact = "unpacked for jobs and clones"};
-    return {.problem = "the disks in " + folder.string() +
-                       " are not what was unpacked: when no job and no VM uses them ('sarde-executor list'), "
-                       "remove the folder; the next job unpacks the image again. If this is said of those disks, too, the image's config is "
-                       "wrong",
-            .fact = ""};
+    if (marker->first.is_lost())
+      return {.problem = "",
+              .fact = "unpacked disks that the next job unpacks again (after a power cut, or damage)"};
+    const auto name = "the disks in " + folder.path.string();
+    const auto read = read_disks(folder.path, marker->first, tools_.cancellation);
+    note_progress(disk_space_of(folder.path));
+    if (!read.changed.empty())
+      return {.problem = name +
+                         " are not what was unpacked: when no job and no VM uses them ('sarde-executor "
+                         "list'), remove the folder; the next job unpacks the image again",
+              .fact = ""};
+    if (!read.misstated.empty())
+      return {
+          .problem =
+              name + " are not what the image's config states: whoever made the image has to export it again",
+          .fact = ""};
+    return {.problem = "", .fact = "unpacked for jobs and clones"};
   }
 
   /// Of an imported VM, which may write to them at any time.
@@ -158,9 +168,9 @@ class Verifier {
   std::optional<bool> are_whole(const fs::path& folder, const UnpackedMarker& marker) {
     for (const auto& disk : marker.disks)
       if (disk.digest.empty()) return std::nullopt;
-    const auto changed = disks_of_other_content(folder, marker, tools_.cancellation);
+    const auto read = read_disks(folder, marker, tools_.cancellation);
     note_progress(disk_space_of(folder));
-    return changed.empty();
+    return read.is_well();
   }
 
   [[nodiscard]] bool is_listed(const fs::path& folder) const {

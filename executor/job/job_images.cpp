@@ -43,8 +43,15 @@ ObtainedImage JobImages::obtain_by(const std::string& policy, const ImageReferen
     try {
       return use_cache("pull policy '" + policy + "'");
     } catch (const Error&) {
+      if (is_here(reference)) throw;
+      if (policy == "never" && catalogue.has(reference))
+        throw Error(Blame::job,
+                    "image " + quote(reference.text()) +
+                        ": its disks are no longer on this host, and pull policy 'never' does not "
+                        "let them be fetched; choose another policy, or run 'sarde fetch' on this "
+                        "host");
       // Another process may have removed the image before its use was recorded.
-      if (policy == "never" || is_here(reference)) throw;
+      if (policy == "never") throw;
       parts_.reporter.say("The image has just been removed from the cache");
     }
   } else if (parts_.manifest_ttl) {
@@ -71,8 +78,12 @@ ObtainedImage JobImages::obtain_by(const std::string& policy, const ImageReferen
 /// Whether a job can use it without the registry: its layers stay in the cache only if they are wanted there.
 bool JobImages::is_here(const ImageReference& reference) const {
   if (!parts_.images.catalogue.has(reference)) return false;
-  const auto image = parts_.images.catalogue.load(reference);
-  return parts_.images.unpacked.has_shared(image) || image.has_packed_disks();
+  try {
+    const auto image = parts_.images.catalogue.load(reference);
+    return parts_.images.unpacked.has_shared(image) || image.has_packed_disks();
+  } catch (const Error&) {
+    return false;  // what is wrong with it, whoever fetches it will be told
+  }
 }
 
 /// A private image that was fetched with another job's credentials is only given to jobs whose own
@@ -100,10 +111,6 @@ ObtainedImage JobImages::from_cache(const ImageReference& reference, const std::
   parts_.images.catalogue.mark_used(image);
   folder.note_image(image.config_digest.text());
   parts_.reporter.say("The image's digest is " + image.manifest.digest.text());
-  if (!parts_.images.unpacked.has_shared(image) && !image.has_packed_disks())
-    throw Error(Blame::job, "image " + quote(reference.text()) +
-                                ": its disks are no longer on this host, and pull policy 'never' does not let "
-                                "them be fetched; choose another policy, or run 'sarde fetch' on this host");
   auto unpacked = parts_.images.unpacked.unpack_shared(image, progress_of(parts_.reporter, "unpacking"));
   say_unpacked(unpacked, phase);
   parts_.metrics.pulled("cached", 0);
@@ -114,6 +121,7 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
                                        const JobFolder& folder) {
   const Phase phase(parts_.clock, parts_.reporter);
   const auto known = parts_.images.catalogue.find(reference);
+  const bool was_here = is_here(reference);
   auto obtained = parts_.images.fetcher.obtain(
       {.reference = reference,
        .source = reference,
@@ -128,7 +136,7 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
       parts_.registry, chosen.access);
   if (chosen.access.authfile) remove_if_there(*chosen.access.authfile);
   const auto& image = obtained.image;
-  const bool was_known = known && known->second.manifest.digest == image.manifest.digest;
+  const bool was_known = was_here && known->second.manifest.digest == image.manifest.digest;
   parts_.metrics.pulled(was_known ? "up_to_date" : "fetched", was_known ? 0 : image.compressed_size());
   const auto facts = ", " + image.manifest.digest.text() + ", " + size_text(image.compressed_size());
   const auto name = "image " + quote(reference.text());

@@ -143,10 +143,9 @@ int run_export(Wiring& wiring) {
 }
 
 int run_clone(Wiring& wiring) {
-  return print_vm(wiring,
-                  clone_vm(tools_of(wiring), {.source = argument(wiring, 0),
-                                               .target = argument(wiring, 1),
-                                               .keep_blobs = wiring.values().get<"keep-blobs">()}));
+  return print_vm(wiring, clone_vm(tools_of(wiring), {.source = argument(wiring, 0),
+                                                      .target = argument(wiring, 1),
+                                                      .keep_blobs = wiring.values().get<"keep-blobs">()}));
 }
 
 int run_list(Wiring& wiring) {

@@ -53,7 +53,8 @@ int inflate(const std::string& list) {
   while (at < stream.size()) {
     const auto size = stated_size(reinterpret_cast<const unsigned char*>(stream.data()) + at);
     std::size_t got = 0;
-    if (size == 0 || libdeflate_gzip_decompress(decompressor, stream.data() + at, size, data.data(), data.size(), &got) != LIBDEFLATE_SUCCESS) {
+    if (size == 0 || libdeflate_gzip_decompress(decompressor, stream.data() + at, size, data.data(),
+                                                data.size(), &got) != LIBDEFLATE_SUCCESS) {
       std::fprintf(stderr, "no member of ours at byte %zu\n", at);
       return 1;
     }

@@ -60,7 +60,7 @@ def test_a_jobs_host_holds_one_copy_and_brings_the_layers_when_they_are_needed(s
     verdict, log = job_of(standin, reference, "never")
     assert verdict != "success" and "its disks are no longer on this host, and pull policy 'never'" in log and "'sarde fetch'" in log
     verdict, log = job_of(standin, reference, "if-not-present")
-    assert verdict == "success" and "Unpacked image" in log, log
+    assert verdict == "success" and "Fetched and unpacked image" in log, log
     # Damaged: the same.
     disk = unpacked(standin) / "disk0.raw"
     disk.chmod(0o600)
@@ -181,7 +181,7 @@ def test_a_transfer_that_broke_goes_on_where_it_was(place, tmp_path):
     layers = [layer["digest"] for layer in json.loads(registry.blobs[registry.tags["1"][0]])["layers"] if "+gzip" in layer["mediaType"]]
     assert len(layers) == 5
     with registry.serving() as address:
-        env = {"SARDE_INSECURE_REGISTRIES": address, "SARDE_FETCH_TIMEOUT": "4s"}
+        env = {"SARDE_INSECURE_REGISTRIES": address, "SARDE_FETCH_TIMEOUT": "2s"}
         registry.lacks = {layers[3]}
         verdict, log = job_of(standin, f"{address}/vms/a:1", "always", **env)
         assert verdict == "system_failure" and "the registry has failed" in log, log
@@ -290,8 +290,10 @@ def test_gc_reads_unpacked_disks_at_leisure(place, tmp_path):
     reference = standin.publish(random.Random(9), "read", [5_000])
     assert job_of(standin, reference, "always")[0] == "success"
     folder = unpacked(standin)
-    assert "they are what the image says" in standin.run("gc", "-v").stderr
-    assert "they are what the image says" not in standin.run("gc", "-v").stderr  # not more than once a week
+    os.utime(folder, (1_000_000_000, 1_000_000_000))
+    assert f"Read the disks in {folder}" in standin.run("gc", "-v").stderr
+    assert folder.stat().st_mtime == 1_000_000_000  # that is no use of the image, by which prune would go
+    assert "Read the disks" not in standin.run("gc", "-v").stderr  # not more than once a week
     disk = folder / "disk0.raw"
     look = disk.stat()
     disk.chmod(0o600)
@@ -302,6 +304,78 @@ def test_gc_reads_unpacked_disks_at_leisure(place, tmp_path):
     os.utime(folder / ".sarde-checked", (1, 1))
     assert "Would" not in standin.run("gc", "--dry-run").stderr and (folder / ".sarde-image.json").exists()
     warned = standin.run("gc").stderr
-    assert f"the disks in {folder} are not what the image's config states (disk0.raw): the next job unpacks the image again" in warned, warned
+    assert f"the disks in {folder} are damaged (disk0.raw): the next job unpacks the image again" in warned, warned
+    assert "the next job unpacks again" in standin.run("verify").stdout and standin.run("gc").stderr == ""
     verdict, log = job_of(standin, reference, "if-not-present")
     assert verdict == "success" and sha256(unpacked(standin) / "disk0.raw") in standin.good, log
+
+
+def test_an_image_whose_config_lies_about_its_disks_is_named(place, tmp_path):
+    """Jobs do not compare: the blobs determine the disks. gc and verify do, and say that it is the image."""
+    standin = Standin(place, tmp_path / "world")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "disk.raw").write_bytes(random.Random(10).randbytes(3_000_000))
+    (source / "d.xml").write_text(domain("x", ("disk.raw", "raw"), device="<interface type='user'><model type='virtio'/></interface>"))
+    standin.run("export", "--raw", "--libvirtconfig", source / "d.xml", "x", source / "layout")
+    registry = LyingRegistry()
+    manifest = json.loads(registry.blobs[registry.add_layout(source / "layout")])
+    config = json.loads(registry.blobs[manifest["config"]["digest"]])
+    config["rootfs"]["diff_ids"][-1] = "sha256:" + "5" * 64
+    content = json.dumps(config).encode()
+    manifest["config"] |= {"digest": registry.add(content), "size": len(content)}
+    registry.tags["1"] = [registry.add(json.dumps(manifest).encode())]
+    with registry.serving() as address:
+        env = {"SARDE_INSECURE_REGISTRIES": address}
+        assert job_of(standin, f"{address}/vms/a:1", "always", **env)[0] == "success"
+        for _ in range(2):
+            said = standin.run("gc", env=env).stderr
+            os.utime(unpacked(standin) / ".sarde-checked", (1, 1))
+            assert "the image's config states other digests of them (disk.raw): whoever made the image has to export it again" in said, said
+        verified = standin.run("verify", check=False)
+        assert verified.returncode == 2 and "are not what the image's config states" in verified.stdout
+        standin.run("selftest", "--json", check=False)
+        verdict, log = job_of(standin, f"{address}/vms/a:1", "always", **env)
+        assert verdict == "success" and "Up to date" in log, log
+        # A base VM has its name from the config.
+        refused = standin.run("import", "-n", "base", f"{address}/vms/a:1", env=env, check=False)
+        assert refused.returncode == 1 and "does not match its digest in the image config" in refused.stderr, refused.stderr
+
+
+def test_who_knows_a_private_images_manifest_has_not_its_disks(place, tmp_path):
+    """Another registry serves the documents of a private image that is here, and none of its layers."""
+    standin = Standin(place, tmp_path / "world")
+    reference = standin.publish(random.Random(11), "private", [2_000])
+    auth = json.dumps({"auths": {place.registry: {"auth": "dTpw"}}})
+    with standin.runner(SARDE_PULL_POLICY="always").job(job_id=901, image=reference, variables={"DOCKER_AUTH_CONFIG": auth}) as job:
+        assert job.prepare(), job.result.text
+    (mark,) = standin.oci.rglob(".sarde.private/*")
+    thief = LyingRegistry()
+    layout = standin.oci / reference.rsplit(":", 1)[0]
+    thief.tags["1"] = [thief.add_layout(layout)]  # the layers are not in the cache
+    with thief.serving() as address:
+        env = {"SARDE_INSECURE_REGISTRIES": f"{address},{place.registry}", "SARDE_FETCH_TIMEOUT": "10s"}
+        verdict, log = job_of(standin, f"{address}/vms/a:1", "always", **env)
+        assert verdict != "success" and "the registry does not have it" in log, log
+        # The same layers in an image of another name, whose digests a stranger may know.
+        cloned = standin.run("clone", f"{address}/vms/a:1", "stolen", env=env, check=False)
+        assert cloned.returncode == 1 and not (standin.vms / "stolen").exists(), cloned.stderr
+    # An administrator's clone does not make it everybody's.
+    standin.run("clone", reference, "administrators")
+    assert mark.exists()
+    # Its own repository may.
+    with standin.runner(SARDE_PULL_POLICY="always").job(job_id=902, image=reference, variables={"DOCKER_AUTH_CONFIG": auth}) as job:
+        assert job.prepare(), job.result.text
+
+
+def test_without_a_proxy_a_job_keeps_no_layers_either(place, tmp_path):
+    standin = Standin(place, tmp_path / "world")
+    reference = standin.publish(random.Random(12), "copied", [2_000])
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "skopeo").write_text(f'#!/bin/sh\ncase " $* " in *" experimental-image-proxy "*) echo unknown command >&2; exit 1;; esac\nexec {shutil.which("skopeo")} "$@"\n')
+    (tools / "skopeo").chmod(0o755)
+    path = f"{tools}:{os.environ['PATH']}"
+    assert '"where": "registry"' in standin.run("inspect", "--remote", "--json", reference, env={"PATH": path}).stdout
+    verdict, log = job_of(standin, reference, "always", PATH=path)
+    assert verdict == "success" and packed(standin, reference) < 20_000, log

@@ -25,6 +25,8 @@ void ChunkReader::pass_to(std::uint64_t position) {
     at_ += static_cast<std::size_t>(count);
     return;
   }
+  // Bytes of it have been used: its end tells whether they were right.
+  if (reader_ && read_of_chunk_ == chunks_[next_].size) read_more();
   // What is ahead of the buffer belongs to the chunk that is open, or to the one that would be next.
   if (reader_) read_ -= read_of_chunk_;
   reader_.reset();
@@ -59,7 +61,13 @@ bool ChunkReader::read_more() {
     read_of_chunk_ = 0;
   }
   make_room();
-  const auto got = reader_->read(buffer_.data() + end_, read_ahead);
+  std::size_t got = 0;
+  try {
+    got = reader_->read(buffer_.data() + end_, read_ahead);
+  } catch (...) {
+    reader_.reset();  // it has said what there is to say
+    throw;
+  }
   end_ += got;
   read_ += got;
   read_of_chunk_ += got;

@@ -71,7 +71,7 @@ struct UnpackOptions {
 };
 
 struct UnpackedDisk {
-  std::string name;  ///< the file's, from the stream: a bare name
+  std::string name;               ///< the file's, from the stream: a bare name
   std::optional<Digest> diff_id;  ///< where it was computed
   std::uint64_t size = 0;
   std::vector<LayerSpan> spans;

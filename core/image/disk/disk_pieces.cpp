@@ -1,7 +1,7 @@
 #include "core/image/disk/disk_pieces.hpp"
 
-#include <array>
 #include <algorithm>
+#include <array>
 #include <libdeflate.h>
 #include <random>
 #include <set>
@@ -22,6 +22,22 @@ std::set<std::size_t> sample_of(std::size_t count) {
   std::random_device random;
   std::uniform_int_distribution<std::size_t> any(0, count - 1);
   return {0, any(random), any(random)};
+}
+
+bool agree(const std::filesystem::path& file, const DiskPieces& pieces, const std::set<std::size_t>& numbers,
+           Cancellation& cancellation) {
+  const auto fd = open_to_read(file);
+  Bytes buffer(DiskPieces::length);
+  for (const auto number : numbers) {
+    cancellation.check();
+    const auto start = number * DiskPieces::length;
+    const auto size = std::min<std::uint64_t>(DiskPieces::length, pieces.size - start);
+    if (::lseek(fd.get(), static_cast<off_t>(start), SEEK_SET) < 0)
+      throw Error("read " + file.string() + ": " + errno_text(errno));
+    const auto got = read_full(fd.get(), buffer.data(), static_cast<std::size_t>(size), file.string());
+    if (got != size || libdeflate_crc32(0, buffer.data(), got) != pieces.checksums[number]) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -69,20 +85,15 @@ DiskPieces PieceNotes::finish() {
   return std::move(pieces_);
 }
 
+bool all_agree(const std::filesystem::path& file, const DiskPieces& pieces, Cancellation& cancellation) {
+  if (pieces.size == 0) return false;
+  std::set<std::size_t> all;
+  for (std::size_t number = 0; number < pieces.checksums.size(); ++number) all.insert(number);
+  return agree(file, pieces, all, cancellation);
+}
+
 bool sample_agrees(const std::filesystem::path& file, const DiskPieces& pieces, Cancellation& cancellation) {
-  if (pieces.size == 0) return true;
-  const auto fd = open_to_read(file);
-  Bytes buffer(DiskPieces::length);
-  for (const auto number : sample_of(pieces.checksums.size())) {
-    cancellation.check();
-    const auto start = number * DiskPieces::length;
-    const auto size = std::min<std::uint64_t>(DiskPieces::length, pieces.size - start);
-    if (::lseek(fd.get(), static_cast<off_t>(start), SEEK_SET) < 0)
-      throw Error("read " + file.string() + ": " + errno_text(errno));
-    const auto got = read_full(fd.get(), buffer.data(), static_cast<std::size_t>(size), file.string());
-    if (got != size || libdeflate_crc32(0, buffer.data(), got) != pieces.checksums[number]) return false;
-  }
-  return true;
+  return pieces.size == 0 || agree(file, pieces, sample_of(pieces.checksums.size()), cancellation);
 }
 
 }  // namespace sarde

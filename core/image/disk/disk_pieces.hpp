@@ -11,9 +11,9 @@
 
 namespace sarde {
 
-/// The CRC-32 (RFC 1952) of each MiB of a file, noted while it was written: with them some pieces of it can be
-/// checked without reading the rest. They find what went wrong by accident; what was made to look right, only
-/// the digest of the whole file finds.
+/// The CRC-32 (RFC 1952) of each MiB of a file, noted while it was written: with them some pieces of it can
+/// be checked without reading the rest. They find what went wrong by accident; what was made to look right,
+/// only the digest of the whole file finds.
 struct DiskPieces {
   static constexpr std::size_t length = 1U << 20U;  ///< bytes of a piece, but for the last
 
@@ -39,8 +39,13 @@ class PieceNotes {
   std::uint32_t checksum_ = 0;
 };
 
-/// Is the file's content still what was noted, as far as a sample shows: the first piece (a disk's tables) and
-/// two others, at random? True where nothing is known. Throws Error if the file cannot be read, Cancelled.
+/// Is the file's content still what was noted? Reads all of it. False where nothing is known. Throws Error if
+/// the file cannot be read, Cancelled.
+bool all_agree(const std::filesystem::path& file, const DiskPieces& pieces, Cancellation& cancellation);
+
+/// Is the file's content still what was noted, as far as a sample shows: the first piece (a disk's tables)
+/// and two others, at random? True where nothing is known. Throws Error if the file cannot be read,
+/// Cancelled.
 bool sample_agrees(const std::filesystem::path& file, const DiskPieces& pieces, Cancellation& cancellation);
 
 }  // namespace sarde

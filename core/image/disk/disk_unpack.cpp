@@ -58,15 +58,16 @@ UnpackedDisk unpack_disk(BlobSource& blobs, const DiskLayers& disk, const std::f
     if (!is_disk_name(name))
       throw Error(Blame::job,
                   "the disk's gzip header names the file " + quote(name) + ", which is no plain file name");
-    SparseWriter writer(folder / name, options.with_diff_id ? SparseWriter::Hashing::whole
-                                                            : SparseWriter::Hashing::none);
+    SparseWriter writer(folder / name,
+                        options.with_diff_id ? SparseWriter::Hashing::whole : SparseWriter::Hashing::none);
     try {
       unpacker.run(writer);
       auto unpacked = writer.finish(name, options.sync);
       unpacked.spans = unpacker.spans();
       return unpacked;
     } catch (...) {
-      if (options.unfinished != nullptr) options.unfinished->emplace_back(name, unpacker.whole_spans(writer.size()));
+      if (options.unfinished != nullptr)
+        options.unfinished->emplace_back(name, unpacker.whole_spans(writer.size()));
       throw;
     }
   });

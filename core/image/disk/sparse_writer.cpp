@@ -67,20 +67,20 @@ void SparseWriter::took(std::span<const unsigned char> data) {
 
 bool SparseWriter::share(const KnownSpan& span) {
   const UniqueFd from(::open(span.file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!from || ::lseek(from.get(), 0, SEEK_END) < static_cast<off_t>(span.at + span.length) ||
-      ::lseek(from.get(), static_cast<off_t>(span.at), SEEK_SET) < 0)
-    return false;
+  if (!from || ::lseek(from.get(), 0, SEEK_END) < static_cast<off_t>(span.at + span.length)) return false;
   const bool is_one_extent = share_extent(from.get(), fd_.get(), span.at, span.length);
   Bytes data(member_size);
   for (std::uint64_t left = span.length; left > 0;) {
-    const auto got =
-        read_full(from.get(), data.data(),
-                  static_cast<std::size_t>(std::min<std::uint64_t>(left, data.size())), span.file.string());
-    if (got == 0) throw Error("read " + span.file.string() + ": it has become shorter");
-    const auto piece = std::span(data).first(got);
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left, data.size()));
+    const auto got = ::pread(from.get(), data.data(), size, static_cast<off_t>(span.at + span.length - left));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0)
+      throw ReuseFailed("read " + span.file.string() + ": " +
+                        (got < 0 ? errno_text(errno) : "it has become shorter"));
+    const auto piece = std::span(data).first(static_cast<std::size_t>(got));
     if (!is_one_extent) put(piece, span.at + span.length - left);
     took(piece);
-    left -= got;
+    left -= piece.size();
   }
   reused_ += span.length;
   return true;

@@ -8,8 +8,8 @@
 
 #include "core/foundation/digest.hpp"
 #include "core/foundation/unique_fd.hpp"
-#include "core/image/disk/disk_sink.hpp"
 #include "core/image/disk/disk_pieces.hpp"
+#include "core/image/disk/disk_sink.hpp"
 
 namespace sarde {
 
@@ -25,7 +25,8 @@ class SparseWriter final : public DiskSink {
   void took(std::span<const unsigned char> data) override;
   bool share(const KnownSpan& span) override;
 
-  /// Once all has been put: syncs the file if that is wanted, and tells of it all but the spans. Throws Error.
+  /// Once all has been put: syncs the file if that is wanted, and tells of it all but the spans. Throws
+  /// Error.
   UnpackedDisk finish(std::string name, bool sync);
 
   /// Bytes that have been put without a gap.

@@ -19,7 +19,7 @@ namespace {
 
 /// Requested and not read yet. What comes of them waits in the pipe and in the connection.
 constexpr std::size_t most_ahead = 3;
-constexpr int roomy_pipe = 8 << 20;  ///< with which the transfers ahead go on by themselves
+constexpr int roomy_pipe = 8 << 20;    ///< with which the transfers ahead go on by themselves
 constexpr int allowed_pipe = 1 << 20;  ///< what every account may have (pipe(7), pipe-max-size)
 constexpr auto ended = "skopeo has ended";
 
@@ -45,9 +45,8 @@ class ProxyBlob final : public BlobReader {
       std::string failure;
       if (!stream_) stream_ = blobs_.stream_of(blob_, failure);
       if (stream_ && !has_caught_up_) catch_up(failure);
-      const auto got = failure.empty()
-                           ? blobs_.read(stream_, into, static_cast<std::size_t>(wanted), failure)
-                           : std::size_t(0);
+      const auto got = failure.empty() ? blobs_.read(stream_, into, static_cast<std::size_t>(wanted), failure)
+                                       : std::size_t(0);
       if (got > 0) {
         hash_.update(into, got);
         read_ += got;
@@ -66,7 +65,8 @@ class ProxyBlob final : public BlobReader {
     Sha256 again;
     Bytes passed(std::min<std::uint64_t>(read_, 256U << 10U));
     for (std::uint64_t left = read_; left > 0;) {
-      const auto got = blobs_.read(stream_, passed.data(), std::min<std::uint64_t>(left, passed.size()), failure);
+      const auto got =
+          blobs_.read(stream_, passed.data(), std::min<std::uint64_t>(left, passed.size()), failure);
       if (got == 0) return;
       again.update(passed.data(), got);
       left -= got;
@@ -85,7 +85,8 @@ class ProxyBlob final : public BlobReader {
   }
 
   [[noreturn]] void refuse() {
-    throw Error(Blame::job, blobs_.parts_.doing + ": the registry sends other content than the image's manifest says: " +
+    throw Error(Blame::job, blobs_.parts_.doing +
+                                ": the registry sends other content than the image's manifest says: " +
                                 blob_.digest.text());
   }
 
@@ -126,7 +127,11 @@ void ProxyBlobs::note(std::size_t bytes) {
 /// The blob's stream; or none, and why.
 std::shared_ptr<ProxyBlobs::Stream> ProxyBlobs::stream_of(const Descriptor& blob, std::string& failure) {
   const auto key = blob.digest.text();
-  std::erase_if(expected_, [&](const Descriptor& one) { return one.digest == blob.digest; });
+  if (!expected_.empty() && expected_.front().digest == blob.digest) {
+    expected_.pop_front();
+  } else {
+    std::erase_if(expected_, [&](const Descriptor& one) { return one.digest == blob.digest; });
+  }
   if (image_ == 0) {
     const auto opened =
         parts_.session->open_any(parts_.from.repository(), parts_.from.transport_text(), waits());
@@ -205,8 +210,8 @@ void ProxyBlobs::take_answer() {
   } else {
     if (::fcntl(answer.pipe.get(), F_SETPIPE_SZ, roomy_pipe) < 0)
       static_cast<void>(::fcntl(answer.pipe.get(), F_SETPIPE_SZ, allowed_pipe));
-    streams_[asked.blob->digest.text()] = std::make_shared<Stream>(
-        Stream{.pipe = std::move(answer.pipe), .pipe_number = answer.pipe_number});
+    streams_[asked.blob->digest.text()] =
+        std::make_shared<Stream>(Stream{.pipe = std::move(answer.pipe), .pipe_number = answer.pipe_number});
   }
 }
 

@@ -1,6 +1,8 @@
 #include "core/image/registry/signature_policy.hpp"
 
 #include <algorithm>
+#include <pwd.h>
+#include <unistd.h>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_reading.hpp"
@@ -12,12 +14,11 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 fs::path usual_signature_policy(const Environment& environment) {
-  if (const auto home = environment.non_empty("HOME")) {
-    const auto own = fs::path(*home) / ".config/containers/policy.json";
-    std::error_code ignored;
-    if (fs::exists(own, ignored)) return own;
-  }
-  return "/etc/containers/policy.json";
+  const passwd* account = ::getpwuid(::geteuid());
+  const auto home = environment.non_empty("HOME").value_or(account != nullptr ? account->pw_dir : "/root");
+  const auto own = fs::path(home) / ".config/containers/policy.json";
+  std::error_code ignored;
+  return fs::exists(own, ignored) ? own : fs::path("/etc/containers/policy.json");
 }
 
 bool lets_everything_in(const fs::path& policy) {

@@ -27,6 +27,8 @@ struct Meaning {
 constexpr bool about_access = true;
 constexpr std::string_view other_content = "the registry sends other content than the image's manifest says";
 constexpr std::string_view access_is_denied = "the registry denies access to it with these credentials";
+constexpr std::string_view lacks_signature =
+    "the signature policy does not accept it: it lacks a signature that is trusted here";
 constexpr std::string_view broken = "the connection to the registry broke";
 
 // In the order of their force: a registry may say several of these in one answer. The fragments are those of
@@ -43,8 +45,9 @@ constexpr std::array meanings{
         "name unknown", Blame::job,
         "the registry has no such repository; check the name (some registries want a repository to be made "
         "before anything is pushed to it)"},
-    Meaning{"source image rejected", Blame::job,
-            "the signature policy does not accept it: it lacks a signature that is trusted here"},
+    Meaning{"source image rejected", Blame::job, lacks_signature},
+    Meaning{"signature was required", Blame::job, lacks_signature},
+    Meaning{"rejected by policy", Blame::job, lacks_signature},
     Meaning{"not logged into", Blame::job, "no credentials are stored for it"},
     Meaning{"quota", Blame::job, "the registry has no room left for it: its quota is used up"},
     Meaning{"exceed the configured upper limit", Blame::job,

@@ -63,8 +63,8 @@ class SkopeoProgram {
                 Cancellation& cancellation)
       : settings_(settings), environment_(environment), clock_(clock), cancellation_(cancellation) {}
 
-  /// Returns what skopeo wrote to its standard output, after as many tries as SkopeoTries lets it have. Throws
-  /// Cancelled, AccessDenied, and Error.
+  /// Returns what skopeo wrote to its standard output, after as many tries as SkopeoTries lets it have.
+  /// Throws Cancelled, AccessDenied, and Error.
   std::string run(const SkopeoCall& call) const;
 
   /// `option`=false for a registry that may be spoken to without verified TLS; else nothing, and skopeo's own

@@ -17,7 +17,7 @@ struct ProxyWaits {
   Clock& clock;
   Cancellation& cancellation;
   TimePoint deadline;
-  std::string doing;                    ///< begins the message when the deadline passes
+  std::string doing;                     ///< begins the message when the deadline passes
   std::function<void()> heartbeat = {};  ///< called every 100 ms; what it throws ends the wait
 };
 
@@ -50,9 +50,9 @@ class SkopeoProxy {
   ~SkopeoProxy();
 
   // Requests: each is answered once.
-  void ask_to_initialize();                           ///< text: the version of the protocol
-  void ask_to_open(const std::string& image);         ///< number: the image's; `image` is TRANSPORT:REF
-  void ask_for_manifest(std::uint64_t image);         ///< text: its digest; and a pipe
+  void ask_to_initialize();                    ///< text: the version of the protocol
+  void ask_to_open(const std::string& image);  ///< number: the image's; `image` is TRANSPORT:REF
+  void ask_for_manifest(std::uint64_t image);  ///< text: its digest; and a pipe
   void ask_for_blob(std::uint64_t image, const std::string& digest, std::uint64_t size);  ///< a pipe
   void ask_to_finish(unsigned pipe_number);
 

@@ -52,6 +52,30 @@ std::uint64_t bytes_read_by(int pid) {
   return line.starts_with(key) ? parse_number(std::string_view(line).substr(key.size())).value_or(0) : 0;
 }
 
+/// The small blobs of an image, in a folder of their own.
+class Description final : public BlobSource {
+ public:
+  explicit Description(TempFolder folder)
+      : folder_(std::move(folder)), layout_(folder_.path()), blobs_(layout_) {}
+
+  std::unique_ptr<BlobReader> open(const Descriptor& blob) override { return blobs_.open(blob); }
+
+ private:
+  TempFolder folder_;
+  OciLayout layout_;
+  LayoutBlobs blobs_;
+};
+
+/// Whether no layer of a disk is among them.
+bool is_description(const AnnouncedImage& announced, const std::vector<Descriptor>& expected) {
+  const auto disks = vm_layers(announced.manifest, "the manifest").disks;
+  return std::ranges::none_of(disks, [&](const DiskLayers& disk) {
+    return std::ranges::any_of(disk.chunks, [&](const Descriptor& chunk) {
+      return std::ranges::find(expected, chunk.digest, &Descriptor::digest) != expected.end();
+    });
+  });
+}
+
 class SkopeoRegistry final : public Registry {
  public:
   SkopeoRegistry(SkopeoSettings settings, const Environment& environment, Clock& clock,
@@ -77,7 +101,8 @@ class SkopeoRegistry final : public Registry {
       text = raw_manifest(from.with_digest(chosen.manifest.digest), access);
       if (is_index(text)) throw Error(Blame::job, "read " + what + ": it is an index of indexes");
     }
-    AnnouncedImage announced{.digest = Digest::of(text), .manifest = parse_manifest(text, what), .text = text};
+    AnnouncedImage announced{
+        .digest = Digest::of(text), .manifest = parse_manifest(text, what), .text = text};
     static_cast<void>(vm_layers(announced.manifest, what));
     return announced;
   }
@@ -95,9 +120,9 @@ class SkopeoRegistry final : public Registry {
                                         const std::vector<Descriptor>& expected, const OciLayout& into,
                                         const RegistryAccess& access) {
     const auto from = named.with_digest(announced.digest);
-    const bool has_signatures = !lets_everything_in(settings_.signature_policy.empty()
-                                                        ? usual_signature_policy(environment_)
-                                                        : settings_.signature_policy);
+    const bool has_signatures =
+        !lets_everything_in(settings_.signature_policy.empty() ? usual_signature_policy(environment_)
+                                                               : settings_.signature_policy);
     const auto doing = "fetch " + named.text_with_registry();
     auto& session = session_for(from, access);
     if (!expected.empty() || has_signatures) {
@@ -107,10 +132,15 @@ class SkopeoRegistry final : public Registry {
                               : session.open_any(from.repository(), from.transport_text(), waits);
       });
       if (!is_open) {
+        if (is_description(announced, expected))
+          return std::make_unique<Description>(describe(doing, from, announced, access));
         copy_into(doing, from, announced, into, access);
         return std::make_unique<LayoutBlobs>(into);
       }
-      if (has_signatures && !session.checks_signatures()) check_signatures(doing, from, announced, access);
+      // skopeo looks at signatures when it copies, and this proxy does not: so it copies what describes the
+      // image.
+      if (has_signatures && !session.checks_signatures())
+        static_cast<void>(describe(doing, from, announced, access));
     }
     return std::make_unique<ProxyBlobs>(ProxyBlobs::Parts{.settings = settings_,
                                                           .clock = clock_,
@@ -231,16 +261,21 @@ class SkopeoRegistry final : public Registry {
   }
 
   /// Asks the proxy until it succeeds; false if this skopeo has none. Throws what ends the tries.
-  bool trying(const std::string& doing, const ProxySession& session,
+  bool trying(const std::string& doing, ProxySession& session,
               const std::function<SkopeoProxy::Answer(const ProxyWaits&)>& ask) {
     SkopeoTries tries(settings_, clock_, cancellation_, doing);
     const ProxyWaits waits{
         .clock = clock_, .cancellation = cancellation_, .deadline = tries.deadline(), .doing = doing};
-    for (;;) {
-      const auto answer = ask(waits);
-      if (!session.is_usable()) return false;
-      if (answer.failure.empty()) return true;
-      tries.wait_after(explain_skopeo_failure(answer.failure));
+    try {
+      for (;;) {
+        const auto answer = ask(waits);
+        if (!session.is_usable()) return false;
+        if (answer.failure.empty()) return true;
+        tries.wait_after(explain_skopeo_failure(answer.failure));
+      }
+    } catch (...) {
+      session.end();  // whoever asks next is not to get the answer to this
+      throw;
     }
   }
 
@@ -253,7 +288,9 @@ class SkopeoRegistry final : public Registry {
     std::string digest;
     const bool was_asked = trying(doing, session, [&](const ProxyWaits& waits) {
       auto answer = session.open(from.repository(), from.transport_text(), waits);
-      if (!answer.failure.empty()) return answer;
+      // (where a skopeo chooses the platform when it opens an index)
+      if (answer.failure.find("no image found in") != std::string::npos) answer.failure.clear();
+      if (!answer.failure.empty() || answer.number == 0) return answer;
       answer = session.manifest(answer.number, digest, waits);
       text = answer.text;
       const bool is_final = explain_skopeo_failure(answer.failure).repetition == Repetition::useless;
@@ -264,11 +301,10 @@ class SkopeoRegistry final : public Registry {
     return text;
   }
 
-  /// skopeo looks at signatures when it copies, and this proxy does not: so it copies what describes the
-  /// image.
-  void check_signatures(const std::string& doing, const ImageReference& from, const AnnouncedImage& announced,
-                        const RegistryAccess& access) {
-    const auto folder = temporary_folder("signatures");
+  /// By `skopeo copy`, what describes the image; for its disks there are empty files.
+  TempFolder describe(const std::string& doing, const ImageReference& from, const AnnouncedImage& announced,
+                      const RegistryAccess& access) {
+    auto folder = temporary_folder("description");
     const OciLayout description(folder.path());
     description.create();
     // skopeo brings no blob that is there, and looks at no more than its name and size.
@@ -279,6 +315,7 @@ class SkopeoRegistry final : public Registry {
       }
     }
     copy_into(doing, from, announced, description, {.authfile = access.authfile});
+    return folder;
   }
 
   /// By `skopeo copy`, all that the layout lacks.

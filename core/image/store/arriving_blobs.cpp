@@ -17,7 +17,7 @@ class KeptBlob final : public BlobReader {
       : from_(std::move(from)),
         blobs_(blobs),
         target_(std::move(target)),
-        file_(TempFile::beside(target_)) {}
+        file_(TempFile::beside(target_.parent_path() / "incoming")) {}
 
   std::size_t read(unsigned char* into, std::size_t size) override {
     const auto got = from_->read(into, size);

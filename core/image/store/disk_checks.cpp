@@ -8,6 +8,7 @@
 #include "core/foundation/text.hpp"
 #include "core/image/disk/disk_chain.hpp"
 #include "core/image/disk/qcow2_header.hpp"
+#include "core/image/store/image_catalogue.hpp"
 #include "core/image/store/unpacked_marker.hpp"
 #include "core/system/process_identity.hpp"
 
@@ -137,12 +138,19 @@ bool has_digests(const StoredImage& image, const std::vector<UnpackedDisk>& disk
   });
 }
 
+std::string repository_it_is_private_to(const StoredImage& image) {
+  std::error_code ignored;
+  return fs::exists(private_mark(image.layout, image.manifest.digest), ignored) ? image.reference.repository()
+                                                                                : "";
+}
+
 UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<UnpackedDisk>& disks,
                                TempFolder incoming, const UnpackTarget& target) {
   UnpackedImage unpacked{.folder = target.folder, .disks = {}, .was_there = false};
   UnpackedMarker marker{.config_digest = image.config_digest.text(),
                         .manifest_digest = image.manifest.digest.text(),
                         .disks = {},
+                        .private_to = repository_it_is_private_to(image),
                         .boot = target.is_synced ? "" : boot_id()};
   for (std::size_t i = 0; i < disks.size(); ++i) {
     const auto& stated = image.disk_diff_ids.at(i);
@@ -151,10 +159,8 @@ UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<Unpac
                   "disk " + quote(disks[i].name) + " does not match its digest in the image config");
     unpacked.disks.push_back(disks[i].name);
     unpacked.reused += disks[i].reused;
-    marker.disks.push_back({.name = disks[i].name,
-                            .digest = stated.text(),
-                            .spans = disks[i].spans,
-                            .pieces = disks[i].pieces});
+    marker.disks.push_back(
+        {.name = disks[i].name, .digest = stated.text(), .spans = disks[i].spans, .pieces = disks[i].pieces});
   }
   check_disks(incoming.path(), unpacked.disks, target.max_disk);
   // What many read nobody writes to.

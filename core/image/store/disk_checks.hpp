@@ -25,8 +25,8 @@ std::vector<UnpackedDisk> unpack_disks(BlobSource& blobs, const std::vector<Disk
 
 /// Whether the disks have to be compared with the diff_ids in the image's config. Blobs are bound to the
 /// manifest by their digests, and so are the disks of a folder that is named by the manifest's digest. What
-/// is named by the config's digest, a base VM and its folder, is bound by nothing else; and nothing else shows
-/// whether what was taken from other images was still right.
+/// is named by the config's digest, a base VM and its folder, is bound by nothing else; and nothing else
+/// shows whether what was taken from other images was still right.
 bool needs_diff_ids(const KnownSpans& known, DiskSharing sharing);
 
 /// Were their diff_ids computed, and are they what the image's config says?
@@ -45,8 +45,11 @@ struct UnpackTarget {
   bool is_synced = true;  ///< whether what is in the folder is on the platter (UnpackedMarker::boot)
 };
 
-/// Compares the disks with what the image says of them (their content only where their digests were computed),
-/// and gives the folder its marker and its name.
+/// Empty if the image is not private (UnpackedMarker::private_to).
+std::string repository_it_is_private_to(const StoredImage& image);
+
+/// Compares the disks with what the image says of them (their content only where their digests were
+/// computed), and gives the folder its marker and its name.
 UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<UnpackedDisk>& disks,
                                TempFolder incoming, const UnpackTarget& target);
 

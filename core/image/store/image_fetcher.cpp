@@ -1,9 +1,11 @@
 #include "core/image/store/image_fetcher.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/image/disk/disk_sink.hpp"
 #include "core/image/store/arriving_blobs.hpp"
 #include "core/image/store/disk_checks.hpp"
 #include "core/image/store/incoming_image.hpp"
@@ -25,7 +27,8 @@ auto about_image(const ImageReference& reference, Work work) {
     return work();
   } catch (const Error& error) {
     const std::string message = error.what();
-    throw Error(error.blame(), message.find(name) == std::string::npos ? "image " + name + ": " + message : message);
+    throw Error(error.blame(),
+                message.find(name) == std::string::npos ? "image " + name + ": " + message : message);
   }
 }
 
@@ -51,8 +54,10 @@ std::vector<Descriptor> missing_blobs(const OciLayout& layout, std::vector<Descr
 
 std::vector<Descriptor> all_blobs(const AnnouncedImage& announced) {
   auto blobs = small_blobs(announced);
+  std::set<Digest> known;
+  for (const auto& blob : blobs) known.insert(blob.digest);
   for (const auto& layer : announced.manifest.layers) {
-    if (std::ranges::find(blobs, layer.digest, &Descriptor::digest) == blobs.end()) blobs.push_back(layer);
+    if (known.insert(layer.digest).second) blobs.push_back(layer);
   }
   return blobs;
 }
@@ -91,9 +96,9 @@ StoredImage ImageFetcher::bring(const ObtainRequest& request, const AnnouncedIma
   const IncomingImage bringing(layout, announced, access);
   return discarding_what_is_refused(bringing, [&] {
     const auto wanted = extent == Extent::all ? all_blobs(announced) : small_blobs(announced);
-    const auto remote = registry.open(request.source, announced,
-                                      missing_blobs(layout, wanted, [](const Descriptor&) { return true; }),
-                                      layout, access);
+    const auto remote =
+        registry.open(request.source, announced,
+                      missing_blobs(layout, wanted, [](const Descriptor&) { return true; }), layout, access);
     auto image = about_image(request.reference, [&] {
       ArrivingBlobs blobs(layout, *remote, {});
       auto found = read_description(request, announced, layout, blobs);
@@ -101,7 +106,7 @@ StoredImage ImageFetcher::bring(const ObtainRequest& request, const AnnouncedIma
       blobs.settle();
       return found;
     });
-    bringing.keep(access);
+    if (!request.is_from_cache) bringing.keep(access);
     return image;
   });
 }
@@ -109,12 +114,13 @@ StoredImage ImageFetcher::bring(const ObtainRequest& request, const AnnouncedIma
 ObtainRequest request_for(const StoredImage& image) {
   const auto text = image.layout.read_blob(image.manifest);
   const auto name = image.cached_name();
-  return {.reference = name,
-          .source = name.with_digest(image.manifest.digest),
-          .keep_blobs = false,
-          .announced = AnnouncedImage{.digest = image.manifest.digest,
-                                      .manifest = parse_manifest(text, "the manifest"),
-                                      .text = text}};
+  return {
+      .reference = name,
+      .source = name.with_digest(image.manifest.digest),
+      .keep_blobs = false,
+      .is_from_cache = true,
+      .announced = AnnouncedImage{
+          .digest = image.manifest.digest, .manifest = parse_manifest(text, "the manifest"), .text = text}};
 }
 
 StoredImage ImageFetcher::complete(const StoredImage& image, Registry& registry,
@@ -172,8 +178,11 @@ ObtainedImage ImageFetcher::obtain(const ObtainRequest& request, Registry& regis
   };
   for (int tries = 0;; ++tries) {
     if (auto both = fetch_and_unpack(request, announced, registry, access)) return std::move(*both);
-    auto image = bring(request, announced, request.keep_blobs ? Extent::all : Extent::without_disks, registry,
-                       shown);
+    // Who knows a private image's manifest has not shown by that that he may have its disks.
+    const bool may_have_disks = parts_.unpacked.is_open_to(
+        place_for(request, announced.manifest.config.digest, announced.digest).name, request.reference);
+    const auto extent = request.keep_blobs || !may_have_disks ? Extent::all : Extent::without_disks;
+    auto image = bring(request, announced, extent, registry, shown);
     if (request.announce_use) request.announce_use(image.config_digest.text());
     try {
       const auto place = place_for(request, image.config_digest, image.manifest.digest);
@@ -208,7 +217,7 @@ std::optional<ObtainedImage> ImageFetcher::fetch_and_unpack(const ObtainRequest&
     return discarding_what_is_refused(incoming, [&] {
       auto obtained = unpack_arriving(request, announced, place, true, registry, access);
       if (!obtained) obtained = unpack_arriving(request, announced, place, false, registry, access);
-      incoming.keep(access);
+      if (!request.is_from_cache) incoming.keep(access);
       return obtained;
     });
   });
@@ -224,7 +233,7 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
   const auto layout = parts_.catalogue.layout_of(request.reference);
   auto folder = TempFolder::in(parts_.settings.vmdir, ".incoming-", 0700);
   const auto layers = vm_layers(announced.manifest, "the manifest");
-  const auto known = reuse ? parts_.unpacked.known_layers(layers.disks) : KnownSpans{};
+  const auto known = reuse ? parts_.unpacked.known_layers(layers.disks, request.reference) : KnownSpans{};
   const auto on_disks = digests_of_disks(announced);
   const auto wanted = missing_blobs(layout, all_blobs(announced), [&](const Descriptor& blob) {
     return request.keep_blobs || (on_disks.contains(blob.digest) && !known.contains(blob.digest.text()));
@@ -244,21 +253,26 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
                               .sync = is_synced,
                               .limit = parts_.settings.max_image,
                               .unfinished = &unfinished};
-  const auto disks = [&] {
-    try {
-      return unpack_disks(blobs, image.disks, folder.path(), options, parts_.cancellation);
-    } catch (const Error& error) {
-      if (error.blame() == Blame::host)
-        parts_.unpacked.keep_unfinished(std::move(folder), place.name, unfinished);
-      throw;
-    } catch (const Cancelled&) {
-      parts_.unpacked.keep_unfinished(std::move(folder), place.name, unfinished);
-      throw;
-    }
-  }();
+  std::vector<UnpackedDisk> disks;
+  try {
+    disks = unpack_disks(blobs, image.disks, folder.path(), options, parts_.cancellation);
+  } catch (const ReuseFailed&) {
+    return std::nullopt;
+  } catch (const Error& error) {
+    if (error.blame() == Blame::host)
+      parts_.unpacked.keep_unfinished(std::move(folder), place.name, image, unfinished);
+    throw;
+  } catch (const Cancelled&) {
+    parts_.unpacked.keep_unfinished(std::move(folder), place.name, image, unfinished);
+    throw;
+  }
   if (!known.empty() && !has_digests(image, disks)) return std::nullopt;
-  if (request.keep_blobs) {
-    for (const auto& blob : wanted) blobs.bring(blob);
+  for (const auto& blob : wanted) {
+    if (request.keep_blobs) {
+      blobs.bring(blob);
+    } else {
+      remove_if_there(layout.blob(blob.digest));  // where the registry could give them only all together
+    }
   }
   blobs.settle();
   auto unpacked = finish_unpacking(image, disks, std::move(folder),

@@ -19,6 +19,9 @@ struct ObtainRequest {
   DiskSharing sharing = DiskSharing::many;
   /// Whether the disks' blobs stay in the cache when the disks have been unpacked.
   bool keep_blobs = true;
+  /// Whether `announced` is what the cache has, and not a registry's answer to somebody who may have the
+  /// image.
+  bool is_from_cache = false;
   /// What the registry has said of it already, if somebody has asked.
   std::optional<AnnouncedImage> announced = std::nullopt;
   /// Told the config's digest before anything of the image is unpacked.

@@ -109,13 +109,22 @@ std::vector<UnpackedFolder> unpacked_folders(const fs::path& vmdir) {
   for (const auto& path : folder_entries(vmdir)) {
     if (path.filename().string().starts_with('.')) continue;
     const auto marker = marker_if_readable(path);
-    if (!marker) continue;
+    if (!marker) {
+      // A power cut may leave shared disks whose marker cannot be read: nobody can use them.
+      if (is_unsynced(path))
+        folders.push_back({.path = path,
+                           .config_digest = path.filename().string(),
+                           .is_shared = true,
+                           .is_unusable = true});
+      continue;
+    }
     const bool is_shared = path.filename() == marker->first.manifest_digest;
     const bool is_changed = marker->second == DisksState::changed || holds_more(path, marker->first);
     folders.push_back({.path = path,
                        .config_digest = marker->first.config_digest,
                        .is_shared = is_shared,
-                       .disks_changed = is_changed && !is_shared});
+                       .disks_changed = is_changed && !is_shared,
+                       .is_unusable = is_changed && is_shared});
   }
   return folders;
 }

@@ -28,6 +28,7 @@ struct UnpackedFolder {
   std::string config_digest;
   bool is_shared = false;      ///< jobs' and clones' VMs read it, and nobody writes there
   bool disks_changed = false;  ///< or more is beside them: what somebody wrote there is nowhere else
+  bool is_unusable = false;    ///< shared disks that are unpacked again when they are needed
 };
 
 /// The unpacked images.

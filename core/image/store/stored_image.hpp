@@ -18,11 +18,11 @@ struct StoredImage {
   Descriptor manifest;
   std::string tag;  ///< its name in the index; empty: none
   Digest config_digest;
-  std::string created;     ///< RFC 3339, or empty: foreign text
-  std::string domain_xml;  ///< as exported: foreign text
+  std::string created;           ///< RFC 3339, or empty: foreign text
+  std::string domain_xml;        ///< as exported: foreign text
   std::string guest_setup = {};  ///< "cloud-init", or empty: the guest needs none. Foreign text
   VmConfig vm_config;
-  std::string vm_config_text;  ///< empty if it has none
+  std::string vm_config_text;                   ///< empty if it has none
   std::vector<Descriptor> uefi_variables = {};  ///< none or one (uefi_variables.hpp)
   std::vector<Descriptor> unknown_layers = {};  ///< skipped
   std::vector<DiskLayers> disks;

@@ -5,8 +5,7 @@
 namespace sarde {
 
 std::string reuse_note(const UnpackedImage& image) {
-  return image.reused == 0 ? ""
-                           : ", " + size_text(image.reused) + " of it taken from images that were there";
+  return image.reused == 0 ? "" : ", " + size_text(image.reused) + " of it taken from images that were there";
 }
 
 std::vector<std::string> usual_folders(const Digest& config, const Digest& manifest) {

@@ -25,7 +25,26 @@ constexpr auto advice = "; remove the folder if you do not need it, or import un
 
 }  // namespace
 
-KnownSpans UnpackedImages::known_layers(const std::vector<DiskLayers>& disks) const {
+namespace {
+
+/// (Older versions did not note whose the disks are.)
+bool is_open(const UnpackedMarker& marker, const ImageReference& image) {
+  return marker.private_to && (marker.private_to->empty() || *marker.private_to == image.repository());
+}
+
+}  // namespace
+
+bool UnpackedImages::is_open_to(const std::string& name, const ImageReference& image) const {
+  try {
+    const auto marker = read_unpacked_marker(settings_.vmdir / name);
+    return !marker || is_open(marker->first, image);
+  } catch (const Error&) {
+    return true;  // nothing is taken from there
+  }
+}
+
+KnownSpans UnpackedImages::known_layers(const std::vector<DiskLayers>& disks,
+                                        const ImageReference& image) const {
   KnownSpans known;
   std::set<Digest> wanted;
   for (const auto& disk : disks) {
@@ -36,7 +55,7 @@ KnownSpans UnpackedImages::known_layers(const std::vector<DiskLayers>& disks) co
     if (name.starts_with('.') && !name.starts_with(unfinished_prefix)) continue;
     try {
       const auto marker = read_unpacked_marker(folder);
-      if (!marker || marker->second != DisksState::untouched) continue;
+      if (!marker || marker->second != DisksState::untouched || !is_open(marker->first, image)) continue;
       for (const auto& disk : marker->first.disks) {
         for (const auto& span : disk.spans) {
           if (wanted.contains(span.layer))
@@ -53,24 +72,32 @@ KnownSpans UnpackedImages::known_layers(const std::vector<DiskLayers>& disks) co
 void UnpackedImages::sync_all() const {
   for (const auto& folder : folder_entries(settings_.vmdir)) {
     const auto name = folder.filename().string();
-    if (name.starts_with('.')) continue;
+    if (name.starts_with('.') || !is_unsynced(folder)) continue;
     cancellation_.check();
-    const auto lock = FileLock::try_for(unpacked_lock(settings_.vmdir, name));
-    if (lock) sync_unpacked(folder);
+    sync_unpacked(folder, [&] { return FileLock::try_for(unpacked_lock(settings_.vmdir, name)); });
   }
 }
 
 void UnpackedImages::keep_unfinished(
-    TempFolder incoming, const std::string& name,
-    const std::vector<std::pair<std::string, std::vector<LayerSpan>>>& finished) const {
-  UnpackedMarker marker{.config_digest = "", .disks = {}, .boot = boot_id()};
-  for (const auto& [disk, spans] : finished) {
-    if (!spans.empty()) marker.disks.push_back({.name = disk, .spans = spans});
+    TempFolder incoming, const std::string& name, const StoredImage& image,
+    const std::vector<std::pair<std::string, std::vector<LayerSpan>>>& finished) const noexcept {
+  // A disk that has become full is not to stay so.
+  constexpr std::uint64_t enough_space = 2U << 30U;
+  try {
+    UnpackedMarker marker{.config_digest = "",
+                          .disks = {},
+                          .private_to = repository_it_is_private_to(image),
+                          .boot = boot_id()};
+    for (const auto& [disk, spans] : finished) {
+      if (!spans.empty()) marker.disks.push_back({.name = disk, .spans = spans});
+    }
+    if (marker.disks.empty() || free_space(settings_.vmdir) < enough_space) return;
+    drop_unfinished(name);
+    write_unpacked_marker(incoming.path(), marker);
+    incoming.rename_to(settings_.vmdir / (std::string(unfinished_prefix) + name), false);
+  } catch (const std::exception&) {
+    // Then the next try begins at the beginning. What the first one failed of is more important.
   }
-  if (marker.disks.empty()) return;
-  drop_unfinished(name);
-  write_unpacked_marker(incoming.path(), marker);
-  incoming.rename_to(settings_.vmdir / (std::string(unfinished_prefix) + name), false);
 }
 
 void UnpackedImages::drop_unfinished(const std::string& name) const {
@@ -126,7 +153,8 @@ UnpackedImage UnpackedImages::unpack_anew(const StoredImage& image, const Unpack
                             .is_synced = is_synced};
   auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
   // Where extents cannot be shared, what the cache has is unpacked as fast as it is copied.
-  const auto known = can_share_extents(incoming.path()) ? known_layers(image.disks) : KnownSpans{};
+  const auto known =
+      can_share_extents(incoming.path()) ? known_layers(image.disks, image.reference) : KnownSpans{};
   LayoutBlobs blobs(image.layout);
   UnpackOptions options{.threads = settings_.threads,
                         .progress = progress,
@@ -170,8 +198,7 @@ std::optional<UnpackedImage> UnpackedImages::adopt(const StoredImage& image, con
   const auto& [known, state] = *marker;
   if (known.manifest_digest != image.manifest.digest.text())
     throw Error(folder.string() + " holds another image" + advice);
-  if (is_shared && !disks_changed_by_sample(folder, known, cancellation_).empty())
-    return std::nullopt;
+  if (is_shared && !disks_changed_by_sample(folder, known, cancellation_).empty()) return std::nullopt;
   return UnpackedImage{.folder = folder, .disks = known.names(), .was_there = true};
 }
 

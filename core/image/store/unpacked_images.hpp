@@ -36,22 +36,29 @@ class UnpackedImages {
   /// Whether the disks are there, unpacked for VMs that share them.
   [[nodiscard]] bool has_shared(const StoredImage& image) const;
 
+  /// Whether the disks in the folder of this name may be given to users of this image without asking a
+  /// registry for them: they are not private to another repository. True where there is no such folder.
+  [[nodiscard]] bool is_open_to(const std::string& name, const ImageReference& image) const;
+
   /// To the folder that the place names.
   [[nodiscard]] UnpackedImage unpack_to(const StoredImage& image, const UnpackPlace& place,
                                         const DiskProgress& progress) const;
 
-  /// Where the data of these disks' layers is in images that are there already.
-  [[nodiscard]] KnownSpans known_layers(const std::vector<DiskLayers>& disks) const;
+  /// Where the data of these disks' layers is in images that are there already and that this image's users
+  /// may read: who knows a layer's digest is not let in by that.
+  [[nodiscard]] KnownSpans known_layers(const std::vector<DiskLayers>& disks,
+                                        const ImageReference& image) const;
 
   /// Syncs the disks of all images that were unpacked without that (jobs do not wait for it). Leaves those
   /// alone that somebody is at work on. Throws Error, Cancelled.
   void sync_all() const;
 
   /// Keeps of disks that could not be unpacked to their ends what is whole, for the next try: `finished` as
-  /// UnpackOptions::unfinished has it. The folder keeps its disks under another name, which known_layers() looks
-  /// at, until the image is there or a day has passed.
-  void keep_unfinished(TempFolder incoming, const std::string& name,
-                       const std::vector<std::pair<std::string, std::vector<LayerSpan>>>& finished) const;
+  /// UnpackOptions::unfinished has it. The folder keeps its disks under another name, which known_layers()
+  /// looks at, until the image is there or a day has passed.
+  void keep_unfinished(
+      TempFolder incoming, const std::string& name, const StoredImage& image,
+      const std::vector<std::pair<std::string, std::vector<LayerSpan>>>& finished) const noexcept;
 
   /// Removes what keep_unfinished() has kept under this name.
   void drop_unfinished(const std::string& name) const;

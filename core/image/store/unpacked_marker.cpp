@@ -14,6 +14,7 @@
 
 namespace sarde {
 
+namespace fs = std::filesystem;
 using nlohmann::json;
 
 namespace {
@@ -22,7 +23,7 @@ constexpr auto marker_name = ".sarde-image.json";
 /// Tells those who sync what was not synced which folders to look at.
 constexpr auto unsynced_name = ".sarde-unsynced";
 
-/// Version 1.0 and before had the digest in front of what it knew of the disk's stretches.
+/// Version 0.1.0 had the digest in front of what it knew of the disk's stretches.
 std::string digest_in_older(const std::string& stretches) {
   return split(stretches, ' ').front();
 }
@@ -35,9 +36,14 @@ std::vector<std::string> UnpackedMarker::names() const {
   return names;
 }
 
-void write_unpacked_marker(const std::filesystem::path& folder, const UnpackedMarker& marker) {
+bool UnpackedMarker::is_lost() const {
+  return !boot.empty() && boot != boot_id();
+}
+
+void write_unpacked_marker(const fs::path& folder, const UnpackedMarker& marker) {
   json value{
       {"config", marker.config_digest}, {"manifest", marker.manifest_digest}, {"disks", json::array()}};
+  if (marker.private_to) value["private_to"] = *marker.private_to;
   for (const auto& disk : marker.disks) {
     json entry{{"name", disk.name}, {"look", look_of(folder / disk.name)}, {"layers", json::array()}};
     if (!disk.digest.empty()) entry["digest"] = disk.digest;
@@ -55,8 +61,7 @@ void write_unpacked_marker(const std::filesystem::path& folder, const UnpackedMa
   write_new_file(folder / marker_name, value.dump(2));
 }
 
-std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
-    const std::filesystem::path& folder) {
+std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(const fs::path& folder) {
   const auto path = folder / marker_name;
   const auto text = read_file_if_there(path);
   if (!text) return std::nullopt;
@@ -64,8 +69,11 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
     UnpackedMarker marker{.config_digest = value.at("config").get<std::string>(),
                           .manifest_digest = value.value("manifest", ""),
                           .disks = {},
+                          .private_to = value.contains("private_to")
+                                            ? std::optional(value.at("private_to").get<std::string>())
+                                            : std::nullopt,
                           .boot = value.value("boot", "")};
-    auto state = marker.boot.empty() || marker.boot == boot_id() ? DisksState::untouched : DisksState::changed;
+    auto state = marker.is_lost() ? DisksState::changed : DisksState::untouched;
     for (const auto& disk : value.at("disks")) {
       marker.disks.push_back({.name = disk.at("name").get<std::string>()});
       for (const auto& span : disk.value("layers", json::array())) {
@@ -84,28 +92,41 @@ std::optional<std::pair<UnpackedMarker, DisksState>> read_unpacked_marker(
   });
 }
 
-void sync_unpacked(const std::filesystem::path& folder) {
+bool is_unsynced(const fs::path& folder) {
   std::error_code ignored;
-  if (!std::filesystem::exists(folder / unsynced_name, ignored)) return;
+  return fs::exists(folder / unsynced_name, ignored);
+}
+
+void sync_unpacked(const fs::path& folder, const std::function<std::optional<FileLock>()>& lock) {
+  const auto text = read_file_if_there(folder / marker_name);
   auto found = read_unpacked_marker(folder);
   if (!found || found->second == DisksState::changed) return;
   auto& marker = found->first;
   for (const auto& disk : marker.disks) {
     const auto file = open_to_read(folder / disk.name);
-    if (::fsync(file.get()) != 0) throw Error("sync " + (folder / disk.name).string() + ": " + errno_text(errno));
+    if (::fsync(file.get()) != 0)
+      throw Error("sync " + (folder / disk.name).string() + ": " + errno_text(errno));
   }
+  const auto locked = lock();
+  // Another process may have unpacked it again by now.
+  if (!locked || read_file_if_there(folder / marker_name) != text) return;
   marker.boot.clear();
   write_unpacked_marker(folder, marker);
   remove_if_there(folder / unsynced_name);
   sync_folder(folder.parent_path());
 }
 
-void forget_unpacked(const std::filesystem::path& folder) {
+void mark_damaged(const fs::path& folder) {
+  auto found = read_unpacked_marker(folder);
+  if (!found) return;
+  found->first.boot = "found damaged";  // which is no boot's name
+  remove_if_there(folder / unsynced_name);
   remove_if_there(folder / marker_name);
+  write_unpacked_marker(folder, found->first);
 }
 
-std::vector<std::string> disks_changed_by_sample(const std::filesystem::path& folder,
-                                                 const UnpackedMarker& marker, Cancellation& cancellation) {
+std::vector<std::string> disks_changed_by_sample(const fs::path& folder, const UnpackedMarker& marker,
+                                                 Cancellation& cancellation) {
   std::vector<std::string> changed;
   for (const auto& disk : marker.disks) {
     if (!sample_agrees(folder / disk.name, disk.pieces, cancellation)) changed.push_back(disk.name);
@@ -113,14 +134,14 @@ std::vector<std::string> disks_changed_by_sample(const std::filesystem::path& fo
   return changed;
 }
 
-std::vector<std::string> disks_of_other_content(const std::filesystem::path& folder,
-                                                const UnpackedMarker& marker, Cancellation& cancellation) {
-  std::vector<std::string> changed;
+DisksRead read_disks(const fs::path& folder, const UnpackedMarker& marker, Cancellation& cancellation) {
+  DisksRead result;
   for (const auto& disk : marker.disks) {
-    if (!disk.digest.empty() && digest_of_file(folder / disk.name, cancellation).text() != disk.digest)
-      changed.push_back(disk.name);
+    const auto file = folder / disk.name;
+    if (disk.digest.empty() || digest_of_file(file, cancellation).text() == disk.digest) continue;
+    (all_agree(file, disk.pieces, cancellation) ? result.misstated : result.changed).push_back(disk.name);
   }
-  return changed;
+  return result;
 }
 
 }  // namespace sarde

@@ -63,6 +63,7 @@ TEST_CASE("pieces: whole MiBs, an empty file, and what was never noted") {
   CHECK(agree(folder / "disk", pieces));
   CHECK(agree(folder / "disk", notes_of("", 1)));
   CHECK(agree(folder / "disk", DiskPieces{}));
-  for (const auto* text : {"", "12", "12 ", "x 00000000", "12 0000000g", "12 0000000", "1048577 00000000", "12 00 00"})
+  for (const auto* text :
+       {"", "12", "12 ", "x 00000000", "12 0000000g", "12 0000000", "1048577 00000000", "12 00 00"})
     CHECK(DiskPieces::parse(text).size == 0);
 }

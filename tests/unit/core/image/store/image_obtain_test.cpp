@@ -330,7 +330,9 @@ TEST_CASE("obtain: an image's next version brings only the layers that are not t
   CHECK(bench.registry.read.size() > 2);
 }
 
-TEST_CASE("obtain: without its disks' blobs an image is used from its unpacked disks, and brought where they are gone") {
+TEST_CASE(
+    "obtain: without its disks' blobs an image is used from its unpacked disks, and brought where they are "
+    "gone") {
   Bench bench;
   bench.publish("one", "d.raw", "content");
   const ObtainRequest request{.reference = bench.reference, .source = bench.reference, .keep_blobs = false};
@@ -350,4 +352,23 @@ TEST_CASE("obtain: without its disks' blobs an image is used from its unpacked d
   const auto whole = bench.store.fetcher.fetch(bench.reference, bench.reference, bench.registry, {});
   CHECK(bench.registry.read.size() == 1);
   CHECK(whole.layout.holds(parse_manifest(whole.layout.read_blob(whole.manifest), "it")));
+}
+
+TEST_CASE("obtain: a private image's layers are given to its own repository only") {
+  Bench bench;
+  const auto content = std::string(3U << 20U, 'p');
+  const auto get = [&](const std::string& name, const RegistryAccess& access) {
+    const auto reference = ImageReference::parse(name);
+    bench.registry.read.clear();
+    return bench.store.fetcher.obtain({.reference = reference, .source = reference, .keep_blobs = false},
+                                      bench.registry, access);
+  };
+  const RegistryAccess as_job{.authfile = bench.folder / "auth.json"};
+  bench.publish("1", "d.raw", content);
+  get("h.example/private/a:1", as_job);
+  // Another domain, and so another manifest, around the same layers.
+  bench.publish("2", "d.raw", content, "<domain type='other'/>");
+  CHECK(get("h.example/another/b:2", {}).unpacked.reused == 0);
+  bench.publish("3", "d.raw", content, "<domain type='third'/>");
+  CHECK(get("h.example/private/a:3", as_job).unpacked.reused == content.size());
 }
