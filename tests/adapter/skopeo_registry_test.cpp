@@ -191,6 +191,23 @@ TEST_CASE("registry: what skopeo's words mean") {
   expect("received unexpected HTTP status: 507 Insufficient Storage", Blame::host, useless, "disk is full");
   expect("registry x is blocked in /etc/containers/registries.conf or ..", Blame::host, useless, "blocks");
   expect("write /x: no space left on device", Blame::host, useless, "disk is full");
+  // The proxy says it without a level and a date.
+  const auto expect_of_proxy = [&](const std::string& words, Blame blame, Repetition repetition,
+                                   const std::string& sentence) {
+    CAPTURE(words);
+    const auto failure = explain_skopeo_failure(words);
+    CHECK(failure.blame == blame);
+    CHECK(failure.repetition == repetition);
+    CHECK_MESSAGE(failure.cause.find(sentence) != std::string::npos, failure.cause);
+  };
+  expect_of_proxy("corrupted blob, expecting sha256:1", Blame::job, useless, "other content");
+  expect_of_proxy("expected 99999 bytes in blob, got 100000", Blame::job, useless, "other content");
+  expect_of_proxy("unexpected EOF", Blame::host, patient, "broke");
+  expect_of_proxy("skopeo has ended", Blame::host, brief, "was killed, or has failed");
+  expect_of_proxy("A signature was required, but no signature exists", Blame::job, useless,
+                  "lacks a signature that is trusted");
+  expect_of_proxy("Running image docker://x/a:1 is rejected by policy.", Blame::job, useless,
+                  "lacks a signature that is trusted");
   // Names say nothing about what happened.
   expect(
       "initializing source docker://reg.example/quota-service:1: reading manifest 1 in "

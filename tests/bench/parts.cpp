@@ -2,9 +2,11 @@
 //
 //   parts hash FILE…      the SHA-256 of each file
 //   parts inflate LIST    the members of the layers that LIST names, one a line, in one thread
+//
+// Prints the processor time that it took, in seconds.
 #include <cstdio>
+#include <ctime>
 #include <fstream>
-#include <iterator>
 #include <libdeflate.h>
 #include <openssl/evp.h>
 #include <string>
@@ -12,12 +14,16 @@
 
 namespace {
 
-std::string content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+void append(std::string& all, const std::string& path) {
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  std::vector<char> buffer(1U << 20U);
+  while (const auto got = file == nullptr ? 0 : std::fread(buffer.data(), 1, buffer.size(), file))
+    all.append(buffer.data(), got);
+  if (file != nullptr) std::fclose(file);
 }
 
 int hash(const std::vector<std::string>& files) {
+  const auto start = std::clock();
   std::vector<char> buffer(1U << 20U);
   for (const auto& path : files) {
     auto* context = EVP_MD_CTX_new();
@@ -31,6 +37,7 @@ int hash(const std::vector<std::string>& files) {
     EVP_DigestFinal_ex(context, digest, nullptr);
     EVP_MD_CTX_free(context);
   }
+  std::printf("%f\n", static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
   return 0;
 }
 
@@ -46,7 +53,8 @@ std::size_t stated_size(const unsigned char* member) {
 int inflate(const std::string& list) {
   std::ifstream names(list);
   std::string stream;
-  for (std::string name; std::getline(names, name);) stream += content_of(name);
+  for (std::string name; std::getline(names, name);) append(stream, name);
+  const auto start = std::clock();
   auto* decompressor = libdeflate_alloc_decompressor();
   std::vector<char> data(4U << 20U);
   std::size_t at = 0;
@@ -61,6 +69,7 @@ int inflate(const std::string& list) {
     at += size;
   }
   libdeflate_free_decompressor(decompressor);
+  std::printf("%f\n", static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
   return 0;
 }
 

@@ -123,7 +123,7 @@ def test_both_share_a_cache_and_agree_on_what_is_in_it(place, peer, tmp_path, tw
 
     ours = listed(place.run("list", "--format", "json", env=env).stdout)
     assert [entry.pop("users") for entry in ours] == [[], [], [], []]  # what it does not know
-    assert [entry.pop("saved_states") for entry in ours] == [0, 0, 0, 0]
+    assert [entry.pop("saved_states") for entry in ours] == [0, 0, 0, 0] and all(entry.pop("layers_kept") for entry in ours)
     theirs = listed(peer("list", "-d", oci, "--format", "json").stdout)
     assert ours == theirs
     assert [(entry["name"], entry["tag"]) for entry in ours] == [("h.example/vms/ours", "1"), ("h.example/vms/ours", "2"), ("h.example/vms/theirs", "1"), ("h.example/vms/theirs", "2")]
