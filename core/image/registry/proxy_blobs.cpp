@@ -160,12 +160,12 @@ std::size_t ProxyBlobs::read(const std::shared_ptr<Stream>& stream, unsigned cha
     const auto answers = asked_.empty() ? -1 : parts_.session->proxy().fd();
     const bool is_silent = !wait_to_read(stream->pipe.get(), answers, silence, waits());
     // The pipe of a transfer that has failed stays open: only the answer to this tells.
-    if (is_silent && parts_.session->runs()) ask_to_finish(stream);
+    if (is_silent) ask_to_finish(stream);
     if (!is_readable(stream->pipe.get())) continue;
     const auto got = ::read(stream->pipe.get(), into, size);
     if (got > 0) return static_cast<std::size_t>(got);
     if (got < 0 && errno == EINTR) continue;
-    if (parts_.session->runs()) ask_to_finish(stream);
+    ask_to_finish(stream);
     while (!stream->verdict && !asked_.empty()) take_answer();
     failure = stream->verdict.value_or(ended);
     if (failure.empty()) failure = "unexpected EOF";
@@ -190,7 +190,7 @@ void ProxyBlobs::ask_ahead() {
 }
 
 void ProxyBlobs::ask_to_finish(const std::shared_ptr<Stream>& stream) {
-  if (std::exchange(stream->is_asked_to_finish, true)) return;
+  if (!parts_.session->runs() || std::exchange(stream->is_asked_to_finish, true)) return;
   parts_.session->proxy().ask_to_finish(stream->pipe_number);
   asked_.push_back({.stream = stream});
 }

@@ -67,23 +67,25 @@ void ArrivingBlobs::settle() {
   if (!arrived_.empty()) settle_oldest(arrived_.size());
 }
 
-std::unique_ptr<BlobReader> ArrivingBlobs::open(const Descriptor& blob) {
+bool ArrivingBlobs::is_here(const Descriptor& blob) {
   const auto file = layout_.blob(blob.digest);
   if (std::ranges::find(arrived_, file, &Arrived::target) != arrived_.end()) settle();
   std::error_code missing;
   const auto size = std::filesystem::file_size(file, missing);
-  if (missing) {
-    auto reader = registry_.open(blob);
-    if (passing_.contains(blob.digest)) return reader;
-    return std::make_unique<KeptBlob>(std::move(reader), *this, file);
-  }
-  if (size != blob.size)
-    throw Error(Blame::job, "the blob " + blob.digest.text() + " has " + std::to_string(size) +
-                                " bytes, not " + std::to_string(blob.size) + " as the manifest says");
-  return local_.open(blob);
+  if (missing || size == blob.size) return !missing;
+  throw Error(Blame::job, "the blob " + blob.digest.text() + " has " + std::to_string(size) + " bytes, not " +
+                              std::to_string(blob.size) + " as the manifest says");
+}
+
+std::unique_ptr<BlobReader> ArrivingBlobs::open(const Descriptor& blob) {
+  if (is_here(blob)) return local_.open(blob);
+  auto reader = registry_.open(blob);
+  if (passing_.contains(blob.digest)) return reader;
+  return std::make_unique<KeptBlob>(std::move(reader), *this, layout_.blob(blob.digest));
 }
 
 void ArrivingBlobs::bring(const Descriptor& blob) {
+  if (is_here(blob)) return;
   constexpr std::size_t step = 256U << 10U;
   Bytes passed(step);
   const auto reader = open(blob);

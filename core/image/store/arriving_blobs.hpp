@@ -23,7 +23,8 @@ class ArrivingBlobs final : public BlobSource {
   /// Gives what has come, but has not been synced yet, its names, as far as it can.
   ~ArrivingBlobs() override;
 
-  /// Reads the blob, unless the layout has it; it is there after settle(). Throws what reading it throws.
+  /// Reads the blob, unless the layout has one of its size; it is there after settle(). Throws what open()
+  /// and reading it throw.
   void bring(const Descriptor& blob);
 
   /// Blocks until all that came is on the disk, and has its name in the layout. Throws Error.
@@ -38,6 +39,7 @@ class ArrivingBlobs final : public BlobSource {
     std::filesystem::path target;
   };
 
+  bool is_here(const Descriptor& blob);
   void note(Arrived blob);
   void settle_oldest(std::size_t count);
 

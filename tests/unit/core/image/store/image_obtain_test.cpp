@@ -372,3 +372,20 @@ TEST_CASE("obtain: a private image's layers are given to its own repository only
   bench.publish("3", "d.raw", content, "<domain type='third'/>");
   CHECK(get("h.example/private/a:3", as_job).unpacked.reused == content.size());
 }
+
+TEST_CASE("obtain: an image that is up to date is neither fetched nor read again") {
+  Bench bench;
+  bench.publish("one", "d.raw", std::string(100'000, 'x'));
+  const auto get = [&] {
+    return bench.store.fetcher.fetch(bench.reference, bench.reference, bench.registry, {});
+  };
+  const auto image = get();
+  bench.registry.read.clear();
+  // Reading it would show this; verify does.
+  const auto layer = image.layout.blob(image.disks[0].chunks[0].digest);
+  auto content = read_file(layer);
+  content.back() = static_cast<char>(content.back() ^ 1);
+  write_file(layer, content, 0600);
+  CHECK(get().manifest.digest == image.manifest.digest);
+  CHECK(bench.registry.read.empty());
+}
