@@ -39,28 +39,29 @@ ObtainedImage JobImages::obtain_by(const std::string& policy, const ImageReferen
     parts_.reporter.say("Using image " + quote(reference.text()) + " from the cache (" + why + ")");
     return from_cache(reference, policy, job, folder);
   };
-  if (policy == "never" || (policy == "if-not-present" && is_here(reference))) {
+  if (policy == "never" ||
+      (policy == "if-not-present" && catalogue.has(reference) && !lacks_disks(reference))) {
     try {
       return use_cache("pull policy '" + policy + "'");
     } catch (const Error&) {
-      if (is_here(reference)) throw;
-      if (policy == "never" && catalogue.has(reference))
+      const bool is_gone = lacks_disks(reference);
+      if (policy == "never" && is_gone)
         throw Error(Blame::job,
                     "image " + quote(reference.text()) +
                         ": its disks are no longer on this host, and pull policy 'never' does not "
                         "let them be fetched; choose another policy, or run 'sarde fetch' on this "
                         "host");
       // Another process may have removed the image before its use was recorded.
-      if (policy == "never") throw;
+      if (policy == "never" || (catalogue.has(reference) && !is_gone)) throw;
       parts_.reporter.say("The image has just been removed from the cache");
     }
   } else if (parts_.manifest_ttl) {
     const auto age = catalogue.time_since_asked(reference);
     try {
-      if (age && *age < *parts_.manifest_ttl && is_here(reference))
+      if (age && *age < *parts_.manifest_ttl && !lacks_disks(reference))
         return use_cache("the registry was asked " + duration_text(*age) + " ago, within manifest-ttl");
     } catch (const Error&) {
-      if (is_here(reference)) throw;  // otherwise it has just been removed
+      if (catalogue.has(reference) && !lacks_disks(reference)) throw;  // otherwise it has just been removed
     }
   }
   const auto access = [&] {
@@ -75,14 +76,15 @@ ObtainedImage JobImages::obtain_by(const std::string& policy, const ImageReferen
   return from_registry(reference, access, folder);
 }
 
-/// Whether a job can use it without the registry: its layers stay in the cache only if they are wanted there.
-bool JobImages::is_here(const ImageReference& reference) const {
-  if (!parts_.images.catalogue.has(reference)) return false;
+/// Whether the cache has the image, but neither its disks nor their layers: these stay only if they are
+/// wanted (keep-blobs). What else may be wrong with it, whoever reads it will say.
+bool JobImages::lacks_disks(const ImageReference& reference) const {
   try {
+    if (!parts_.images.catalogue.has(reference)) return false;
     const auto image = parts_.images.catalogue.load(reference);
-    return parts_.images.unpacked.has_shared(image) || image.has_packed_disks();
+    return !parts_.images.unpacked.has_shared(image) && !image.has_packed_disks();
   } catch (const Error&) {
-    return false;  // what is wrong with it, whoever fetches it will be told
+    return false;
   }
 }
 
@@ -121,7 +123,7 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
                                        const JobFolder& folder) {
   const Phase phase(parts_.clock, parts_.reporter);
   const auto known = parts_.images.catalogue.find(reference);
-  const bool was_here = is_here(reference);
+  const bool was_here = known && !lacks_disks(reference);
   auto obtained = parts_.images.fetcher.obtain(
       {.reference = reference,
        .source = reference,

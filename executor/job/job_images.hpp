@@ -49,7 +49,7 @@ class JobImages {
                            const JobFolder& folder);
   ObtainedImage from_registry(const ImageReference& reference, const ChosenAccess& chosen,
                               const JobFolder& folder);
-  [[nodiscard]] bool is_here(const ImageReference& reference) const;
+  [[nodiscard]] bool lacks_disks(const ImageReference& reference) const;
   void check_access(const StoredImage& image, const std::string& policy, const Job& job,
                     const JobFolder& folder);
   void say_unpacked(const UnpackedImage& unpacked, const Phase& phase);

@@ -379,3 +379,10 @@ def test_without_a_proxy_a_job_keeps_no_layers_either(place, tmp_path):
     assert '"where": "registry"' in standin.run("inspect", "--remote", "--json", reference, env={"PATH": path}).stdout
     verdict, log = job_of(standin, reference, "always", PATH=path)
     assert verdict == "success" and packed(standin, reference) < 20_000, log
+    # All layers are known from another image: only the documents are asked for.
+    source = standin.folder / "source/copied"
+    (source / "d.xml").write_text((source / "d.xml").read_text().replace("copied", "renamed"))
+    standin.run("export", "--compression", "fast", "--libvirtconfig", source / "d.xml", "renamed", reference.replace("copied", "renamed"), env={"SARDE_OCIDIR": str(source / "oci")})
+    standin.run("push", reference.replace("copied", "renamed"), env={"SARDE_OCIDIR": str(source / "oci")})
+    verdict, log = job_of(standin, reference.replace("copied", "renamed"), "always", PATH=path)
+    assert verdict == "success" and "taken from images that were there" in log, log

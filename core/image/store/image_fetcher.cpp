@@ -235,8 +235,12 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
   const auto layers = vm_layers(announced.manifest, "the manifest");
   const auto known = reuse ? parts_.unpacked.known_layers(layers.disks, request.reference) : KnownSpans{};
   const auto on_disks = digests_of_disks(announced);
+  const auto small = small_blobs(announced);
   const auto wanted = missing_blobs(layout, all_blobs(announced), [&](const Descriptor& blob) {
-    return request.keep_blobs || (on_disks.contains(blob.digest) && !known.contains(blob.digest.text()));
+    if (request.keep_blobs) return true;
+    return on_disks.contains(blob.digest)
+               ? !known.contains(blob.digest.text())
+               : std::ranges::find(small, blob.digest, &Descriptor::digest) != small.end();
   });
   auto shown = access;
   shown.progress = [&](std::uint64_t done, std::uint64_t total) {
@@ -270,7 +274,7 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
   for (const auto& blob : wanted) {
     if (request.keep_blobs) {
       blobs.bring(blob);
-    } else {
+    } else if (on_disks.contains(blob.digest)) {
       remove_if_there(layout.blob(blob.digest));  // where the registry could give them only all together
     }
   }

@@ -7,7 +7,7 @@
 namespace sarde {
 
 bool StoredImage::has_packed_disks() const {
-  return std::ranges::all_of(disks, [&](const DiskLayers& disk) { return layout.holds(disk.chunks); });
+  return std::ranges::all_of(disks, [&](const DiskLayers& disk) { return layout.names_all(disk.chunks); });
 }
 
 ImageReference StoredImage::cached_name() const {
