@@ -205,7 +205,7 @@ def diff_ids(oci):
 def temporary_files(*folders):
     """A marker's name begins as a temporary file's does."""
     return [f"a temporary file is left: {path}" for folder in folders for path in folder.rglob(".*")
-            if path.name.startswith(TEMPORARY) and not path.name.endswith(".lock") and path.name not in (".sarde-image.json", ".sarde-checked")]
+            if path.name.startswith(TEMPORARY) and not path.name.endswith(".lock") and path.name not in (".sarde-image.json", ".sarde-checked", ".sarde-unsynced")]
 
 
 def held_locks(*folders):
