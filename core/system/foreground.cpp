@@ -7,17 +7,11 @@
 
 #include "core/foundation/error.hpp"
 #include "core/system/files.hpp"
+#include "core/system/new_process.hpp"
 
 namespace sarde {
 
 namespace {
-
-std::vector<char*> pointers_to(std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  for (auto& text : texts) pointers.push_back(text.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
 
 /// Until the end of the block, this process ignores what the terminal sends, which the other one gets too.
 class Deaf {

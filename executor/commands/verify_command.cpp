@@ -80,8 +80,7 @@ class Verifier {
   /// A layer that is not there. Where the disks are unpacked nobody misses it.
   static bool is_not_kept(const CatalogEntry& entry, const Descriptor& blob) {
     std::error_code error;
-    return blob.media_type.find("+gzip") != std::string::npos &&
-           !fs::exists(entry.layout.blob(blob.digest), error) && !error;
+    return is_disk_data(blob.media_type) && !fs::exists(entry.layout.blob(blob.digest), error) && !error;
   }
 
   [[nodiscard]] bool has_shared_disks(const CatalogEntry& entry) const {

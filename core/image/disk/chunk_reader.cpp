@@ -49,9 +49,7 @@ void ChunkReader::pass_to_last_byte_before(std::uint64_t position) {
 void ChunkReader::check_open_chunk() {
   constexpr std::uint64_t far = 64U << 20U;
   if (!reader_ || chunks_[next_].size - std::min(read_of_chunk_, chunks_[next_].size) > far) return;
-  Bytes passed(read_ahead);
-  while (reader_->read(passed.data(), passed.size()) > 0) {
-  }
+  read_to_end(*reader_);
 }
 
 bool ChunkReader::read_more() {

@@ -25,21 +25,11 @@ std::optional<std::uint64_t> LayerPlaces::next_after(std::size_t layer) const {
   return in_stream_[layer + 1];
 }
 
-std::vector<LayerSpan> LayerPlaces::whole_spans(std::size_t layers, std::uint64_t written) const {
+std::vector<LayerSpan> LayerPlaces::spans(std::size_t layers, std::uint64_t written) const {
   std::vector<LayerSpan> whole;
-  for (std::size_t i = 0; i < layers && i + 1 < chunks_.size(); ++i) {
-    const auto& end = in_file_[i + 1];
-    if (in_file_[i] && end && *end <= written)
-      whole.push_back({.layer = chunks_[i].digest, .at = *in_file_[i], .length = *end - *in_file_[i]});
-  }
-  return whole;
-}
-
-std::vector<LayerSpan> LayerPlaces::spans(std::uint64_t written) const {
-  std::vector<LayerSpan> whole;
-  for (std::size_t i = 0; i < chunks_.size(); ++i) {
+  for (std::size_t i = 0; i < layers; ++i) {
     const auto end = i + 1 < chunks_.size() ? in_file_[i + 1] : std::optional(written);
-    if (in_file_[i] && end)
+    if (in_file_[i] && end && *end <= written)
       whole.push_back({.layer = chunks_[i].digest, .at = *in_file_[i], .length = *end - *in_file_[i]});
   }
   return whole;

@@ -27,11 +27,11 @@ class LayerPlaces {
   /// Where the layer after this one begins in the stream; nothing behind the last.
   [[nodiscard]] std::optional<std::uint64_t> next_after(std::size_t layer) const;
 
-  /// Where each layer's data is in the file of `written` bytes, as far as layers begin and end with members.
-  [[nodiscard]] std::vector<LayerSpan> spans(std::uint64_t written) const;
+  /// Where the data of the first `layers` layers is in the file, as far as layers begin and end with members
+  /// and their data is among the file's first `written` bytes. The last layer's ends there.
+  [[nodiscard]] std::vector<LayerSpan> spans(std::size_t layers, std::uint64_t written) const;
 
-  /// The same of the first `layers` layers, as far as they end within `written` bytes of the file.
-  [[nodiscard]] std::vector<LayerSpan> whole_spans(std::size_t layers, std::uint64_t written) const;
+  [[nodiscard]] std::size_t layers() const { return chunks_.size(); }
 
  private:
   const std::vector<Descriptor>& chunks_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -39,12 +40,13 @@ class Unpacker {
   void check_blob() { reader_.check_open_chunk(); }
 
   /// After run(): where each layer's data is in the file, as far as layers begin and end with members.
-  [[nodiscard]] std::vector<LayerSpan> spans() const { return places_.spans(written_); }
+  [[nodiscard]] std::vector<LayerSpan> spans() const { return places_.spans(places_.layers(), written_); }
 
   /// Before the end of run(): the same of the layers that have been read to their ends, as far as their data
   /// is among the first `written` bytes of the file.
   [[nodiscard]] std::vector<LayerSpan> whole_spans(std::uint64_t written) const {
-    return places_.whole_spans(reader_.chunks_read(), written);
+    // (where the last one's data ends is not known before the end)
+    return places_.spans(std::min(reader_.chunks_read(), places_.layers() - 1), written);
   }
 
  private:

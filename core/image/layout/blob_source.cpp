@@ -1,5 +1,6 @@
 #include "core/image/layout/blob_source.hpp"
 
+#include "core/foundation/bytes.hpp"
 #include "core/foundation/error.hpp"
 #include "core/system/files.hpp"
 
@@ -35,6 +36,13 @@ class BlobFile final : public BlobReader {
 };
 
 }  // namespace
+
+void read_to_end(BlobReader& blob) {
+  constexpr std::size_t step = 256U << 10U;
+  Bytes passed(step);
+  while (blob.read(passed.data(), passed.size()) > 0) {
+  }
+}
 
 std::unique_ptr<BlobReader> LayoutBlobs::open(const Descriptor& blob) {
   return std::make_unique<BlobFile>(layout_, blob);

@@ -26,6 +26,9 @@ class BlobReader {
   virtual std::size_t read(unsigned char* into, std::size_t size) = 0;
 };
 
+/// Reads what is left of the blob, and drops it. Throws what read() throws.
+void read_to_end(BlobReader& blob);
+
 /// A place that has blobs.
 class BlobSource {
  public:

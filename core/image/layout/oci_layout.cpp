@@ -83,15 +83,12 @@ bool OciLayout::names_all(const std::vector<Descriptor>& blobs) const {
                              [&](const Descriptor& blob) { return names.contains(blob.digest.hex()); });
 }
 
-bool OciLayout::holds(const std::vector<Descriptor>& blobs) const {
-  return std::ranges::all_of(blobs, [&](const Descriptor& wanted) {
+bool OciLayout::holds(const Manifest& manifest) const {
+  const auto is_there = [&](const Descriptor& wanted) {
     std::error_code error;
     return std::filesystem::file_size(blob(wanted.digest), error) == wanted.size && !error;
-  });
-}
-
-bool OciLayout::holds(const Manifest& manifest) const {
-  return holds(std::vector{manifest.config}) && holds(manifest.layers);
+  };
+  return is_there(manifest.config) && std::ranges::all_of(manifest.layers, is_there);
 }
 
 UniqueFd OciLayout::open_blob(const Digest& digest) const {

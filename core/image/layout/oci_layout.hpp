@@ -56,9 +56,6 @@ class OciLayout {
   /// Is there a file for each of these blobs? Quicker than holds().
   [[nodiscard]] bool names_all(const std::vector<Descriptor>& blobs) const;
 
-  /// Are these blobs there, of the right size?
-  [[nodiscard]] bool holds(const std::vector<Descriptor>& blobs) const;
-
   /// Are all the manifest's blobs there, of the right size?
   [[nodiscard]] bool holds(const Manifest& manifest) const;
 

@@ -211,7 +211,7 @@ class LayerSorter {
     } else if (type == media_type::uefi_variables) {
       check_is_first(layers_.uefi_variables.empty(), layer);
       layers_.uefi_variables.push_back(layer);
-    } else if (type.ends_with("+gzip") && !is_tar(type)) {
+    } else if (is_disk_data(type) && !is_tar(type)) {
       return add_disk(layer);
     } else if (is_tar(type) || type.starts_with(media_type::qemu_disk) ||
                type.starts_with(media_type::other_disk)) {
@@ -264,6 +264,18 @@ class LayerSorter {
 };
 
 }  // namespace
+
+bool is_disk_data(std::string_view type) {
+  return type.substr(0, type.find(';')).ends_with("+gzip");
+}
+
+std::set<Digest> digests_of(const std::vector<DiskLayers>& disks) {
+  std::set<Digest> digests;
+  for (const auto& disk : disks) {
+    for (const auto& chunk : disk.chunks) digests.insert(chunk.digest);
+  }
+  return digests;
+}
 
 VmLayers vm_layers(const Manifest& manifest, const std::string& what) {
   LayerSorter sorter(what);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -88,10 +89,17 @@ std::string to_text(const Manifest& manifest);
 std::string to_text(const ImageConfig& config);
 std::string to_text(const std::vector<IndexEntry>& index);
 
+/// Is a layer of this type disk data, as sardinecake has it? Every type that ends in `+gzip` is, parameters
+/// aside.
+bool is_disk_data(std::string_view type);
+
 /// The chunks of one disk file, in order.
 struct DiskLayers {
   std::vector<Descriptor> chunks;
 };
+
+/// Of all their chunks.
+std::set<Digest> digests_of(const std::vector<DiskLayers>& disks);
 
 /// What the layers of a VM image are.
 struct VmLayers {

@@ -68,12 +68,9 @@ class Description final : public BlobSource {
 
 /// Whether no layer of a disk is among them.
 bool is_description(const AnnouncedImage& announced, const std::vector<Descriptor>& expected) {
-  const auto disks = vm_layers(announced.manifest, "the manifest").disks;
-  return std::ranges::none_of(disks, [&](const DiskLayers& disk) {
-    return std::ranges::any_of(disk.chunks, [&](const Descriptor& chunk) {
-      return std::ranges::find(expected, chunk.digest, &Descriptor::digest) != expected.end();
-    });
-  });
+  const auto on_disks = digests_of(vm_layers(announced.manifest, "the manifest").disks);
+  return std::ranges::none_of(expected,
+                              [&](const Descriptor& blob) { return on_disks.contains(blob.digest); });
 }
 
 class SkopeoRegistry final : public Registry {

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <optional>
 
-#include "core/foundation/bytes.hpp"
 #include "core/foundation/error.hpp"
 #include "core/system/files.hpp"
 
@@ -85,12 +84,7 @@ std::unique_ptr<BlobReader> ArrivingBlobs::open(const Descriptor& blob) {
 }
 
 void ArrivingBlobs::bring(const Descriptor& blob) {
-  if (is_here(blob)) return;
-  constexpr std::size_t step = 256U << 10U;
-  Bytes passed(step);
-  const auto reader = open(blob);
-  while (reader->read(passed.data(), passed.size()) > 0) {
-  }
+  if (!is_here(blob)) read_to_end(*open(blob));
 }
 
 }  // namespace sarde

@@ -146,12 +146,13 @@ std::string repository_it_is_private_to(const StoredImage& image) {
 
 UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<UnpackedDisk>& disks,
                                TempFolder incoming, const UnpackTarget& target) {
+  const bool is_synced = is_synced_at_once(target.sharing);
   UnpackedImage unpacked{.folder = target.folder, .disks = {}, .was_there = false};
   UnpackedMarker marker{.config_digest = image.config_digest.text(),
                         .manifest_digest = image.manifest.digest.text(),
                         .disks = {},
                         .private_to = repository_it_is_private_to(image),
-                        .boot = target.is_synced ? "" : boot_id()};
+                        .boot = is_synced ? "" : boot_id()};
   for (std::size_t i = 0; i < disks.size(); ++i) {
     const auto& stated = image.disk_diff_ids.at(i);
     if (disks[i].diff_id && *disks[i].diff_id != stated)
@@ -172,7 +173,7 @@ UnpackedImage finish_unpacking(const StoredImage& image, const std::vector<Unpac
       throw Error("set the mode of " + path.string() + ": " + errno_text(errno));
   }
   write_unpacked_marker(incoming.path(), marker);
-  incoming.rename_to(target.folder, target.is_synced);
+  incoming.rename_to(target.folder, is_synced);
   return unpacked;
 }
 

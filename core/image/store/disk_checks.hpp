@@ -42,7 +42,6 @@ struct UnpackTarget {
   std::filesystem::path folder;
   DiskSharing sharing = DiskSharing::many;
   std::uint64_t max_disk = UINT64_MAX;
-  bool is_synced = true;  ///< whether what is in the folder is on the platter (UnpackedMarker::boot)
 };
 
 /// Empty if the image is not private (UnpackedMarker::private_to).

@@ -62,14 +62,6 @@ std::vector<Descriptor> all_blobs(const AnnouncedImage& announced) {
   return blobs;
 }
 
-std::set<Digest> digests_of_disks(const AnnouncedImage& announced) {
-  std::set<Digest> digests;
-  for (const auto& disk : vm_layers(announced.manifest, "the manifest").disks) {
-    for (const auto& chunk : disk.chunks) digests.insert(chunk.digest);
-  }
-  return digests;
-}
-
 }  // namespace
 
 void ImageFetcher::check_sizes(const AnnouncedImage& announced) const {
@@ -234,7 +226,7 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
   auto folder = TempFolder::in(parts_.settings.vmdir, ".incoming-", 0700);
   const auto layers = vm_layers(announced.manifest, "the manifest");
   const auto known = reuse ? parts_.unpacked.known_layers(layers.disks, request.reference) : KnownSpans{};
-  const auto on_disks = digests_of_disks(announced);
+  const auto on_disks = digests_of(layers.disks);
   const auto small = small_blobs(announced);
   const auto wanted = missing_blobs(layout, all_blobs(announced), [&](const Descriptor& blob) {
     if (request.keep_blobs) return true;
@@ -249,12 +241,11 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
   const auto remote = registry.open(request.source, announced, wanted, layout, shown);
   ArrivingBlobs blobs(layout, *remote, request.keep_blobs ? std::set<Digest>{} : on_disks);
   auto image = read_description(request, announced, layout, blobs);
-  const bool is_synced = place.sharing == DiskSharing::one_vm;
   std::vector<std::pair<std::string, std::vector<LayerSpan>>> unfinished;
   const UnpackOptions options{.threads = parts_.settings.threads,
                               .known = known.empty() ? nullptr : &known,
                               .with_diff_id = needs_diff_ids(known, place.sharing),
-                              .sync = is_synced,
+                              .sync = is_synced_at_once(place.sharing),
                               .limit = parts_.settings.max_image,
                               .unfinished = &unfinished};
   std::vector<UnpackedDisk> disks;
@@ -282,8 +273,7 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
   auto unpacked = finish_unpacking(image, disks, std::move(folder),
                                    {.folder = parts_.settings.vmdir / place.name,
                                     .sharing = place.sharing,
-                                    .max_disk = parts_.settings.max_disk,
-                                    .is_synced = is_synced});
+                                    .max_disk = parts_.settings.max_disk});
   parts_.unpacked.drop_unfinished(place.name);
   parts_.catalogue.tag(layout, image.manifest, image.tag);
   return ObtainedImage{.image = std::move(image), .unpacked = std::move(unpacked)};

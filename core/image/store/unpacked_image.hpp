@@ -14,6 +14,12 @@ namespace sarde {
 /// several VMs read them.
 enum class DiskSharing { one_vm, many };
 
+/// Whether unpacking ends only when the disks are on the platter. What many read can be unpacked again after
+/// a power cut (UnpackedMarker::boot).
+constexpr bool is_synced_at_once(DiskSharing sharing) {
+  return sharing == DiskSharing::one_vm;
+}
+
 /// The folder of an unpacked image, and its disk files in the manifest's order.
 struct UnpackedImage {
   std::filesystem::path folder;

@@ -1,7 +1,6 @@
 #include "core/image/store/unpacked_images.hpp"
 
 #include <algorithm>
-#include <set>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
@@ -23,10 +22,6 @@ std::uint64_t saturating_sum(std::uint64_t a, std::uint64_t b) {
 
 constexpr auto advice = "; remove the folder if you do not need it, or import under another name";
 
-}  // namespace
-
-namespace {
-
 /// (Older versions did not note whose the disks are.)
 bool is_open(const UnpackedMarker& marker, const ImageReference& image) {
   return marker.private_to && (marker.private_to->empty() || *marker.private_to == image.repository());
@@ -46,10 +41,7 @@ bool UnpackedImages::is_open_to(const std::string& name, const ImageReference& i
 KnownSpans UnpackedImages::known_layers(const std::vector<DiskLayers>& disks,
                                         const ImageReference& image) const {
   KnownSpans known;
-  std::set<Digest> wanted;
-  for (const auto& disk : disks) {
-    for (const auto& chunk : disk.chunks) wanted.insert(chunk.digest);
-  }
+  const auto wanted = digests_of(disks);
   for (const auto& folder : folder_entries(settings_.vmdir)) {
     const auto name = folder.filename().string();
     if (name.starts_with('.') && !name.starts_with(unfinished_prefix)) continue;
@@ -146,11 +138,8 @@ UnpackedImage UnpackedImages::unpack_to(const StoredImage& image, const UnpackPl
 
 UnpackedImage UnpackedImages::unpack_anew(const StoredImage& image, const UnpackPlace& place,
                                           const DiskProgress& progress) const {
-  const bool is_synced = place.sharing == DiskSharing::one_vm;
-  const UnpackTarget target{.folder = settings_.vmdir / place.name,
-                            .sharing = place.sharing,
-                            .max_disk = settings_.max_disk,
-                            .is_synced = is_synced};
+  const UnpackTarget target{
+      .folder = settings_.vmdir / place.name, .sharing = place.sharing, .max_disk = settings_.max_disk};
   auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
   // Where extents cannot be shared, what the cache has is unpacked as fast as it is copied.
   const auto known =
@@ -160,7 +149,7 @@ UnpackedImage UnpackedImages::unpack_anew(const StoredImage& image, const Unpack
                         .progress = progress,
                         .known = known.empty() ? nullptr : &known,
                         .with_diff_id = needs_diff_ids(known, place.sharing),
-                        .sync = is_synced,
+                        .sync = is_synced_at_once(place.sharing),
                         .limit = settings_.max_image};
   if (options.known != nullptr) {
     try {
