@@ -12,6 +12,7 @@
 #include "core/system/cancellation.hpp"
 #include "core/system/environment.hpp"
 #include "executor/cli.hpp"
+#include "executor/job/disk_server.hpp"
 #include "executor/job/kept_door.hpp"
 #include "executor/virtiofsd.hpp"
 #include "executor/wiring/exit_codes.hpp"
@@ -41,6 +42,10 @@ int main(int argc, char** argv) {
     return sarde::become_read_only_virtiofsd(argc, argv);
   ::signal(SIGPIPE, SIG_IGN);  // writing to a closed pipe then fails like any other write()
   if (argc == 2 && std::string_view(argv[0]) == sarde::door_keeper_name) return sarde::keep_door(argv[1]);
+  if (argc == 2 && std::string_view(argv[0]) == sarde::disk_server_name) {
+    ::umask(0077);
+    return sarde::serve_disks(argv[1]);
+  }
   ::umask(0077);  // where others may read something, the code that creates it says so
   const auto environment = sarde::Environment::from(environ);
   keep_only(environment.for_helpers());

@@ -195,6 +195,7 @@ void JobFolder::write(const JobRecord& record) const {
                    {"path_folder", record.path_folder},
                    {"saved_state", record.saved_state},
                    {"disk_limit", record.disk_limit},
+                   {"disk_server", record.disk_server},
                    {"room", record.room}};
   write_file(path_ / record_name, value.dump(2), 0600);
 }
@@ -217,6 +218,7 @@ std::optional<JobRecord> JobFolder::read() const {
                                    .path_folder = value.value("path_folder", ""),
                                    .saved_state = value.value("saved_state", std::uint64_t{0}),
                                    .disk_limit = value.value("disk_limit", UINT64_MAX),
+                                   .disk_server = value.value("disk_server", ""),
                                    .room = value.value("room", std::uint64_t{0})});
   });
 }

@@ -27,6 +27,7 @@ struct JobRecord {
   std::string path_folder = {};           ///< in the guest, at the end of the scripts' PATH; empty: none
   std::uint64_t saved_state = 0;          ///< bytes of what the VM continued from; 0: it booted
   std::uint64_t disk_limit = UINT64_MAX;  ///< bytes that the job may write to its disks
+  std::string disk_server = {};           ///< the folder of the image that is being served; empty: none
   std::uint64_t room = 0;                 ///< free bytes on the disks' file system when the VM started
 };
 

@@ -1,5 +1,6 @@
 #include "core/system/companion.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
@@ -20,19 +21,20 @@ namespace sarde {
 namespace {
 
 /// In the new process: only async-signal-safe calls, for other threads of the parent may have held locks.
-[[noreturn]] void become(int socket, int go_ahead, char* const* argv, char* const* environment) {
+[[noreturn]] void become(const std::vector<int>& files, int go_ahead, char* const* argv, char* const* environment) {
   constexpr int failed = 127;
   char told = 0;
   if (::read(go_ahead, &told, 1) != 1) ::_exit(failed);
   constexpr int inherited = 3;
   const int nowhere = ::open("/dev/null", O_RDWR);
   for (const int fd : {0, 1, 2}) ::dup2(nowhere, fd);
-  if (socket == inherited) {
-    ::fcntl(socket, F_SETFD, 0);
-  } else {
-    ::dup2(socket, inherited);
-  }
-  ::close_range(inherited + 1, ~0U, 0);
+  // Out of the way first: one of them may have another's new number.
+  constexpr int most = 8;
+  std::array<int, most> copies{};
+  const auto count = std::min<std::size_t>(files.size(), most);
+  for (std::size_t i = 0; i < count; ++i) copies[i] = ::fcntl(files[i], F_DUPFD, inherited + most);
+  for (std::size_t i = 0; i < count; ++i) ::dup2(copies[i], inherited + static_cast<int>(i));
+  ::close_range(inherited + static_cast<unsigned>(count), ~0U, 0);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -42,7 +44,7 @@ namespace {
 
 }  // namespace
 
-void start_self(const std::string& name, const std::string& argument, int socket,
+void start_self(const std::string& name, const std::string& argument, const std::vector<int>& files,
                 const std::vector<std::pair<std::string, std::string>>& environment,
                 const std::filesystem::path& record) {
   std::vector<std::string> words{name, argument};
@@ -58,7 +60,7 @@ void start_self(const std::string& name, const std::string& argument, int socket
     ::setsid();
     go_ahead.write_end.reset();
     const pid_t last = ::fork();
-    if (last == 0) become(socket, go_ahead.read_end.get(), argv.data(), envp.data());
+    if (last == 0) become(files, go_ahead.read_end.get(), argv.data(), envp.data());
     const auto written = ::write(number.write_end.get(), &last, sizeof last);
     ::_exit(written == sizeof last ? 0 : 1);
   }

@@ -10,14 +10,14 @@
 namespace sarde {
 
 // A companion is a helper process that outlives the stage which started it (it has its own session and none
-// of our descriptors) and belongs to one job. Who it is stands in a file of ours, in a folder to which it
+// of our descriptors but those that it is given) and belongs to one job, or to one image. Who it is stands in a file of ours, in a folder to which it
 // cannot write: its number alone would later name another process, and what the helper itself writes down
 // proves nothing.
 
-/// Starts this same program under the name and with the argument given, as a companion whose descriptor 3 is
-/// `socket`, and which has this environment and nothing else of ours. It is noted in `record` before it does
-/// anything; if this process is killed first, it ends. Throws Error.
-void start_self(const std::string& name, const std::string& argument, int socket,
+/// Starts this same program under the name and with the argument given, as a companion whose descriptors from
+/// 3 on are `files`, and which has this environment and nothing else of ours. It is noted in `record` before
+/// it does anything; if this process is killed first, it ends. Throws Error.
+void start_self(const std::string& name, const std::string& argument, const std::vector<int>& files,
                 const std::vector<std::pair<std::string, std::string>>& environment,
                 const std::filesystem::path& record);
 

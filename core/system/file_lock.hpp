@@ -35,6 +35,12 @@ class FileLock {
   /// Whether a process holds the lock. A file that is not there, or goes away, is not locked; none is made.
   static bool is_held(const std::filesystem::path& path);
 
+  /// Takes over a lock that another process has passed on as an open file.
+  static FileLock passed_on(UniqueFd fd) { return FileLock(std::move(fd)); }
+
+  /// To pass it on: the lock is held as long as one process has the file open.
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
  private:
   explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}
 

@@ -226,11 +226,18 @@ void make_folders(const fs::path& path, mode_t mode, mode_t above) {
 }
 
 void set_mode(const fs::path& path, mode_t mode, std::optional<gid_t> group) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) fail_by_errno("open", path);
-  if (group && ::fchown(fd.get(), static_cast<uid_t>(-1), *group) != 0)
+  // Not opened for reading, which no socket can be.
+  const UniqueFd fd(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+
+  struct stat status {};
+
+  if (!fd || ::fstat(fd.get(), &status) != 0) fail_by_errno("open", path);
+  if (S_ISLNK(status.st_mode)) errno = ELOOP;
+  if (S_ISLNK(status.st_mode)) fail_by_errno("open", path);
+  if (group && ::fchownat(fd.get(), "", static_cast<uid_t>(-1), *group, AT_EMPTY_PATH) != 0)
     fail_by_errno("set the group of", path);
-  if (::fchmod(fd.get(), mode) != 0) fail_by_errno("set the mode of", path);
+  const auto self = "/proc/self/fd/" + std::to_string(fd.get());  // fchmod() takes no such descriptor
+  if (::chmod(self.c_str(), mode) != 0) fail_by_errno("set the mode of", path);
 }
 
 void remove_if_there(const fs::path& path) {

@@ -29,6 +29,12 @@ std::unique_ptr<Hypervisor> connect_hypervisor(const std::string& uri,
       "there, type 'apt-get install libvirt0'");
 }
 
+std::vector<std::filesystem::path> module_folders() {
+  std::error_code error;
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  return {folder, folder.parent_path() / "lib" / "sarde-executor"};
+}
+
 bool is_session(const std::string& uri) {
   return uri.find("/session") != std::string::npos;
 }

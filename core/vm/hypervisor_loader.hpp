@@ -16,6 +16,9 @@ namespace sarde {
 std::unique_ptr<Hypervisor> connect_hypervisor(const std::string& uri,
                                                const std::vector<std::filesystem::path>& folders);
 
+/// Where the module of this program is: beside it, or where it is installed.
+std::vector<std::filesystem::path> module_folders();
+
 /// What the module exports under this name: makes a Hypervisor, which the caller owns.
 using ConnectFunction = Hypervisor* (*)(const std::string& uri);
 inline constexpr auto connect_function_name = "sarde_connect_libvirt";

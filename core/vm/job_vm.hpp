@@ -39,6 +39,12 @@ struct SharedFolder {
   std::filesystem::path virtiofsd = {};  ///< in place of libvirt's choice; empty: that
 };
 
+/// Where a VM reads the files of its image that are not whole yet.
+struct DiskServer {
+  std::filesystem::path socket;              ///< of an NBD server, whose exports are called VM/FILE
+  std::vector<std::filesystem::path> files;  ///< that it serves: the image's disks, in its manifest's order
+};
+
 /// A job's VM: everything that its domain is written from.
 struct JobVm {
   VmName name;
@@ -62,6 +68,8 @@ struct JobVm {
   bool nested = false;          ///< it may run VMs itself
   bool may_be_cloned = false;   ///< its running state may be saved: the guest's kernel can tell (VMGENID)
   bool awaits_state = false;    ///< it does not boot, but continues from a saved state
+  /// If it goes away, the VM's reading waits two minutes for it to come back.
+  std::optional<DiskServer> disk_server = std::nullopt;
   std::optional<std::uint64_t> network_limit = std::nullopt;   ///< bytes per second in each direction
   std::optional<std::uint64_t> disk_limit = std::nullopt;      ///< bytes per second, all disks together
   std::optional<std::uint64_t> memory_mib = std::nullopt;      ///< nothing: as the image has it

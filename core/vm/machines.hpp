@@ -22,6 +22,12 @@ class NoPasst : public Error {
   using Error::Error;
 };
 
+/// QEMU cannot read from a VM's disk server.
+class NotServed : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A domain with this program's metadata: a job's VM.
 struct JobDomain {
   std::string name = {};
@@ -49,7 +55,8 @@ class Machines {
   /// Starts the VM as a transient domain, which disappears when it stops. Throws Error, the job's fault, if
   /// libvirt rejects the domain itself: it is invalid, or it requires something that this host's QEMU lacks.
   /// Throws NoPasst if QEMU cannot connect to passt's socket, as when it is confined: it would go on without
-  /// a network, and say nothing. The VM exists then, and has not run.
+  /// a network, and say nothing; and NotServed if it cannot connect to the VM's disk server. The VM exists
+  /// then, and has not run.
   virtual void start(const JobVm& vm) = 0;
 
   /// Saves the state of a running VM to a new file, which only this account can read, while the VM stands
@@ -63,6 +70,12 @@ class Machines {
   /// right to the file, and any number of VMs may continue from it. Throws Error if it cannot; the VM may
   /// exist then.
   virtual void restore(const JobVm& vm, const SavedState& state) = 0;
+
+  /// The files that the VM reads from its disk server are whole: from here on it reads these (the image's
+  /// disks, in its manifest's order), while it runs. Does nothing if it does so already, or is gone. Throws
+  /// Error; then it goes on as it was.
+  virtual void leave_disk_server(const std::string& name,
+                                 const std::vector<std::filesystem::path>& files) = 0;
 
   virtual DomainState state(const std::string& name) = 0;
 

@@ -60,6 +60,14 @@ void QemuAccess::share(const std::filesystem::path& folder) const {
   allow(folder, 0770, 0777);
 }
 
+void QemuAccess::read_growing(const std::filesystem::path& file) const {
+  allow(file, 0640, 0644);
+}
+
+void QemuAccess::connect(const std::filesystem::path& socket) const {
+  allow(socket, 0660, 0666);
+}
+
 void QemuAccess::read(const std::filesystem::path& file) const {
   allow(file, 0440, 0444);
 }

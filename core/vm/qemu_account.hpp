@@ -27,6 +27,12 @@ class QemuAccess {
   /// Lets QEMU read the file, which becomes read-only for this program as well.
   void read(const std::filesystem::path& file) const;
 
+  /// The same for a file that this program still writes to.
+  void read_growing(const std::filesystem::path& file) const;
+
+  /// Lets QEMU connect to the socket.
+  void connect(const std::filesystem::path& socket) const;
+
   /// Lets QEMU write to the file, which belongs to one VM.
   void own(const std::filesystem::path& file) const;
 

@@ -119,12 +119,48 @@ ObtainedImage JobImages::from_cache(const ImageReference& reference, const std::
   return {.image = std::move(image), .unpacked = std::move(unpacked)};
 }
 
+ObtainedImage JobImages::wait_for_all_of(ObtainedImage image) {
+  const Phase phase(parts_.clock, parts_.reporter);
+  auto whole = parts_.lazy.value().wait_for_all_of(std::move(image));
+  phase.done("Fetched the rest of the image's disks");
+  return whole;
+}
+
+/// If the transfer turns out to be long, or if that is what the settings want, the disks are served while
+/// they come.
+ObtainedImage JobImages::fetch(const ObtainRequest& request, const RegistryAccess& access) {
+  const auto fetch_all = [&](const ObtainRequest& one) {
+    return parts_.images.fetcher.obtain(one, parts_.registry, access);
+  };
+  if (!parts_.lazy || parts_.keep_blobs) return fetch_all(request);
+  auto& lazy = *parts_.lazy;
+  const bool is_always = lazy.when() == Laziness::always;
+  if (auto served = lazy.obtain(request, is_always, parts_.registry, access)) return std::move(*served);
+  if (is_always || !parts_.images.fetcher.can_obtain_partly(request, parts_.registry))
+    return fetch_all(request);
+  TransferEstimate estimate(parts_.clock);
+  bool is_long = false;
+  auto watched = request;
+  watched.progress = [&](const std::string& doing, std::uint64_t done, std::uint64_t total) {
+    request.progress(doing, done, total);
+    is_long = is_long || estimate.is_long(done, total);
+    if (is_long) throw Error("the transfer would take longer than a VM should wait");
+  };
+  try {
+    return fetch_all(watched);
+  } catch (const Error&) {
+    if (!is_long) throw;
+  }
+  if (auto served = lazy.obtain(request, true, parts_.registry, access)) return std::move(*served);
+  return fetch_all(request);
+}
+
 ObtainedImage JobImages::from_registry(const ImageReference& reference, const ChosenAccess& chosen,
                                        const JobFolder& folder) {
   const Phase phase(parts_.clock, parts_.reporter);
   const auto known = parts_.images.catalogue.find(reference);
   const bool was_here = known && !lacks_disks(reference);
-  auto obtained = parts_.images.fetcher.obtain(
+  auto obtained = fetch(
       {.reference = reference,
        .source = reference,
        .keep_blobs = parts_.keep_blobs,
@@ -135,14 +171,16 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
              refuse_what_no_job_may_have(domain_xml, parts_.allowed_devices);
            },
        .progress = progress_in(parts_.reporter)},
-      parts_.registry, chosen.access);
+      chosen.access);
   if (chosen.access.authfile) remove_if_there(*chosen.access.authfile);
   const auto& image = obtained.image;
   const bool was_known = was_here && known->second.manifest.digest == image.manifest.digest;
-  parts_.metrics.pulled(was_known ? "up_to_date" : "fetched", was_known ? 0 : image.compressed_size());
+  parts_.metrics.pulled(was_known ? "up_to_date" : obtained.unpacked.served_at.empty() ? "fetched" : "begun", was_known ? 0 : image.compressed_size());
   const auto facts = ", " + image.manifest.digest.text() + ", " + size_text(image.compressed_size());
   const auto name = "image " + quote(reference.text());
-  if (obtained.unpacked.was_there) {
+  if (!obtained.unpacked.served_at.empty()) {
+    phase.done("Began to fetch " + name + facts + "; the VM starts while it comes (lazy)");
+  } else if (obtained.unpacked.was_there) {
     phase.done((was_known ? "Up to date: " : "Fetched ") + name + facts);
     parts_.reporter.detail("The image's disks are already unpacked in " + obtained.unpacked.folder.string());
   } else {

@@ -10,6 +10,7 @@
 #include "core/job/job_record.hpp"
 #include "executor/job/credential_chain.hpp"
 #include "executor/job/image_choice.hpp"
+#include "executor/job/lazy_images.hpp"
 #include "executor/job/metrics.hpp"
 #include "executor/job/phases.hpp"
 
@@ -31,6 +32,7 @@ class JobImages {
     bool keep_blobs = false;  ///< whether the layers of the disks stay in the cache, too
     /// how long the registry's answer about an image is good for other jobs; nothing: each job asks
     std::optional<std::chrono::milliseconds> manifest_ttl = {};
+    std::optional<LazyImages> lazy = {};  ///< nothing: VMs start when their images are there
   };
 
   explicit JobImages(Parts parts) : parts_(std::move(parts)) {}
@@ -42,6 +44,9 @@ class JobImages {
   ObtainedImage obtain(const ImageChoice& choice, const Job& job, const JobFolder& folder,
                        const std::function<void()>& before_fetch);
 
+  /// What obtain() has given, when its disks are whole. Blocks until then. Throws Error, Cancelled.
+  ObtainedImage wait_for_all_of(ObtainedImage image);
+
  private:
   ObtainedImage obtain_by(const std::string& policy, const ImageReference& reference, const Job& job,
                           const JobFolder& folder, const std::function<void()>& before_fetch);
@@ -49,6 +54,7 @@ class JobImages {
                            const JobFolder& folder);
   ObtainedImage from_registry(const ImageReference& reference, const ChosenAccess& chosen,
                               const JobFolder& folder);
+  ObtainedImage fetch(const ObtainRequest& request, const RegistryAccess& access);
   [[nodiscard]] bool lacks_disks(const ImageReference& reference) const;
   void check_access(const StoredImage& image, const std::string& policy, const Job& job,
                     const JobFolder& folder);

@@ -316,7 +316,7 @@ void start_door_keeper(const JobFolder& folder,
   if (!socket || ::bind(socket.get(), generic(*address), sizeof *address) != 0 ||
       ::chmod(path.c_str(), 0600) != 0 || ::listen(socket.get(), waiting) != 0)
     fail_by_errno("listen on", path);
-  start_self(door_keeper_name, folder.path().string(), socket.get(), environment, process_of(folder));
+  start_self(door_keeper_name, folder.path().string(), {socket.get()}, environment, process_of(folder));
 }
 
 void stop_door_keeper(const JobFolder& folder) {

@@ -47,7 +47,10 @@ DiskFile file_of_image(const UnpackedImage& image, const DomainDisk& disk) {
 void let_qemu_read(const QemuAccess& access, const UnpackedImage& image) {
   access.enter(image.folder.parent_path());
   access.enter(image.folder);
-  for (const auto& disk : image.disks) access.read(image.folder / disk);
+  const bool is_served = !image.served_at.empty();
+  for (const auto& disk : image.disks)
+    is_served ? access.read_growing(image.folder / disk) : access.read(image.folder / disk);
+  if (is_served) access.connect(image.served_at);
 }
 
 DiskFiles make_thin_copies(const DomainSummary& domain, const UnpackedImage& image, const NewCopies& copies) {

@@ -48,6 +48,10 @@ StartedVm VmStarter::plan(const Job& job, const ObtainedImage& image, const JobR
   auto& vm = planned.vm;
   vm.disk_files = make_copies(domain, image.unpacked, folder);
   vm.own_disks = own_disks(guest, folder);
+  if (const auto& served = image.unpacked; !served.served_at.empty()) {
+    vm.disk_server = DiskServer{.socket = served.served_at, .files = {}};
+    for (const auto& disk : served.disks) vm.disk_server->files.push_back(served.folder / disk);
+  }
   vm.needs_agent = guest.agent;
   for (const auto& mount : guest.mounts) vm.shared_folders.push_back(mount.shared);
   copy_uefi_variables(image.image, vm.nvram, parts_.reporter);
@@ -202,17 +206,19 @@ void VmStarter::launch(StartedVm& planned, const ObtainedImage& image, const Job
   vm.network_name = network.name;
   vm.filter = network.filter;
   folder.expect_vm();
-  std::optional<NoPasst> no_passt;  // within() would make it an Error like others
+  std::exception_ptr other;  // within() would make it an Error like others
   step("libvirt created the domain", [&] {
     within("VM '" + vm.name.text() + "'", [&] {
       try {
         start();
-      } catch (const NoPasst& error) {
-        no_passt = error;
+      } catch (const NoPasst&) {
+        other = std::current_exception();
+      } catch (const NotServed&) {
+        other = std::current_exception();
       }
     });
   });
-  if (no_passt) throw NoPasst(*no_passt);
+  if (other) std::rethrow_exception(other);
 }
 
 JobVm VmStarter::sized_vm(const Job& job, const StoredImage& image, const JobResources& resources) const {

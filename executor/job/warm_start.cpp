@@ -102,6 +102,7 @@ void WarmStart::boots(const std::string& why) {
 std::string WarmStart::why_not(const StartedVm& planned) const {
   const auto& vm = planned.vm;
   if (!parts_.hypervisor().is_local()) return "libvirt is on another machine";
+  if (vm.disk_server) return "its image is still coming";
   if (!planned.network.is_user)
     return "on a libvirt network or a bridge, two VMs with one saved state would have one address";
   if (!planned.network.wants_passt) return "its network is not passt's but QEMU's own (slirp)";

@@ -63,7 +63,7 @@ VmStart PrepareStage::run(const Job& job) {
   const bool asks_registry = choice.policies.empty() || choice.policies.front() != "never";
   if (!choice.vm.empty() || (asks_registry && asking.wait_for(at_once) != std::future_status::timeout))
     check_host();
-  const auto image = [&] {
+  auto image = [&] {
     const ObservedPhase phase(metrics, clock, "image");
     const Section section(
         reporter, "image",
@@ -89,11 +89,28 @@ VmStart PrepareStage::run(const Job& job) {
   }
   const auto bounds = disk_bounds(resources.folder().path(), rules.max_job_disk);
   DiskWatch disks(resources, bounds, machines, clock);
-  const auto watch = [&] { disks.look(); };
-  const auto guest = open(
-      started,
-      {.job = job, .image = image, .resources = resources, .needs = needs, .setup = setup, .watch = watch});
-  resources.folder().write(record_of(guest, setup.login, bounds, rules.scripts));
+  auto server = watch_of_server(image);
+  const auto watch = [&] {
+    disks.look();
+    server.look();
+  };
+  const WarmStart::Subject subject{
+      .job = job, .image = image, .resources = resources, .needs = needs, .setup = setup, .watch = watch};
+  const auto guest = [&] {
+    try {
+      return open(started, subject);
+    } catch (const NotServed& error) {
+      reporter.warn(std::string("WARNING: the VM cannot start before its image is there: ") + error.what());
+      starter.undo(started, resources.folder());
+      image = images.wait_for_all_of(std::move(image));
+      server = watch_of_server(image);
+      started = starter.plan(job, image, resources, needs);
+      return open(started, subject);
+    }
+  }();
+  auto record = record_of(guest, setup.login, bounds, rules.scripts);
+  if (!image.unpacked.served_at.empty()) record.disk_server = image.unpacked.folder.string();
+  resources.folder().write(record);
   if (rules.keeps_connection) keep_connection();
   whole.done("VM " + resources.name().text() + " is ready");
   std::vector<PhaseTime> phases;
@@ -102,6 +119,12 @@ VmStart PrepareStage::run(const Job& job) {
   for (const auto& line : phase_chart(phases)) reporter.detail(line);
   undo.dismiss();
   return guest.start;
+}
+
+/// Of an image whose disks are whole, there is nothing to watch.
+DiskServerWatch PrepareStage::watch_of_server(const ObtainedImage& image) const {
+  return {image.unpacked.served_at.empty() ? std::filesystem::path() : image.unpacked.folder,
+          parts_.rules.environment};
 }
 
 /// Without it, each stage connects to the guest itself.
@@ -153,6 +176,7 @@ OpenGuest PrepareStage::open(StartedVm& planned, const WarmStart::Subject& subje
       const Section section(reporter, "vm", "Starting a VM");
       auto continued = warm.go_on(planned);
       if (!continued) starter.start(planned, subject.image, resources.folder(), subject.needs);
+      subject.image.unpacked.hold.reset();  // the VM itself is connected now
       return continued;
     }();
     const ObservedPhase phase(metrics, clock, "guest");

@@ -8,6 +8,7 @@
 #include "core/job/job.hpp"
 #include "executor/job/admission.hpp"
 #include "executor/job/cloud_seed.hpp"
+#include "executor/job/disk_server.hpp"
 #include "executor/job/guest_door.hpp"
 #include "executor/job/guest_runner.hpp"
 #include "executor/job/job_images.hpp"
@@ -84,6 +85,7 @@ class PrepareStage {
   void discard_earlier(const Job& job);
   void keep_connection();
 
+  [[nodiscard]] DiskServerWatch watch_of_server(const ObtainedImage& image) const;
   std::vector<OwnDisk> disks_for(const StoredImage& image, const GuestSetup& setup);
   OpenGuest open(StartedVm& planned, const WarmStart::Subject& subject);
   OpenDoor boot(StartedVm& started, WarmStart& warm, const WarmStart::Subject& subject);

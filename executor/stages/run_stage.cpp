@@ -122,8 +122,16 @@ ScriptOutcome RunStage::run(const std::filesystem::path& script, const std::stri
                            .environment = {.timezone = record->timezone, .folder = record->path_folder}};
   DiskWatch disks(parts_.resources, {.limit = record->disk_limit, .room = record->room}, parts_.machines,
                   parts_.clock);
-  guest_script.watch = [&] { disks.look(); };
+  DiskServerWatch server(record->disk_server, parts_.environment);
+  guest_script.watch = [&] {
+    disks.look();
+    server.look();
+  };
+  server.look();
   auto outcome = run_in_guest(guest_script, *record, stage);
+  // A script that could not read its disk has not failed by itself.
+  if (const auto* exited = std::get_if<ScriptExited>(&outcome); exited == nullptr || exited->code != 0)
+    server.look();
   noted([&] { note(outcome, stage); });
   if (const auto* stopped = std::get_if<ScriptStopped>(&outcome))
     parts_.reporter.warn("Stopped by a signal: " + fate_of_processes(stopped->remaining) +

@@ -7,6 +7,7 @@
 #include "core/foundation/reporter.hpp"
 #include "core/guest/guest_shell.hpp"
 #include "core/system/clock.hpp"
+#include "executor/job/disk_server.hpp"
 #include "executor/job/guest_door.hpp"
 #include "executor/job/job_resources.hpp"
 
@@ -22,6 +23,7 @@ class RunStage {
     JobResources resources;
     GuestDoor door;
     Source<Machines> machines;
+    EnvironmentList environment = {};  ///< of a disk server that has to be started again
     Clock& clock;
     Cancellation& cancellation;
     Reporter& reporter;

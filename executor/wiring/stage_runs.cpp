@@ -219,8 +219,24 @@ int run_config(Wiring& wiring) {
 
 namespace {
 
-/// `renewal`: a new state is saved, even if there is one.
-VmStart prepare(Wiring& wiring, const std::optional<JobOwner>& owner, bool renewal = false) {
+/// Nothing where VMs start when their images are there. Only such a VM's state can be saved.
+std::optional<LazyImages> lazy_images(Wiring& wiring, bool wants_state) {
+  const auto& wanted = wiring.values().get<"lazy">();
+  if (wanted == "off" || wants_state) return std::nullopt;
+  return LazyImages({.when = wanted == "always" ? Laziness::always : Laziness::automatic,
+                     .images = wiring.images(),
+                     .order = {.connect = wiring.values().get<"connect">(),
+                               .store = wiring.store_settings(),
+                               .registry = wiring.registry_settings()},
+                     .environment = wiring.environment_of_helpers().list(),
+                     .clock = wiring.clock(),
+                     .cancellation = wiring.cancellation(),
+                     .reporter = wiring.reporter()});
+}
+
+/// `wants_state`: the VM's state is to be saved; `renewal`: a new state is saved, even if there is one.
+VmStart prepare(Wiring& wiring, const std::optional<JobOwner>& owner, bool wants_state = false,
+                bool renewal = false) {
   auto rules = prepare_rules(wiring, owner);
   rules.warm.is_renewed = renewal;
   return PrepareStage(
@@ -238,7 +254,8 @@ VmStart prepare(Wiring& wiring, const std::optional<JobOwner>& owner, bool renew
                                                                   wiring.threads());
                                        },
                                    .keep_blobs = wiring.values().get<"keep-blobs">(),
-                                   .manifest_ttl = wiring.values().get<"manifest-ttl">()}),
+                                   .manifest_ttl = wiring.values().get<"manifest-ttl">(),
+                                   .lazy = lazy_images(wiring, wants_state)}),
               .seeds = CloudSeeds({.rules = cloud_rules(wiring.values()),
                                    .environment = wiring.environment_of_helpers().list(),
                                    .clock = wiring.clock(),
@@ -268,6 +285,7 @@ RunStage run_stage(Wiring& wiring) {
                    .resources = resources_of(wiring, wiring.job()),
                    .door = guest_door(wiring),
                    .machines = wiring.hypervisor(),
+                   .environment = wiring.environment_of_helpers().list(),
                    .clock = wiring.clock(),
                    .cancellation = wiring.cancellation(),
                    .reporter = wiring.reporter()});
@@ -385,7 +403,7 @@ int run_warm(Wiring& wiring) {
   const auto start = [&](bool renewal) {
     const auto resources = resources_of(wiring, wiring.job());
     const Rollback undo(resources, wiring.reporter());
-    return prepare(wiring, owner_by_hand(), renewal);
+    return prepare(wiring, owner_by_hand(), true, renewal);
   };
   if (start(true) != VmStart::saved)
     throw Error(Blame::job, "warm " + image +

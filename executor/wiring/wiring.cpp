@@ -163,43 +163,42 @@ const Job& Wiring::job() const {
 
 Source<Hypervisor> Wiring::hypervisor() {
   return [this]() -> Hypervisor& {
-    if (!hypervisor_) {
-      std::error_code error;
-      const auto folder = fs::read_symlink("/proc/self/exe", error).parent_path();
-      hypervisor_ = connect_hypervisor(values_.get<"connect">(),
-                                       {folder, folder.parent_path() / "lib" / "sarde-executor"});
-    }
+    if (!hypervisor_) hypervisor_ = connect_hypervisor(values_.get<"connect">(), module_folders());
     return *hypervisor_;
   };
 }
 
+StoreSettings Wiring::store_settings() {
+  return {.ocidir = values_.get<"ocidir">(),
+          .vmdir = values_.get<"vmdir">(),
+          .threads = threads(),
+          .max_image = values_.get<"max-image">(),
+          .max_disk = values_.get<"max-disk">(),
+          .lock_timeout = values_.get<"fetch-timeout">().value(),
+          .announce = [this](const std::string& line) { reporter_.say("  " + line); }};
+}
+
+SkopeoSettings Wiring::registry_settings() {
+  return {.temporary_folder = values_.get<"ocidir">(),
+          .insecure = values_.get<"insecure">(),
+          .insecure_registries = values_.get<"insecure-registries">(),
+          .authfile = values_.get<"authfile">(),
+          .signature_policy = values_.get<"signature-policy">(),
+          .platform = values_.get<"platform">(),
+          .timeout = values_.get<"fetch-timeout">().value(),
+          .announce = [this](const std::string& line) { reporter_.warn("WARNING: " + line); },
+          .detail = [this](const std::string& line) { reporter_.detail(line); }};
+}
+
 const ImageStore& Wiring::images() {
   if (!images_)
-    images_ = std::make_unique<ImageStore>(
-        StoreSettings{.ocidir = values_.get<"ocidir">(),
-                      .vmdir = values_.get<"vmdir">(),
-                      .threads = threads(),
-                      .max_image = values_.get<"max-image">(),
-                      .max_disk = values_.get<"max-disk">(),
-                      .lock_timeout = values_.get<"fetch-timeout">().value(),
-                      .announce = [this](const std::string& line) { reporter_.say("  " + line); }},
-        clock_, cancellation_);
+    images_ = std::make_unique<ImageStore>(store_settings(), clock_, cancellation_);
   return *images_;
 }
 
 Registry& Wiring::registry() {
   if (!registry_)
-    registry_ = make_skopeo_registry(
-        {.temporary_folder = values_.get<"ocidir">(),
-         .insecure = values_.get<"insecure">(),
-         .insecure_registries = values_.get<"insecure-registries">(),
-         .authfile = values_.get<"authfile">(),
-         .signature_policy = values_.get<"signature-policy">(),
-         .platform = values_.get<"platform">(),
-         .timeout = values_.get<"fetch-timeout">().value(),
-         .announce = [this](const std::string& line) { reporter_.warn("WARNING: " + line); },
-         .detail = [this](const std::string& line) { reporter_.detail(line); }},
-        helpers_, clock_, cancellation_);
+    registry_ = make_skopeo_registry(registry_settings(), helpers_, clock_, cancellation_);
   return *registry_;
 }
 

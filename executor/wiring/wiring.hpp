@@ -8,6 +8,7 @@
 #include "config/values.hpp"
 #include "core/foundation/source.hpp"
 #include "core/image/registry/registry.hpp"
+#include "core/image/registry/skopeo_settings.hpp"
 #include "core/image/store/image_store.hpp"
 #include "core/job/job.hpp"
 #include "core/system/cancellation.hpp"
@@ -73,6 +74,8 @@ class Wiring {
   /// The part of the environment that helper programs get.
   [[nodiscard]] const Environment& environment_of_helpers() const { return helpers_; }
 
+  StoreSettings store_settings();
+  SkopeoSettings registry_settings();
   const ImageStore& images();
   Registry& registry();
 

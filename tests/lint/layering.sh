@@ -28,6 +28,7 @@ core/image/layout:core/image/reference core/system core/foundation
 core/image/registry:core/image/layout core/image/reference core/system core/foundation
 core/image/disk:core/image/layout core/image/reference core/system core/foundation
 core/image/store:core/image core/system core/foundation
+core/image/serving:core/image/store core/image/disk core/system core/foundation
 core/vm:core/system core/foundation
 core/guest:core/system core/foundation
 config:core/system core/foundation

@@ -40,6 +40,11 @@ class FakeHypervisor final : public Hypervisor {
     running.insert(vm.name.text());
   }
 
+  void leave_disk_server(const std::string& /*name*/,
+                         const std::vector<std::filesystem::path>& /*files*/) override {
+    step("leave_disk_server");
+  }
+
   std::string software() override {
     step("software");
     return "libvirt 9.0.0, QEMU 7.2.0";

@@ -138,6 +138,8 @@ class StandinHypervisor final : public Hypervisor {
 
   void restore(const JobVm&, const SavedState&) override { throw Error("the stand-in saves no VM"); }
 
+  void leave_disk_server(const std::string&, const std::vector<fs::path>&) override {}
+
   std::string software() override { return "the stand-in"; }
 
   std::filesystem::path emulator(const std::string&) override { return "/usr/bin/true"; }

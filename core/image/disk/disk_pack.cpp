@@ -15,12 +15,6 @@ constexpr std::uint64_t usual_layer = 16 * member_size;
 constexpr std::uint64_t most_layers = 900;
 constexpr std::size_t most_chunks = 10'000;  ///< a manifest that names them all has 2 MB; registries take 4
 
-/// Uncompressed bytes in a layer.
-std::uint64_t layer_span(std::uint64_t file_size) {
-  const auto needed = file_size / most_layers + 1;
-  return std::max(usual_layer, (needed + usual_layer - 1) / usual_layer * usual_layer);
-}
-
 /// A member's data on its way into a layer.
 struct Member {
   Buffer data;
@@ -88,6 +82,11 @@ class ChunkWriter {
 };
 
 }  // namespace
+
+std::uint64_t layer_span(std::uint64_t file_size) {
+  const auto needed = file_size / most_layers + 1;
+  return std::max(usual_layer, (needed + usual_layer - 1) / usual_layer * usual_layer);
+}
 
 PackedDisk pack_disk(const std::filesystem::path& file, const OciLayout& layout, const PackOptions& options,
                      Cancellation& cancellation) {

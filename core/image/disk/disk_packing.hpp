@@ -30,6 +30,9 @@ struct PackOptions {
   Bytes head = {};  ///< stands in for the file's first bytes (at most a member's); empty: it does not
 };
 
+/// Bytes of a file in a layer of those that pack_disk() makes, for a file of this size.
+std::uint64_t layer_span(std::uint64_t file_size);
+
 struct PackedDisk {
   Digest diff_id;  ///< of the bytes that were packed: the file's own, but for `head`
   std::vector<Descriptor> chunks;

@@ -85,6 +85,18 @@ DiskPieces PieceNotes::finish() {
   return std::move(pieces_);
 }
 
+DiskPieces pieces_of_file(const std::filesystem::path& file, Cancellation& cancellation) {
+  const auto fd = open_to_read(file);
+  Bytes buffer(DiskPieces::length);
+  PieceNotes notes;
+  for (;;) {
+    cancellation.check();
+    const auto got = read_full(fd.get(), buffer.data(), buffer.size(), file.string());
+    notes.update(std::span(buffer).first(got));
+    if (got < buffer.size()) return notes.finish();
+  }
+}
+
 bool all_agree(const std::filesystem::path& file, const DiskPieces& pieces, Cancellation& cancellation) {
   if (pieces.size == 0) return false;
   std::set<std::size_t> all;

@@ -39,6 +39,9 @@ class PieceNotes {
   std::uint32_t checksum_ = 0;
 };
 
+/// The pieces of a file that is there already. Reads all of it. Throws Error, Cancelled.
+DiskPieces pieces_of_file(const std::filesystem::path& file, Cancellation& cancellation);
+
 /// Is the file's content still what was noted? Reads all of it. False where nothing is known. Throws Error if
 /// the file cannot be read, Cancelled.
 bool all_agree(const std::filesystem::path& file, const DiskPieces& pieces, Cancellation& cancellation);

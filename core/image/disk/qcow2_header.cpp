@@ -55,6 +55,10 @@ class HeaderReader {
     header.external_data = (incompatible_features(fields_) & incompatible::external_data) != 0;
     header.snapshots = fields_.number(field::snapshots);
     header.snapshots_at = fields_.number(field::snapshots_at);
+    header.tables = {
+        {.at = fields_.number(field::l1_at), .length = fields_.number(field::l1_entries) * table_entry_size},
+        {.at = fields_.number(field::refcount_table_at),
+         .length = fields_.number(field::refcount_table_clusters) * cluster_size(fields_)}};
     read_backing(header);
     return header;
   }

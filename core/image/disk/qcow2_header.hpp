@@ -18,6 +18,14 @@ struct Qcow2Header {
   bool external_data = false;                 ///< its data is in another file
   std::uint64_t snapshots = 0;                ///< internal ones
   std::uint64_t snapshots_at = 0;             ///< bytes from the file's beginning
+
+  /// Bytes of the file.
+  struct Stretch {
+    std::uint64_t at = 0;
+    std::uint64_t length = 0;
+  };
+
+  std::vector<Stretch> tables;  ///< what QEMU reads when it opens the file, beside the header
 };
 
 /// As the next function, from the file's first bytes (64 KiB are enough). `name` is for messages.

@@ -34,7 +34,29 @@ std::size_t end_of_run(std::span<const unsigned char> data, std::size_t start) {
   return end;
 }
 
+void write_at(int fd, const std::string& path, std::span<const unsigned char> data, std::uint64_t at) {
+  while (!data.empty()) {
+    const auto done = ::pwrite(fd, data.data(), data.size(), static_cast<off_t>(at));
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) throw Error("write " + path + ": " + errno_text(errno));
+    data = data.subspan(static_cast<std::size_t>(done));
+    at += static_cast<std::uint64_t>(done);
+  }
+}
+
 }  // namespace
+
+void put_sparsely(int fd, const std::string& path, std::span<const unsigned char> data, std::uint64_t at,
+                  Zeros zeros) {
+  if (zeros == Zeros::written) return write_at(fd, path, data, at);
+  std::size_t start = 0;
+  while (start < data.size()) {
+    const auto end = end_of_run(data, start);
+    if (!is_zero(data.data() + start, std::min(hole, end - start)))
+      write_at(fd, path, data.subspan(start, end - start), at + start);
+    start = end;
+  }
+}
 
 SparseWriter::SparseWriter(const std::filesystem::path& path, Hashing hashing)
     : path_(path.string()), fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) {
@@ -45,13 +67,7 @@ SparseWriter::SparseWriter(const std::filesystem::path& path, Hashing hashing)
 }
 
 void SparseWriter::put(std::span<const unsigned char> data, std::uint64_t at) const {
-  std::size_t start = 0;
-  while (start < data.size()) {
-    const auto end = end_of_run(data, start);
-    if (!is_zero(data.data() + start, std::min(hole, end - start)))
-      write_at(data.subspan(start, end - start), at + start);
-    start = end;
-  }
+  put_sparsely(fd_.get(), path_, data, at, Zeros::left_out);
 }
 
 void SparseWriter::took(std::span<const unsigned char> data) {
@@ -96,16 +112,6 @@ UnpackedDisk SparseWriter::finish(std::string name, bool sync) {
           .spans = {},
           .reused = reused_,
           .pieces = notes_.finish()};
-}
-
-void SparseWriter::write_at(std::span<const unsigned char> data, std::uint64_t at) const {
-  while (!data.empty()) {
-    const auto done = ::pwrite(fd_.get(), data.data(), data.size(), static_cast<off_t>(at));
-    if (done < 0 && errno == EINTR) continue;
-    if (done < 0) throw Error("write " + path_ + ": " + errno_text(errno));
-    data = data.subspan(static_cast<std::size_t>(done));
-    at += static_cast<std::uint64_t>(done);
-  }
 }
 
 }  // namespace sarde

@@ -13,6 +13,14 @@
 
 namespace sarde {
 
+/// What becomes of blocks that are all zero. Left out, they leave in the file what is there: a hole, one
+/// hopes.
+enum class Zeros { left_out, written };
+
+/// Writes bytes of a disk to their place in a file. `path` is for messages. Throws Error.
+void put_sparsely(int fd, const std::string& path, std::span<const unsigned char> data, std::uint64_t at,
+                  Zeros zeros);
+
 /// Writes a disk to a file, and leaves blocks of zeros out.
 class SparseWriter final : public DiskSink {
  public:
@@ -33,8 +41,6 @@ class SparseWriter final : public DiskSink {
   [[nodiscard]] std::uint64_t size() const { return size_; }
 
  private:
-  void write_at(std::span<const unsigned char> data, std::uint64_t at) const;
-
   std::string path_;
   UniqueFd fd_;
   std::optional<Sha256> hash_;

@@ -40,6 +40,7 @@ inline constexpr auto disk_name = "sarde-executor.disk.name";
 inline constexpr auto disk_size = "sarde-executor.disk.size";  ///< of the file, in bytes
 inline constexpr auto disk_backing =
     "sarde-executor.disk.backing";  ///< its backing file's name, if it has one
+inline constexpr auto disk_boot_order = "sarde-executor.disk.boot-order";  ///< boot_order.hpp
 }  // namespace annotation
 
 struct Manifest {

@@ -65,6 +65,9 @@ class Registry {
                                            const std::vector<Descriptor>& expected, const OciLayout& into,
                                            const RegistryAccess& access) = 0;
 
+  /// Whether open() gives blobs one by one. It is known once announce() has been called.
+  [[nodiscard]] virtual bool gives_single_blobs() const { return true; }
+
   /// Uploads the manifest and the blobs that the registry lacks.
   virtual void push(const OciLayout& from, const Descriptor& manifest, const ImageReference& to,
                     const RegistryAccess& access) = 0;

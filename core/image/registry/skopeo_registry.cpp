@@ -149,6 +149,8 @@ class SkopeoRegistry final : public Registry {
                                                           .progress = access.progress});
   }
 
+  [[nodiscard]] bool gives_single_blobs() const override { return !session_ || session_->is_usable(); }
+
   void push(const OciLayout& from, const Descriptor& manifest, const ImageReference& to,
             const RegistryAccess& access) override {
     with_access(to, access, [&](const RegistryAccess& chosen) { push_with(from, manifest, to, chosen); });

@@ -190,6 +190,54 @@ ObtainedImage ImageFetcher::obtain(const ObtainRequest& request, Registry& regis
   }
 }
 
+bool ImageFetcher::can_obtain_partly(const ObtainRequest& request, Registry& registry) const {
+  const auto& announced = *request.announced;
+  const auto disks = vm_layers(announced.manifest, "the manifest").disks;
+  std::error_code ignored;
+  return registry.gives_single_blobs() && layer_grids(disks) &&
+         !parts_.catalogue.layout_of(request.reference).holds(announced.manifest) &&
+         !fs::exists(parts_.settings.vmdir / announced.digest.text(), ignored);
+}
+
+StoredImage ImageFetcher::obtain_description(const ObtainRequest& request, Registry& registry,
+                                             const RegistryAccess& access) const {
+  within("image " + quote(request.source.text()), [&] { check_sizes(*request.announced); });
+  auto image = bring(request, *request.announced, Extent::without_disks, registry, access);
+  if (request.announce_use) request.announce_use(image.config_digest.text());
+  return image;
+}
+
+PartlyObtained ImageFetcher::obtain_partly(
+    const ObtainRequest& request, const std::function<std::set<std::string>(const StoredImage&)>& whole,
+    Registry& registry, const RegistryAccess& access) const {
+  auto image = obtain_description(request, registry, access);
+  return about_image(request.reference, [&] {
+    auto disks = PartialImage::open(parts_.settings.vmdir, image.manifest.digest,
+                                    layer_grids(image.disks).value());
+    try {
+      std::vector<Descriptor> first;
+      for (const auto& disk : image.disks) first.push_back(disk.chunks.front());
+      const auto remote = registry.open(request.source, *request.announced, first, image.layout, access);
+      ArrivingBlobs blobs(image.layout, *remote, digests_of(image.disks));
+      std::vector<std::string> names;
+      const auto wanted_whole = whole(image);
+      for (std::size_t disk = 0; disk < disks.disks().size(); ++disk) {
+        names.push_back(disks.disks()[disk].name);
+        disks.bring_tables(disk, blobs, parts_.settings.threads, parts_.cancellation);
+        if (!wanted_whole.contains(names.back())) continue;
+        for (const auto place : disks.layers_with(disk, 0, UINT64_MAX))
+          disks.bring(place, blobs, parts_.settings.threads, parts_.cancellation);
+      }
+      check_disks(disks.folder(), names, parts_.settings.max_disk);
+    } catch (const Error& error) {
+      if (error.blame() == Blame::job) remove_if_there(disks.folder());
+      throw;
+    }
+    parts_.catalogue.tag(image.layout, image.manifest, image.tag);
+    return PartlyObtained{.image = std::move(image), .disks = std::move(disks)};
+  });
+}
+
 /// Nothing where all of it is in the cache, or unpacked already.
 std::optional<ObtainedImage> ImageFetcher::fetch_and_unpack(const ObtainRequest& request,
                                                             const AnnouncedImage& announced,

@@ -2,10 +2,12 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "core/image/registry/registry.hpp"
 #include "core/image/store/image_catalogue.hpp"
+#include "core/image/store/partial_image.hpp"
 #include "core/image/store/unpacked_images.hpp"
 
 namespace sarde {
@@ -35,6 +37,12 @@ struct ObtainRequest {
 
 /// The request for an image that the cache has, but for its disks' blobs, which are not to stay.
 ObtainRequest request_for(const StoredImage& image);
+
+/// An image whose disks are still to come, but for what QEMU needs to open them.
+struct PartlyObtained {
+  StoredImage image;
+  PartialImage disks;
+};
 
 class ArrivingBlobs;
 
@@ -68,6 +76,21 @@ class ImageFetcher {
   /// Fetches and unpacks at the same time: layers are unpacked while others are still being transferred. A
   /// refused image is not tagged.
   ObtainedImage obtain(const ObtainRequest& request, Registry& registry, const RegistryAccess& access) const;
+
+  /// Whether the image's disks can be obtained partly: the registry gives blobs one by one, and each layer can
+  /// be unpacked by itself. False if the cache has them, packed or unpacked.
+  [[nodiscard]] bool can_obtain_partly(const ObtainRequest& request, Registry& registry) const;
+
+  /// Fetches what describes the announced image, names it in the cache, and fetches of its disks what QEMU
+  /// needs to open them; of `whole`, which are names of files, everything. The caller holds the lock of the
+  /// unpacked image. Nothing stays of a refused image.
+  [[nodiscard]] PartlyObtained obtain_partly(const ObtainRequest& request,
+                                             const std::function<std::set<std::string>(const StoredImage&)>& whole,
+                                             Registry& registry, const RegistryAccess& access) const;
+
+  /// Only what describes the announced image.
+  [[nodiscard]] StoredImage obtain_description(const ObtainRequest& request, Registry& registry,
+                                               const RegistryAccess& access) const;
 
  private:
   /// Which blobs are wanted in the cache.

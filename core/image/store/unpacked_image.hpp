@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/foundation/digest.hpp"
+#include "core/foundation/unique_fd.hpp"
 #include "core/image/store/stored_image.hpp"
 
 namespace sarde {
@@ -26,6 +28,9 @@ struct UnpackedImage {
   std::vector<std::string> disks;
   bool was_there = false;
   std::uint64_t reused = 0;  ///< bytes taken from images that were there
+  /// Where an NBD server gives the disks to VMs while they come (core/image/serving). Empty: they are whole.
+  std::filesystem::path served_at = {};
+  mutable std::shared_ptr<const UniqueFd> hold = {};  ///< as long as it is open, the server stays
 };
 
 /// An image in the cache, and its disks.

@@ -92,6 +92,26 @@ void UnpackedImages::keep_unfinished(
   }
 }
 
+UnpackedImage UnpackedImages::finish(const StoredImage& image, const PartialImage& partial) const {
+  const auto folder = settings_.vmdir / image.manifest.digest.text();
+  std::error_code error;
+  if (fs::exists(folder, error)) return {.folder = folder, .disks = {}, .was_there = true};
+  auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
+  std::vector<UnpackedDisk> disks;
+  for (std::size_t i = 0; i < partial.disks().size(); ++i) {
+    const auto& disk = partial.disks()[i];
+    disks.push_back({.name = disk.name,
+                     .size = disk.size,
+                     .spans = disk.spans(),
+                     .pieces = pieces_of_file(partial.file(i), cancellation_)});
+    fs::rename(partial.file(i), incoming.path() / disk.name, error);
+    if (error) throw Error("rename " + partial.file(i).string() + ": " + errno_text(error.value()));
+  }
+  return finish_unpacking(
+      image, disks, std::move(incoming),
+      {.folder = folder, .sharing = DiskSharing::many, .max_disk = settings_.max_disk});
+}
+
 void UnpackedImages::drop_unfinished(const std::string& name) const {
   remove_if_there(settings_.vmdir / (std::string(unfinished_prefix) + name));
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/image/disk/disk_packing.hpp"
+#include "core/image/store/partial_image.hpp"
 #include "core/image/store/store_locks.hpp"
 #include "core/image/store/unpacked_image.hpp"
 #include "core/system/temp_files.hpp"
@@ -59,6 +60,10 @@ class UnpackedImages {
   void keep_unfinished(
       TempFolder incoming, const std::string& name, const StoredImage& image,
       const std::vector<std::pair<std::string, std::vector<LayerSpan>>>& finished) const noexcept;
+
+  /// All layers of a partial image are there: gives it the folder that unpack_shared() would give it, unless
+  /// there is one. The caller holds the lock of that. Reads all of the disks. Throws Error, Cancelled.
+  UnpackedImage finish(const StoredImage& image, const PartialImage& partial) const;
 
   /// Removes what keep_unfinished() has kept under this name.
   void drop_unfinished(const std::string& name) const;

@@ -21,6 +21,7 @@
 #include "core/vm/libvirt/libvirt_errors.hpp"
 #include "core/vm/libvirt/libvirt_filters.hpp"
 #include "core/vm/libvirt/machine_state.hpp"
+#include "core/vm/libvirt/served_disks.hpp"
 
 namespace sarde {
 
@@ -63,9 +64,11 @@ class LibvirtHypervisor final : public Hypervisor {
 
   void start(const JobVm& vm) override {
     const bool has_passt = !vm.user_network_socket.empty();
-    const auto domain = create(vm, has_passt ? VIR_DOMAIN_START_PAUSED : 0);
-    if (!has_passt) return;
-    require_passt(domain);
+    const bool waits = has_passt || vm.disk_server;
+    const auto domain = create(vm, waits ? VIR_DOMAIN_START_PAUSED : 0);
+    if (!waits) return;
+    if (has_passt) require_passt(domain);
+    if (vm.disk_server) read_from_server(domain, vm);
     if (virDomainResume(domain.get()) != 0) fail_libvirt("start the VM");
   }
 
@@ -104,6 +107,10 @@ class LibvirtHypervisor final : public Hypervisor {
     load_state(domain, state.file, doing);
     if (!vm.user_network_socket.empty()) require_passt(domain);
     if (virDomainResume(domain.get()) != 0) fail_libvirt(doing);
+  }
+
+  void leave_disk_server(const std::string& name, const std::vector<std::filesystem::path>& files) override {
+    if (const auto domain = look_up(name)) read_from_files(domain, files);
   }
 
   DomainState state(const std::string& name) override {

@@ -5,12 +5,10 @@
 #include <fcntl.h>
 #include <thread>
 
-#include <libvirt/libvirt-qemu.h>
-
-#include "core/foundation/json_reading.hpp"
 #include "core/foundation/unique_fd.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/libvirt/libvirt_errors.hpp"
+#include "core/vm/libvirt/qemu_monitor.hpp"
 
 namespace sarde {
 
@@ -19,32 +17,6 @@ using nlohmann::json;
 namespace {
 
 constexpr auto fd_name = "sarde-state";
-
-/// What QEMU answers; Error if that is an error.
-json answer_of(const char* text, const std::string& doing) {
-  return read_json(text, "QEMU's answer", Blame::host, [&](const json& answer) {
-    if (answer.contains("error"))
-      throw Error(doing + ": QEMU says " + quote(answer.at("error").value("desc", "")));
-    return answer.at("return");
-  });
-}
-
-json tell_qemu(const Domain& domain, const json& order, const std::string& doing) {
-  char* answer = nullptr;
-  if (virDomainQemuMonitorCommand(domain.get(), order.dump().c_str(), &answer, 0) != 0) fail_libvirt(doing);
-  const CText text(answer);
-  return answer_of(text.get(), doing);
-}
-
-void give_fd(const Domain& domain, int fd, const std::string& doing) {
-  const auto order = json{{"execute", "getfd"}, {"arguments", {{"fdname", fd_name}}}}.dump();
-  char* answer = nullptr;
-  if (virDomainQemuMonitorCommandWithFiles(domain.get(), order.c_str(), 1, &fd, nullptr, nullptr, &answer,
-                                           0) != 0)
-    fail_libvirt(doing);
-  const CText text(answer);
-  answer_of(text.get(), doing);
-}
 
 /// Waits until a migration is over. Throws Error if it ended otherwise than well, or has not by then.
 void wait_for_end(const Domain& domain, std::chrono::seconds longest, const std::string& doing) {
@@ -81,7 +53,7 @@ void save_state(const Domain& domain, const std::filesystem::path& file, const s
   constexpr std::uint64_t unlimited = 1ULL << 60U;
   tell_qemu(domain, {{"execute", "migrate-set-parameters"}, {"arguments", {{"max-bandwidth", unlimited}}}},
             doing);
-  give_fd(domain, fd.get(), doing);
+  give_qemu_file(domain, fd.get(), fd_name, doing);
   constexpr std::chrono::seconds longest(20);
   tell_qemu(domain, {{"execute", "migrate"}, {"arguments", {{"uri", std::string("fd:") + fd_name}}}}, doing);
   try {
@@ -95,7 +67,7 @@ void save_state(const Domain& domain, const std::filesystem::path& file, const s
 void load_state(const Domain& domain, const std::filesystem::path& file, const std::string& doing) {
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) throw Error(doing + ": read " + file.string() + ": " + errno_text(errno));
-  give_fd(domain, fd.get(), doing);
+  give_qemu_file(domain, fd.get(), fd_name, doing);
   tell_qemu(domain, {{"execute", "migrate-incoming"}, {"arguments", {{"uri", std::string("fd:") + fd_name}}}},
             doing);
   constexpr std::chrono::minutes longest(1);

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/foundation/unique_fd.hpp"
+#include "core/image/disk/layer_grid.hpp"
+
+namespace sarde {
+
+/// Begins the names of folders in vmdir with the disks of images whose layers come while VMs use them.
+inline constexpr std::string_view partial_prefix = ".lazy-";
+
+/// A layer: its disk's place in the manifest, and its own in the disk.
+struct LayerPlace {
+  std::size_t disk = 0;
+  std::size_t layer = 0;
+
+  auto operator<=>(const LayerPlace&) const = default;
+};
+
+/// The disks of an image that is not whole yet, in a folder of vmdir: sparse files of their final sizes, and
+/// a list of the layers that are in them. What is in the list is right as long as the machine does not go
+/// down. One process at a time brings layers: the one with the lock of the unpacked image.
+class PartialImage {
+ public:
+  /// Where it is. The path is short, because that of a socket in it has to be.
+  static std::filesystem::path folder_of(const std::filesystem::path& vmdir, const Digest& manifest);
+
+  /// The digest of the manifest whose disks are in the folder; nothing if it is not of this boot of the
+  /// machine, or holds something else.
+  static std::optional<Digest> manifest_in(const std::filesystem::path& folder);
+
+  /// Opens the folder, or makes it. Throws Error.
+  static PartialImage open(const std::filesystem::path& vmdir, const Digest& manifest,
+                           std::vector<LayerGrid> disks);
+
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
+
+  [[nodiscard]] const std::vector<LayerGrid>& disks() const { return disks_; }
+
+  [[nodiscard]] std::filesystem::path file(std::size_t disk) const { return folder_ / disks_[disk].name; }
+
+  /// The disk's file, open for reading and writing.
+  [[nodiscard]] int fd(std::size_t disk) const { return fds_[disk].get(); }
+
+  [[nodiscard]] bool has(LayerPlace place) const { return there_.contains(place); }
+
+  /// All that are not there, in the manifest's order.
+  [[nodiscard]] std::vector<LayerPlace> missing() const;
+
+  /// The layers with these bytes of a disk.
+  [[nodiscard]] std::vector<LayerPlace> layers_with(std::size_t disk, std::uint64_t at,
+                                                    std::uint64_t length) const;
+
+  /// Brings a layer, unless it is there. Blocks. Throws what unpack_layer() throws.
+  void bring(LayerPlace place, BlobSource& blobs, unsigned threads, Cancellation& cancellation);
+
+  /// Brings what QEMU reads when it opens the disk: the header, and qcow2's tables of the first level.
+  void bring_tables(std::size_t disk, BlobSource& blobs, unsigned threads, Cancellation& cancellation);
+
+ private:
+  PartialImage(std::filesystem::path folder, std::vector<LayerGrid> disks)
+      : folder_(std::move(folder)), disks_(std::move(disks)) {}
+
+  void read_list();
+
+  std::filesystem::path folder_;
+  std::vector<LayerGrid> disks_;
+  std::vector<UniqueFd> fds_;
+  std::set<LayerPlace> there_;
+};
+
+/// The disks' grids; nothing unless each disk has one, under a name of its own.
+std::optional<std::vector<LayerGrid>> layer_grids(const std::vector<DiskLayers>& disks);
+
+}  // namespace sarde

@@ -1,0 +1,158 @@
+#include "core/vm/libvirt/served_disks.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/vm/libvirt/qemu_monitor.hpp"
+#include "core/vm/machines.hpp"
+
+namespace sarde {
+
+using nlohmann::json;
+
+namespace {
+
+// libvirt calls the nodes of the disk number N libvirt-N-format and libvirt-N-storage. Ours are called
+// sarde-WHAT-N-I-D: below that disk, the layer I of its chain, which is the image's disk D.
+constexpr std::string_view libvirt_prefix = "libvirt-";
+constexpr std::string_view format_suffix = "-format";
+
+struct Node {
+  std::string disk;   ///< libvirt's number
+  std::size_t layer;  ///< of the chain; 0: the topmost
+  std::size_t of_image;
+
+  [[nodiscard]] std::string called(const std::string& what) const {
+    return "sarde-" + what + "-" + disk + "-" + std::to_string(layer) + "-" + std::to_string(of_image);
+  }
+};
+
+std::optional<Node> node_called(const std::string& name, const std::string& what) {
+  const auto parts = split(name, '-');
+  constexpr std::size_t all = 5;
+  if (parts.size() != all || parts[0] != "sarde" || parts[1] != what) return std::nullopt;
+  const auto layer = parse_number(parts[3]);
+  const auto of_image = parse_number(parts[4]);
+  if (!layer || !of_image) return std::nullopt;
+  return Node{.disk = parts[2], .layer = *layer, .of_image = *of_image};
+}
+
+json nodes_of(const Domain& domain, const std::string& doing) {
+  return tell_qemu(domain, {{"execute", "query-named-block-nodes"}, {"arguments", {{"flat", true}}}}, doing);
+}
+
+void add_node(const Domain& domain, const json& node, const std::string& doing) {
+  tell_qemu(domain, {{"execute", "blockdev-add"}, {"arguments", node}}, doing);
+}
+
+void drop_node(const Domain& domain, const std::string& name, const std::string& doing) {
+  tell_qemu(domain, {{"execute", "blockdev-del"}, {"arguments", {{"node-name", name}}}}, doing);
+}
+
+json format_node(const std::string& name, const std::string& format, const std::string& file,
+                 const std::string& below) {
+  json node{{"node-name", name}, {"driver", format}, {"read-only", true}, {"file", file}};
+  if (format == "qcow2") node["backing"] = below.empty() ? json() : json(below);
+  return node;
+}
+
+/// All options have to be given again: job_domain and libvirt give the VM's own disks these.
+void put_below(const Domain& domain, const std::string& disk, const std::string& below,
+               const std::string& doing) {
+  const auto name = std::string(libvirt_prefix) + disk;
+  const json options{{"node-name", name + std::string(format_suffix)},
+                     {"driver", "qcow2"},
+                     {"read-only", false},
+                     {"discard", "unmap"},
+                     {"cache", {{"direct", false}, {"no-flush", true}}},
+                     {"file", name + "-storage"},
+                     {"backing", below}};
+  tell_qemu(domain, {{"execute", "blockdev-reopen"}, {"arguments", {{"options", json::array({options})}}}},
+            doing);
+}
+
+/// libvirt's number of the disk whose file this is.
+std::string number_of_disk(const json& nodes, const std::filesystem::path& file, const std::string& doing) {
+  for (const auto& node : nodes) {
+    const auto name = node.value("node-name", "");
+    const bool is_it = node.value("file", "") == file.string() && node.value("drv", "") == "qcow2" &&
+                       !node.value("ro", true);
+    if (!is_it || !name.starts_with(libvirt_prefix) || !name.ends_with(format_suffix)) continue;
+    return name.substr(libvirt_prefix.size(), name.size() - libvirt_prefix.size() - format_suffix.size());
+  }
+  throw NotServed(doing + ": QEMU does not list the disk " + file.string());
+}
+
+}  // namespace
+
+void read_from_server(const Domain& domain, const JobVm& vm) {
+  const auto doing = "connect QEMU to " + vm.disk_server->socket.string();
+  constexpr int patience = 120;  // seconds; as JobVm::disk_server says
+  const auto& served = vm.disk_server->files;
+  const auto nodes = nodes_of(domain, doing);
+  for (const auto& [name, file] : vm.disk_files) {
+    if (file.path.parent_path() != vm.folder) continue;
+    const auto disk = number_of_disk(nodes, file.path, doing);
+    std::string below;
+    for (auto layer = file.backing.size(); layer-- > 0;) {
+      const auto& backing = file.backing[layer];
+      const auto found = std::ranges::find(served, backing.path);
+      if (found == served.end()) throw Error(doing + ": it does not serve " + backing.path.string());
+      const Node node{.disk = disk,
+                      .layer = layer,
+                      .of_image = static_cast<std::size_t>(found - served.begin())};
+      try {
+        add_node(domain,
+                 {{"node-name", node.called("nbd")},
+                  {"driver", "nbd"},
+                  {"read-only", true},
+                  {"server", {{"type", "unix"}, {"path", vm.disk_server->socket.string()}}},
+                  {"export", vm.name.text() + "/" + backing.path.filename().string()},
+                  {"reconnect-delay", patience}},
+                 doing);
+      } catch (const Error& error) {
+        throw NotServed(std::string(error.what()) + "; do AppArmor, SELinux or a folder's rights forbid it?");
+      }
+      add_node(domain, format_node(node.called("disk"), backing.format, node.called("nbd"), below), doing);
+      below = node.called("disk");
+    }
+    put_below(domain, disk, below, doing);
+  }
+}
+
+void read_from_files(const Domain& domain, const std::vector<std::filesystem::path>& files) {
+  const std::string doing = "let QEMU read the image's files";
+  // By libvirt's number of the disk, its chain from the bottom up.
+  std::map<std::string, std::map<std::size_t, std::pair<Node, std::string>, std::greater<>>> disks;
+  for (const auto& listed : nodes_of(domain, doing)) {
+    const auto node = node_called(listed.value("node-name", ""), "disk");
+    if (node && node->of_image < files.size())
+      disks[node->disk].insert({node->layer, {*node, listed.value("drv", "")}});
+  }
+  for (const auto& [disk, chain] : disks) {
+    std::string below;
+    for (const auto& [layer, found] : chain) {
+      const auto& [node, format] = found;
+      add_node(domain,
+               {{"node-name", node.called("file")},
+                {"driver", "file"},
+                {"read-only", true},
+                {"filename", files[node.of_image].string()}},
+               doing);
+      add_node(domain, format_node(node.called("local"), format, node.called("file"), below), doing);
+      below = node.called("local");
+    }
+    put_below(domain, disk, below, doing);
+    for (auto top = chain.rbegin(); top != chain.rend(); ++top) {
+      drop_node(domain, top->second.first.called("disk"), doing);
+      drop_node(domain, top->second.first.called("nbd"), doing);
+    }
+  }
+}
+
+}  // namespace sarde

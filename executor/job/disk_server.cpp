@@ -1,0 +1,383 @@
+#include "executor/job/disk_server.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/foundation/json_reading.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/registry/skopeo_registry.hpp"
+#include "core/image/serving/nbd_server.hpp"
+#include "core/image/store/arriving_blobs.hpp"
+#include "core/image/store/boot_order.hpp"
+#include "core/image/store/image_store.hpp"
+#include "core/system/companion.hpp"
+#include "core/system/files.hpp"
+#include "core/vm/hypervisor.hpp"
+#include "core/vm/hypervisor_loader.hpp"
+
+namespace sarde {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+namespace fs = std::filesystem;
+
+namespace {
+
+// In the folder of a PartialImage, beside its own files.
+constexpr auto order_name = ".order";
+constexpr auto failure_name = ".failure";
+constexpr auto process_name = ".process";
+constexpr auto authfile_name = ".auth.json";
+constexpr auto vms_name = ".vms";  ///< a line for each time that a VM has opened a disk
+
+std::optional<sockaddr_un> address_of(const fs::path& socket) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const auto text = socket.string();
+  if (text.size() >= sizeof address.sun_path) return std::nullopt;
+  std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
+  return address;
+}
+
+const sockaddr* generic(const sockaddr_un& address) {
+  return reinterpret_cast<const sockaddr*>(&address);
+}
+
+std::string order_text(const ServingOrder& order) {
+  const auto& [reference, source, manifest, connect, has_authfile, store, registry] = order;
+  return json{{"reference", reference},
+              {"source", source},
+              {"manifest", manifest},
+              {"connect", connect},
+              {"has_authfile", has_authfile},
+              {"ocidir", store.ocidir.string()},
+              {"vmdir", store.vmdir.string()},
+              {"threads", store.threads},
+              {"max_image", store.max_image},
+              {"max_disk", store.max_disk},
+              {"timeout", registry.timeout.count()},
+              {"insecure", registry.insecure},
+              {"insecure_registries", registry.insecure_registries},
+              {"authfile", registry.authfile.string()},
+              {"signature_policy", registry.signature_policy.string()},
+              {"platform", registry.platform}}
+      .dump();
+}
+
+ServingOrder order_in(const fs::path& folder) {
+  const auto text = read_file(folder / order_name);
+  return read_json(text, (folder / order_name).string(), Blame::host, [](const json& value) {
+    const auto get_text = [&](const char* key) { return value.at(key).get<std::string>(); };
+    const milliseconds timeout(value.at("timeout").get<milliseconds::rep>());
+    return ServingOrder{.reference = get_text("reference"),
+                        .source = get_text("source"),
+                        .manifest = get_text("manifest"),
+                        .connect = get_text("connect"),
+                        .has_authfile = value.at("has_authfile").get<bool>(),
+                        .store = {.ocidir = get_text("ocidir"),
+                                  .vmdir = get_text("vmdir"),
+                                  .threads = value.at("threads").get<unsigned>(),
+                                  .max_image = value.at("max_image").get<std::uint64_t>(),
+                                  .max_disk = value.at("max_disk").get<std::uint64_t>(),
+                                  .lock_timeout = timeout},
+                        .registry = {.temporary_folder = get_text("ocidir"),
+                                     .insecure = value.at("insecure").get<bool>(),
+                                     .insecure_registries =
+                                         value.at("insecure_registries").get<std::vector<std::string>>(),
+                                     .authfile = get_text("authfile"),
+                                     .signature_policy = get_text("signature_policy"),
+                                     .platform = get_text("platform"),
+                                     .timeout = timeout}};
+  });
+}
+
+/// A socket that listens in the folder. It has its name from the moment on when QEMU may use it, as it may
+/// use the one that was there.
+UniqueFd listen_in(const fs::path& folder) {
+  const auto path = socket_in(folder);
+  const auto address = address_of(path);
+  auto coming = path;
+  coming += "+";
+  const auto first = address_of(coming);
+  if (!address || !first)
+    throw Error("the path of its socket is too long: " + path.string() + "; choose a shorter vmdir");
+  remove_if_there(coming);
+  constexpr int waiting = 64;
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket || ::bind(socket.get(), generic(*first), sizeof *first) != 0 ||
+      ::listen(socket.get(), waiting) != 0)
+    fail_by_errno("listen on", path);
+
+  struct stat old {};
+
+  const bool is_again = ::lstat(path.c_str(), &old) == 0;
+  set_mode(coming, is_again ? old.st_mode & 0777U : 0600U,
+           is_again ? std::optional(old.st_gid) : std::nullopt);
+  fs::rename(coming, path);
+  return socket;
+}
+
+}  // namespace
+
+fs::path socket_in(const fs::path& folder) {
+  return folder / ".nbd";
+}
+
+void start_disk_server(const fs::path& folder, const ServingOrder& order,
+                       const std::optional<fs::path>& authfile, const FileLock& lock,
+                       const EnvironmentList& environment) {
+  auto noted = order;
+  noted.has_authfile = authfile.has_value();
+  if (authfile) write_file(folder / authfile_name, read_file(*authfile), 0600);
+  write_file(folder / order_name, order_text(noted), 0600);
+  remove_if_there(folder / failure_name);
+  const auto socket = listen_in(folder);
+  start_self(disk_server_name, folder.string(), {socket.get(), lock.fd()}, environment,
+             folder / process_name);
+}
+
+std::shared_ptr<const UniqueFd> hold_disk_server(const fs::path& folder) {
+  const auto address = address_of(socket_in(folder));
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!address || !socket || ::connect(socket.get(), generic(*address), sizeof *address) != 0) return nullptr;
+  const timeval patience{.tv_sec = 5, .tv_usec = 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  // Whoever was greeted is counted.
+  std::array<char, 18> greeting{};
+  if (::recv(socket.get(), greeting.data(), greeting.size(), MSG_WAITALL) !=
+      static_cast<ssize_t>(greeting.size()))
+    return nullptr;
+  return std::make_shared<const UniqueFd>(std::move(socket));
+}
+
+void DiskServerWatch::look() {
+  std::error_code gone;
+  if (folder_.empty() || !fs::exists(folder_ / order_name, gone)) return;
+  if (const auto failure = read_file_if_there(folder_ / failure_name))
+    throw Error("the VM's disks cannot be read any more: " + *failure);
+  const auto process = ProcessIdentity::parse(read_file_if_there(folder_ / process_name).value_or(""));
+  if (!process || life_of(*process) == ProcessLife::ended) start_again();
+}
+
+void DiskServerWatch::start_again() {
+  try {
+    const auto order = order_in(folder_);
+    const auto lock = FileLock::try_for(unpacked_lock(order.store.vmdir, order.manifest));
+    std::error_code gone;
+    if (!lock || !fs::exists(folder_ / order_name, gone)) return;
+    const auto socket = listen_in(folder_);
+    start_self(disk_server_name, folder_.string(), {socket.get(), lock->fd()}, environment_,
+               folder_ / process_name);
+  } catch (const Error&) {
+    // The folder may just have gone, because the image is whole; otherwise the next look tells.
+  }
+}
+
+namespace {
+
+/// One image, until all of it is there or nobody needs it.
+class ImageServing {
+ public:
+  ImageServing(fs::path folder, UniqueFd listening)
+      : folder_(std::move(folder)),
+        order_(order_in(folder_)),
+        reference_(ImageReference::parse(order_.reference)),
+        images_(order_.store, clock_, cancellation_),
+        layout_(images_.catalogue.layout_of(reference_)),
+        announced_(announced()),
+        stored_(read_stored_image(reference_, layout_, {.manifest = announced_.descriptor(), .tag = ""})),
+        disks_(PartialImage::open(order_.store.vmdir, announced_.digest, layer_grids(stored_.disks).value())),
+        queue_(disks_, expected()),
+        server_(disks_, queue_, std::move(listening), [this](const std::string& vm) { note_vm(vm); }) {
+    // After a server that was killed: they come back when they want to read something.
+    for (const auto& vm : split(read_file_if_there(folder_ / vms_name).value_or(""), '\n'))
+      if (!vm.empty()) away_.insert(vm);
+  }
+
+  void run() {
+    try {
+      bring_all();
+      release_vms();
+    } catch (const Error& error) {
+      fail(error.what());
+    }
+  }
+
+ private:
+  AnnouncedImage announced() const {
+    const auto digest = Digest::parse(order_.manifest).value();
+    const auto text =
+        layout_.read_blob({.digest = digest, .size = size_of(layout_.blob(digest))});
+    return {.digest = digest, .manifest = parse_manifest(text, "the manifest"), .text = text};
+  }
+
+  std::vector<LayerPlace> expected() {
+    auto order = read_boot_order(layout_);
+    if (order.empty()) order = boot_order_in(stored_.disks);
+    return expected_layers(disks_.disks(), order);
+  }
+
+  /// Also returns when nobody needs them any more.
+  void bring_all() {
+    const auto environment = Environment::from(environ);
+    const auto registry = make_skopeo_registry(order_.registry, environment, clock_, cancellation_);
+    RegistryAccess access;
+    if (order_.has_authfile) access.authfile = folder_ / authfile_name;
+    std::unique_ptr<BlobSource> remote;
+    std::unique_ptr<ArrivingBlobs> blobs;
+    constexpr milliseconds pause(200);
+    while (!queue_.is_complete() && is_needed()) {
+      cancellation_.check();
+      const auto next = queue_.next(pause);
+      if (!next) continue;
+      if (!remote) {
+        const auto& first = disks_.disks()[next->disk].layers[next->layer];
+        remote = registry->open(ImageReference::parse(order_.source), announced_, {first}, layout_, access);
+        blobs = std::make_unique<ArrivingBlobs>(layout_, *remote, digests_of(stored_.disks));
+      }
+      disks_.bring(*next, *blobs, order_.store.threads, cancellation_);
+      queue_.arrived(*next);
+    }
+  }
+
+  /// When all is there, the VMs go over to the files; when all have done so, or have ended, the image gets its
+  /// folder. What is not complete when nobody needs it any more stays for the next VM.
+  void release_vms() {
+    constexpr milliseconds pause(200);
+    for (;; clock_.sleep(pause, cancellation_)) {
+      const bool is_complete = queue_.is_complete();
+      // A VM that is being started is left alone until it runs.
+      if (is_complete && server_.idle_connections() == 0) release_all();
+      const bool may_end = is_complete ? away_.empty() : !is_needed();
+      if (may_end && server_.close_if_unused()) break;
+    }
+    remove_if_there(folder_ / authfile_name);
+    if (!queue_.is_complete()) return remove_if_there(socket_in(folder_));
+    note_order();
+    images_.unpacked.finish(stored_, disks_);
+    remove_if_there(folder_);
+  }
+
+  void release_all() {
+    auto vms = server_.vms();
+    vms.insert(vms.end(), away_.begin(), away_.end());
+    for (const auto& vm : vms)
+      if (tried_.insert(vm).second) release(vm);
+    look_for_those_away();
+  }
+
+  /// A VM that cannot go over is served until it ends.
+  void release(const std::string& vm) {
+    try {
+      std::vector<fs::path> files;
+      for (std::size_t i = 0; i < disks_.disks().size(); ++i) files.push_back(disks_.file(i));
+      hypervisor().leave_disk_server(vm, files);
+      away_.erase(vm);
+    } catch (const Error&) {
+    }
+  }
+
+  void note_vm(const std::string& vm) {
+    const auto list = folder_ / vms_name;
+    const UniqueFd fd(::open(list.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!fd) fail_by_errno("write", list);
+    const auto line = vm + "\n";
+    write_full(fd.get(), line.data(), line.size(), list.string());
+  }
+
+  /// Those that have ended do not come back.
+  void look_for_those_away() {
+    for (const auto& vm : server_.take_lost()) away_.insert(vm);
+    for (const auto& vm : server_.vms()) away_.erase(vm);
+    constexpr std::chrono::seconds now_and_then(2);
+    if (away_.empty() || clock_.now() < next_question_) return;
+    next_question_ = clock_.now() + now_and_then;
+    std::erase_if(away_, [&](const std::string& vm) {
+      try {
+        return hypervisor().state(vm) == DomainState::gone;
+      } catch (const Error&) {
+        return false;
+      }
+    });
+  }
+
+  Hypervisor& hypervisor() {
+    if (!hypervisor_) hypervisor_ = connect_hypervisor(order_.connect, module_folders());
+    return *hypervisor_;
+  }
+
+  void note_order() {
+    try {
+      if (const auto touched = queue_.touched(); !touched.empty())
+        note_boot_order(layout_, boot_order_of(disks_.disks(), touched));
+    } catch (const Error&) {
+      // The next boot has less to go by.
+    }
+  }
+
+  /// Some VM, or somebody who is about to start one, is connected, or was a moment ago.
+  bool is_needed() {
+    constexpr std::chrono::seconds grace(10);
+    look_for_those_away();
+    if (server_.connections() > 0 || !away_.empty()) last_needed_ = clock_.now();
+    return clock_.now() < last_needed_ + grace;
+  }
+
+  /// The jobs learn why before their VMs get an error.
+  void fail(const std::string& why) {
+    write_file(folder_ / failure_name, why, 0600);
+    remove_if_there(socket_in(folder_));
+    queue_.give_up();
+    constexpr milliseconds pause(200);
+    while (server_.connections() > 0) clock_.sleep(pause, cancellation_);
+    remove_if_there(folder_ / order_name);
+  }
+
+  fs::path folder_;
+  ServingOrder order_;
+  SystemClock clock_;
+  Cancellation cancellation_ = Cancellation::on_signals();
+  ImageReference reference_;
+  ImageStore images_;
+  OciLayout layout_;
+  AnnouncedImage announced_;
+  StoredImage stored_;
+  PartialImage disks_;
+  LayerQueue queue_;
+  NbdServer server_;
+  std::unique_ptr<Hypervisor> hypervisor_;
+  TimePoint last_needed_ = clock_.now();
+  std::set<std::string> away_;   ///< VMs that read from here and are not connected
+  std::set<std::string> tried_;  ///< VMs that were told to go over
+  TimePoint next_question_{};
+};
+
+}  // namespace
+
+int serve_disks(const std::string& folder) {
+  constexpr int inherited = 3;
+  UniqueFd listening(inherited);
+  const auto lock = FileLock::passed_on(UniqueFd(inherited + 1));
+  try {
+    ImageServing(folder, std::move(listening)).run();
+    return 0;
+  } catch (const Cancelled&) {
+    return 1;  // whoever needs it starts it again
+  } catch (const std::exception& error) {
+    // A job that watches reports it.
+    try {
+      write_file(fs::path(folder) / failure_name, error.what(), 0600);
+    } catch (const Error&) {
+    }
+    return 1;
+  }
+}
+
+}  // namespace sarde

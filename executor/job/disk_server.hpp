@@ -1,0 +1,73 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/foundation/unique_fd.hpp"
+#include "core/image/registry/skopeo_settings.hpp"
+#include "core/image/store/store_settings.hpp"
+#include "core/system/clock.hpp"
+#include "core/system/file_lock.hpp"
+
+namespace sarde {
+
+// The disks of an image that is not whole yet are served by a companion, one for each image
+// (core/system/companion), which has the lock of the unpacked image. It brings the missing layers and gives
+// the disks to VMs (core/image/serving). When all are there, the VMs go over to the files; it gives the image
+// its folder and ends. It also ends when no VM needs it any more. What it needs to know is in a file in the
+// image's folder, so that it can be started again if it is killed.
+
+/// The name under which this program is that companion.
+inline constexpr auto disk_server_name = "sarde-disk-server";
+
+/// What a disk server is to do.
+struct ServingOrder {
+  std::string reference;  ///< the image, as it is called here
+  std::string source;     ///< and at the registry
+  std::string manifest;   ///< the digest
+  std::string connect;    ///< libvirt's URI, for the VMs
+  bool has_authfile = false;  ///< a job's credentials are in the folder
+  StoreSettings store = {};
+  SkopeoSettings registry = {};
+};
+
+using EnvironmentList = std::vector<std::pair<std::string, std::string>>;
+
+/// Starts a disk server for the folder of a PartialImage. `authfile`: a job's credentials, which are copied.
+/// `lock`: of the unpacked image, which the server has from here on. Throws Error.
+void start_disk_server(const std::filesystem::path& folder, const ServingOrder& order,
+                       const std::optional<std::filesystem::path>& authfile, const FileLock& lock,
+                       const EnvironmentList& environment);
+
+/// Where a server for this folder listens.
+std::filesystem::path socket_in(const std::filesystem::path& folder);
+
+/// A connection to the folder's server, which stays as long as there is one. Nothing if there is no server,
+/// or if it is about to end. Blocks for some seconds at most.
+std::shared_ptr<const UniqueFd> hold_disk_server(const std::filesystem::path& folder);
+
+/// Watches the server that a job's VM reads its disks from.
+class DiskServerWatch {
+ public:
+  /// `folder`: of a PartialImage; empty: the VM reads files.
+  DiskServerWatch(std::filesystem::path folder, EnvironmentList environment)
+      : folder_(std::move(folder)), environment_(std::move(environment)) {}
+
+  /// To be called about once a second. Starts the server again if it has been killed. Throws Error, the
+  /// host's fault, if it cannot give the VM what it needs.
+  void look();
+
+ private:
+  void start_again();
+
+  std::filesystem::path folder_;
+  EnvironmentList environment_;
+};
+
+/// What the companion does. Returns the exit code.
+int serve_disks(const std::string& folder);
+
+}  // namespace sarde

@@ -1,0 +1,124 @@
+#include "executor/job/lazy_images.hpp"
+
+#include <algorithm>
+
+#include "core/foundation/error.hpp"
+#include "core/foundation/text.hpp"
+#include "core/image/disk/qcow2_header.hpp"
+#include "core/system/files.hpp"
+#include "core/vm/domain/domain_reading.hpp"
+#include "executor/job/phases.hpp"
+
+namespace sarde {
+
+using std::chrono::milliseconds;
+
+namespace {
+
+/// The disks that a VM uses as they are, without a thin copy, and what they are based on: QEMU opens them by
+/// themselves, so they have to be whole.
+std::set<std::string> disks_without_copy(const StoredImage& image) {
+  std::set<std::string> names;
+  for (const auto& disk : parse_domain(image.domain_xml, "the image's domain").disks)
+    if (disk.read_only || disk.device == "cdrom") names.insert(disk.file);
+  // (Its chain is known when its header is there. Such disks seldom have one: then all are fetched whole.)
+  if (std::ranges::any_of(image.disks, [&](const DiskLayers& disk) {
+        const auto& notes = disk.chunks.front().annotations;
+        const auto name = notes.find(annotation::disk_name);
+        return name != notes.end() && names.contains(name->second) && notes.contains(annotation::disk_backing);
+      }))
+    for (const auto& disk : image.disks) {
+      const auto& notes = disk.chunks.front().annotations;
+      if (const auto name = notes.find(annotation::disk_name); name != notes.end()) names.insert(name->second);
+    }
+  return names;
+}
+
+}  // namespace
+
+bool TransferEstimate::is_long(std::uint64_t done, std::uint64_t total) {
+  constexpr milliseconds long_enough_to_tell(2'000);
+  constexpr std::chrono::seconds bearable(20);
+  if (is_decided_ || done == 0 || done > total) return false;
+  const auto now = clock_.now();
+  if (!start_) {
+    start_ = now;
+    at_start_ = done;
+  }
+  const auto taken = now - *start_;
+  if (taken < long_enough_to_tell) return false;
+  is_decided_ = true;
+  const auto came = static_cast<double>(std::max<std::uint64_t>(done - at_start_, 1));
+  const auto left = std::chrono::duration<double>(taken) * (static_cast<double>(total - done) / came);
+  return left > bearable;
+}
+
+ObtainedImage LazyImages::served(StoredImage image, std::shared_ptr<const UniqueFd> hold) const {
+  const auto folder = PartialImage::folder_of(parts_.images.unpacked.folder(), image.manifest.digest);
+  ObtainedImage obtained{.image = std::move(image),
+                         .unpacked = {.folder = folder, .served_at = socket_in(folder), .hold = std::move(hold)}};
+  const auto grids = layer_grids(obtained.image.disks).value();
+  for (const auto& grid : grids) obtained.unpacked.disks.push_back(grid.name);
+  return obtained;
+}
+
+std::optional<ObtainedImage> LazyImages::obtain(const ObtainRequest& request, bool may_start,
+                                                Registry& registry, const RegistryAccess& access) {
+  const auto& vmdir = parts_.images.unpacked.folder();
+  const auto& manifest = request.announced->digest;
+  const auto folder = PartialImage::folder_of(vmdir, manifest);
+  constexpr milliseconds pause(50);
+  const auto deadline = parts_.clock.now() + parts_.order.store.lock_timeout;
+  bool is_announced = false;
+  while (parts_.images.fetcher.can_obtain_partly(request, registry)) {
+    if (PartialImage::manifest_in(folder) == manifest) {
+      if (auto hold = hold_disk_server(folder))
+        return served(parts_.images.fetcher.obtain_description(request, registry, access), std::move(hold));
+    }
+    if (!may_start) return std::nullopt;
+    make_folders(vmdir, 0700);
+    if (const auto lock = FileLock::try_for(unpacked_lock(vmdir, manifest.text()))) {
+      // Somebody may have done all of it meanwhile.
+      if (!parts_.images.fetcher.can_obtain_partly(request, registry)) return std::nullopt;
+      return start(request, *lock, registry, access);
+    }
+    if (parts_.clock.now() >= deadline) return std::nullopt;
+    if (!std::exchange(is_announced, true))
+      parts_.reporter.say("  waiting for another process that is at work on the image's disks");
+    parts_.clock.sleep(pause, parts_.cancellation);
+  }
+  return std::nullopt;
+}
+
+ObtainedImage LazyImages::wait_for_all_of(ObtainedImage image) {
+  const auto& vmdir = parts_.images.unpacked.folder();
+  DiskServerWatch watch(image.unpacked.folder, parts_.environment);
+  constexpr milliseconds pause(200);
+  const auto lacks_layers = [&] {
+    return !parts_.images.unpacked.has_shared(image.image) &&
+           !PartialImage::open(vmdir, image.image.manifest.digest, layer_grids(image.image.disks).value())
+                .missing()
+                .empty();
+  };
+  for (; lacks_layers(); parts_.clock.sleep(pause, parts_.cancellation)) watch.look();
+  image.unpacked.hold.reset();  // now it may end
+  image.unpacked =
+      parts_.images.unpacked.unpack_shared(image.image, progress_of(parts_.reporter, "unpacking"));
+  return image;
+}
+
+ObtainedImage LazyImages::start(const ObtainRequest& request, const FileLock& lock, Registry& registry,
+                                const RegistryAccess& access) {
+  auto [image, disks] =
+      parts_.images.fetcher.obtain_partly(request, disks_without_copy, registry, access);
+  auto order = parts_.order;
+  order.reference = request.reference.text();
+  order.source = request.source.with_digest(image.manifest.digest).text();
+  order.manifest = image.manifest.digest.text();
+  start_disk_server(disks.folder(), order, access.authfile, lock, parts_.environment);
+  auto hold = hold_disk_server(disks.folder());
+  if (!hold) throw Error("start the server of the image's disks: it has ended at once");
+  return served(std::move(image), std::move(hold));
+}
+
+}  // namespace sarde
