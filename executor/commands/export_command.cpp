@@ -13,6 +13,7 @@
 #include "core/image/disk/disk_chain.hpp"
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/image/layout/uefi_variables.hpp"
+#include "core/image/store/boot_order.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/domain/definition.hpp"
 #include "core/vm/domain/domain_doubts.hpp"
@@ -68,7 +69,10 @@ std::string created_at(const std::vector<ChainFile>& files) {
 class Exporter {
  public:
   Exporter(const CommandTools& tools, const ExportRequest& request, OciLayout layout)
-      : tools_(tools), request_(request), layout_(std::move(layout)) {}
+      : tools_(tools),
+        request_(request),
+        layout_(std::move(layout)),
+        boot_order_(read_boot_order(layout_)) {}
 
   /// Holds the layout's lock to the end, because `prune` treats blobs that are not tagged yet as unused.
   NamedImage run(const VmToExport& source, const std::string& name, const std::string& tag) {
@@ -221,6 +225,9 @@ class Exporter {
                                          {annotation::disk_size, std::to_string(size)}};
     if (!file.backing_name.empty())
       packed.chunks.front().annotations[annotation::disk_backing] = file.backing_name;
+    // A VM of this repository has booted here: where the image comes slowly, this is what comes first.
+    if (const auto order = boot_order_.find(file.name); order != boot_order_.end())
+      packed.chunks.front().annotations[annotation::disk_boot_order] = stretches_text(order->second);
     layers_.insert(layers_.end(), packed.chunks.begin(), packed.chunks.end());
     config_.diff_ids.push_back(packed.diff_id);
     config_.history.push_back("gzip " + file.name);
@@ -234,6 +241,7 @@ class Exporter {
   const CommandTools& tools_;
   const ExportRequest& request_;
   OciLayout layout_;
+  BootOrder boot_order_;
   std::vector<Descriptor> layers_;
   ImageConfig config_;
   std::uint64_t compressed_ = 0;  ///< bytes of all disks

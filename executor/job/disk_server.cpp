@@ -130,6 +130,10 @@ fs::path socket_in(const fs::path& folder) {
   return folder / ".nbd";
 }
 
+bool can_be_served(const fs::path& folder) {
+  return address_of(socket_in(folder).string() + "+").has_value();
+}
+
 void start_disk_server(const fs::path& folder, const ServingOrder& order,
                        const std::optional<fs::path>& authfile, const FileLock& lock,
                        const EnvironmentList& environment) {

@@ -42,8 +42,9 @@ void start_disk_server(const std::filesystem::path& folder, const ServingOrder& 
                        const std::optional<std::filesystem::path>& authfile, const FileLock& lock,
                        const EnvironmentList& environment);
 
-/// Where a server for this folder listens.
+/// Where a server for this folder listens. Sockets have a path of 107 bytes at most (unix(7)).
 std::filesystem::path socket_in(const std::filesystem::path& folder);
+bool can_be_served(const std::filesystem::path& folder);
 
 /// A connection to the folder's server, which stays as long as there is one. Nothing if there is no server,
 /// or if it is about to end. Blocks for some seconds at most.

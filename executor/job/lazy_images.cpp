@@ -67,6 +67,10 @@ std::optional<ObtainedImage> LazyImages::obtain(const ObtainRequest& request, bo
   const auto& vmdir = parts_.images.unpacked.folder();
   const auto& manifest = request.announced->digest;
   const auto folder = PartialImage::folder_of(vmdir, manifest);
+  if (!can_be_served(folder)) {
+    parts_.reporter.detail("The VM waits for its image: the path of vmdir is too long for a socket in it");
+    return std::nullopt;
+  }
   constexpr milliseconds pause(50);
   const auto deadline = parts_.clock.now() + parts_.order.store.lock_timeout;
   bool is_announced = false;
