@@ -120,7 +120,9 @@ std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>&
                                           : "stopped",
                !has_gaps ? ""
                : kept[i] ? "kept"
-                         : "not kept",
+               : PartialImage::is_there(tools.images.unpacked.folder(), entry.manifest.digest)
+                   ? "coming"
+                   : "not kept",
                join(users_of(entry, asked), ", "), saved[i] == 0 ? "" : size_text(saved[i])});
   }
   return table.text(tools.columns);

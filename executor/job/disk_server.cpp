@@ -37,6 +37,9 @@ constexpr auto process_name = ".process";
 constexpr auto authfile_name = ".auth.json";
 constexpr auto vms_name = ".vms";  ///< a line for each time that a VM has opened a disk
 
+/// A guest that waits for its disk does nothing else.
+constexpr milliseconds longest_wait_for_layer(600'000);
+
 std::optional<sockaddr_un> address_of(const fs::path& socket) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -94,7 +97,7 @@ ServingOrder order_in(const fs::path& folder) {
                                      .authfile = get_text("authfile"),
                                      .signature_policy = get_text("signature_policy"),
                                      .platform = get_text("platform"),
-                                     .timeout = timeout}};
+                                     .timeout = std::min(timeout, longest_wait_for_layer)}};
   });
 }
 
@@ -197,7 +200,10 @@ class ImageServing {
         layout_(images_.catalogue.layout_of(reference_)),
         announced_(announced()),
         stored_(read_stored_image(reference_, layout_, {.manifest = announced_.descriptor(), .tag = ""})),
-        disks_(PartialImage::open(order_.store.vmdir, announced_.digest, layer_grids(stored_.disks).value())),
+        disks_(PartialImage::open(
+            order_.store.vmdir,
+            {.manifest = announced_.digest.text(), .config = stored_.config_digest.text()},
+            layer_grids(stored_.disks).value())),
         queue_(disks_, expected()),
         server_(disks_, queue_, std::move(listening), [this](const std::string& vm) { note_vm(vm); }) {
     // After a server that was killed: they come back when they want to read something.
@@ -232,7 +238,7 @@ class ImageServing {
   void bring_all() {
     const auto environment = Environment::from(environ);
     const auto registry = make_skopeo_registry(order_.registry, environment, clock_, cancellation_);
-    RegistryAccess access;
+    RegistryAccess access{.limits_each_blob = true};
     if (order_.has_authfile) access.authfile = folder_ / authfile_name;
     std::unique_ptr<BlobSource> remote;
     std::unique_ptr<ArrivingBlobs> blobs;

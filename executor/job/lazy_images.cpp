@@ -75,7 +75,7 @@ std::optional<ObtainedImage> LazyImages::obtain(const ObtainRequest& request, bo
   const auto deadline = parts_.clock.now() + parts_.order.store.lock_timeout;
   bool is_announced = false;
   while (parts_.images.fetcher.can_obtain_partly(request, registry)) {
-    if (PartialImage::manifest_in(folder) == manifest) {
+    if (PartialImage::is_there(vmdir, manifest)) {
       if (auto hold = hold_disk_server(folder))
         return served(parts_.images.fetcher.obtain_description(request, registry, access), std::move(hold));
     }
@@ -98,11 +98,11 @@ ObtainedImage LazyImages::wait_for_all_of(ObtainedImage image) {
   const auto& vmdir = parts_.images.unpacked.folder();
   DiskServerWatch watch(image.unpacked.folder, parts_.environment);
   constexpr milliseconds pause(200);
+  const PartialImage::Owner owner{.manifest = image.image.manifest.digest.text(),
+                                  .config = image.image.config_digest.text()};
   const auto lacks_layers = [&] {
     return !parts_.images.unpacked.has_shared(image.image) &&
-           !PartialImage::open(vmdir, image.image.manifest.digest, layer_grids(image.image.disks).value())
-                .missing()
-                .empty();
+           !PartialImage::open(vmdir, owner, layer_grids(image.image.disks).value()).missing().empty();
   };
   for (; lacks_layers(); parts_.clock.sleep(pause, parts_.cancellation)) watch.look();
   image.unpacked.hold.reset();  // now it may end

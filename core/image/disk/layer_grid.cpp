@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/disk/disk_sink.hpp"
+#include "core/image/disk/reflink.hpp"
 #include "core/image/disk/sparse_writer.hpp"
 #include "core/image/disk/unpacker.hpp"
 #include "core/system/files.hpp"
@@ -105,6 +107,25 @@ bool clear(const LayerTarget& target, std::uint64_t at, std::uint64_t length) {
 }
 
 }  // namespace
+
+bool copy_stretch(const KnownSpan& from, const LayerTarget& target, Cancellation& cancellation) {
+  const UniqueFd file(::open(from.file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return false;
+  const auto zeros = clear(target, from.at, from.length) ? Zeros::left_out : Zeros::written;
+  if (share_extent(file.get(), target.fd, from.at, from.length)) return true;
+  Bytes data(member_size);
+  for (std::uint64_t done = 0; done < from.length;) {
+    cancellation.check();
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(from.length - done, data.size()));
+    const auto got = ::pread(file.get(), data.data(), size, static_cast<off_t>(from.at + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    put_sparsely(target.fd, target.path, std::span(data).first(static_cast<std::size_t>(got)), from.at + done,
+                 zeros);
+    done += static_cast<std::uint64_t>(got);
+  }
+  return true;
+}
 
 std::vector<LayerSpan> LayerGrid::spans() const {
   std::vector<LayerSpan> all;

@@ -40,6 +40,10 @@ struct LayerTarget {
   std::string path;  ///< for messages
 };
 
+/// Puts a layer's data there that another file has at the same place: by sharing extents, else as a copy.
+/// False if the other file does not have it. Throws Error, Cancelled.
+bool copy_stretch(const KnownSpan& from, const LayerTarget& target, Cancellation& cancellation);
+
 /// Unpacks one layer to its place in the file. Until this returns, what is at that place is undefined; then
 /// the blob had its digest, and its data is all there. Blocks while the blob comes. Throws Error, Cancelled.
 void unpack_layer(BlobSource& blobs, const LayerGrid& disk, std::size_t layer, const LayerTarget& target,

@@ -107,6 +107,7 @@ ProxyBlobs::ProxyBlobs(Parts parts)
 }
 
 std::unique_ptr<BlobReader> ProxyBlobs::open(const Descriptor& blob) {
+  if (parts_.limits_each_blob) tries_.begin_again();
   return std::make_unique<ProxyBlob>(*this, blob);
 }
 

@@ -29,6 +29,7 @@ class ProxyBlobs final : public BlobSource {
     std::string doing;                 ///< begins messages
     std::vector<Descriptor> expected;  ///< in their order
     std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+    bool limits_each_blob = false;
   };
 
   explicit ProxyBlobs(Parts parts);

@@ -28,6 +28,7 @@ struct RegistryAccess {
   std::optional<std::filesystem::path> authfile = std::nullopt;
   /// Called from time to time with the bytes transferred so far, and the bytes in total (0: not known).
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
+  bool limits_each_blob = false;  ///< the time limit is for each blob that is read, not for all of them
 };
 
 /// What a registry says about an image before any of it is fetched. All further requests name this digest,

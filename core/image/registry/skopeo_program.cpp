@@ -39,6 +39,11 @@ SkopeoTries::SkopeoTries(const SkopeoSettings& settings, Clock& clock, Cancellat
       heartbeat_(std::move(heartbeat)),
       deadline_(clock.now() + settings.timeout) {}
 
+void SkopeoTries::begin_again() {
+  deadline_ = clock_.now() + settings_.timeout;
+  failures_ = 0;
+}
+
 void SkopeoTries::wait_after(SkopeoFailure failure) {
   ++failures_;
   const auto pause = pause_after(failures_);

@@ -38,6 +38,9 @@ class SkopeoTries {
 
   [[nodiscard]] TimePoint deadline() const { return deadline_; }
 
+  /// From here on it is another transfer.
+  void begin_again();
+
   /// Something has come that need not come again: the failures before it do not count.
   void note_progress() { failures_ = 0; }
 

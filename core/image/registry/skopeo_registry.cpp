@@ -146,7 +146,8 @@ class SkopeoRegistry final : public Registry {
                                                           .from = from,
                                                           .doing = doing,
                                                           .expected = expected,
-                                                          .progress = access.progress});
+                                                          .progress = access.progress,
+                                                          .limits_each_blob = access.limits_each_blob});
   }
 
   [[nodiscard]] bool gives_single_blobs() const override { return !session_ || session_->is_usable(); }

@@ -212,9 +212,12 @@ PartlyObtained ImageFetcher::obtain_partly(
     Registry& registry, const RegistryAccess& access) const {
   auto image = obtain_description(request, registry, access);
   return about_image(request.reference, [&] {
-    auto disks = PartialImage::open(parts_.settings.vmdir, image.manifest.digest,
-                                    layer_grids(image.disks).value());
+    auto disks = PartialImage::open(
+        parts_.settings.vmdir,
+        {.manifest = image.manifest.digest.text(), .config = image.config_digest.text()},
+        layer_grids(image.disks).value());
     try {
+      disks.take(parts_.unpacked.known_layers(image.disks, request.reference), parts_.cancellation);
       std::vector<Descriptor> first;
       for (const auto& disk : image.disks) first.push_back(disk.chunks.front());
       const auto remote = registry.open(request.source, *request.announced, first, image.layout, access);

@@ -107,6 +107,14 @@ std::uint64_t disk_space_of(const fs::path& folder) {
 std::vector<UnpackedFolder> unpacked_folders(const fs::path& vmdir) {
   std::vector<UnpackedFolder> folders;
   for (const auto& path : folder_entries(vmdir)) {
+    if (path.filename().string().starts_with(partial_prefix)) {
+      if (const auto owner = PartialImage::owner_of(path))
+        folders.push_back({.path = path,
+                           .config_digest = owner->config,
+                           .is_shared = true,
+                           .is_unusable = true,
+                           .lock = owner->manifest});
+    }
     if (path.filename().string().starts_with('.')) continue;
     const auto marker = marker_if_readable(path);
     if (!marker) {
@@ -138,7 +146,8 @@ std::optional<ImageLocks> ImageLocks::try_for(const ImageStore& images, const st
   names.insert({config_digest, config_digest + "-for-clones"});
   for (const auto& entry : entries)
     for (const auto& name : usual_folders(entry.config_digest, entry.manifest.digest)) names.insert(name);
-  for (const auto& folder : folders) names.insert(folder.path.filename().string());
+  for (const auto& folder : folders)
+    names.insert(folder.lock.empty() ? folder.path.filename().string() : folder.lock);
   std::error_code error;
   if (fs::exists(images.unpacked.folder(), error)) {
     for (const auto& name : names) paths.insert(unpacked_lock(images.unpacked.folder(), name));
@@ -176,16 +185,21 @@ RemovedFiles remove_entries(const std::vector<CatalogEntry>& gone, const FileLoc
   return removed;
 }
 
-/// What of an image was unpacked when its transfer broke: nobody seems to try again.
+/// What of an image was unpacked when its transfer broke, or when nobody needed it any more: nobody seems to
+/// try again.
 RemovedFiles remove_old_unfinished(const UnpackedImages& unpacked, Removal removal) {
   RemovedFiles removed;
   constexpr std::chrono::hours enough(24);
+  const auto remove_if_old = [&](const fs::path& folder, const std::string& name) {
+    if (age_of(folder) < enough) return;
+    const auto lock = FileLock::try_for(unpacked_lock(unpacked.folder(), name));
+    if (lock) remove_counted(folder, removal, removed);
+  };
   for (const auto& folder : folder_entries(unpacked.folder())) {
     const auto name = folder.filename().string();
-    if (!name.starts_with(unfinished_prefix) || age_of(folder) < enough) continue;
-    const auto lock =
-        FileLock::try_for(unpacked_lock(unpacked.folder(), name.substr(unfinished_prefix.size())));
-    if (lock) remove_counted(folder, removal, removed);
+    if (name.starts_with(unfinished_prefix)) remove_if_old(folder, name.substr(unfinished_prefix.size()));
+    if (!name.starts_with(partial_prefix)) continue;
+    if (const auto owner = PartialImage::owner_of(folder)) remove_if_old(folder, owner->manifest);
   }
   return removed;
 }

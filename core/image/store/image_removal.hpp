@@ -29,9 +29,10 @@ struct UnpackedFolder {
   bool is_shared = false;      ///< jobs' and clones' VMs read it, and nobody writes there
   bool disks_changed = false;  ///< or more is beside them: what somebody wrote there is nowhere else
   bool is_unusable = false;    ///< shared disks that are unpacked again when they are needed
+  std::string lock = {};       ///< whose lock it has (unpacked_lock()), if not its own name's
 };
 
-/// The unpacked images.
+/// The unpacked images, and those of which a part is there (PartialImage).
 std::vector<UnpackedFolder> unpacked_folders(const std::filesystem::path& vmdir);
 
 /// Held while an image is removed, so that no other process fetches, exports or unpacks it in the meantime.

@@ -18,7 +18,8 @@ namespace {
 
 // Names that no disk can have.
 constexpr auto list_name = ".layers";  ///< a line for each layer: its disk, and its place in that
-constexpr auto mark_name = ".image";   ///< the manifest's digest, and the boot of the machine
+constexpr auto mark_name = ".image";   ///< the manifest's digest, the boot of the machine, the config's digest
+constexpr auto taken_name = ".taken";  ///< is there if layers were taken from other files
 
 }  // namespace
 
@@ -38,21 +39,28 @@ fs::path PartialImage::folder_of(const fs::path& vmdir, const Digest& manifest) 
   return vmdir / (std::string(partial_prefix) + manifest.hex().substr(0, enough));
 }
 
-std::optional<Digest> PartialImage::manifest_in(const fs::path& folder) {
+std::optional<PartialImage::Owner> PartialImage::owner_of(const fs::path& folder) {
   const auto lines = split(read_file_if_there(folder / mark_name).value_or(""), '\n');
-  if (lines.size() < 2 || lines[1] != boot_id() || lines[1].empty()) return std::nullopt;
-  return Digest::parse(lines[0]);
+  if (lines.size() < 3 || !Digest::parse(lines[0]) || !Digest::parse(lines[2])) return std::nullopt;
+  return Owner{
+      .manifest = lines[0], .config = lines[2], .is_lost = lines[1].empty() || lines[1] != boot_id()};
 }
 
-PartialImage PartialImage::open(const fs::path& vmdir, const Digest& manifest, std::vector<LayerGrid> disks) {
+bool PartialImage::is_there(const fs::path& vmdir, const Digest& manifest) {
+  const auto owner = owner_of(folder_of(vmdir, manifest));
+  return owner && owner->manifest == manifest.text() && !owner->is_lost;
+}
+
+PartialImage PartialImage::open(const fs::path& vmdir, const Owner& owner, std::vector<LayerGrid> disks) {
+  const auto manifest = Digest::parse(owner.manifest).value();
   PartialImage image(folder_of(vmdir, manifest), std::move(disks));
   const auto& folder = image.folder_;
-  if (manifest_in(folder) != manifest) {
+  if (!is_there(vmdir, manifest)) {
     remove_if_there(folder);
     make_folders(folder, 0700);
     for (std::size_t i = 0; i < image.disks_.size(); ++i)
       make_sparse_file(image.file(i), image.disks_[i].size);
-    write_file(folder / mark_name, manifest.text() + "\n" + boot_id() + "\n", 0600);
+    write_file(folder / mark_name, owner.manifest + "\n" + boot_id() + "\n" + owner.config + "\n", 0600);
   }
   for (std::size_t i = 0; i < image.disks_.size(); ++i) {
     const auto path = image.file(i);
@@ -101,12 +109,34 @@ void PartialImage::bring(LayerPlace place, BlobSource& blobs, unsigned threads, 
   if (has(place)) return;
   unpack_layer(blobs, disks_[place.disk], place.layer,
                {.fd = fd(place.disk), .path = file(place.disk).string()}, threads, cancellation);
+  note(place);
+}
+
+void PartialImage::note(LayerPlace place) {
   const auto list = folder_ / list_name;
   const UniqueFd fd(::open(list.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) fail_by_errno("write", list);
   const auto line = "\n" + std::to_string(place.disk) + " " + std::to_string(place.layer) + " .";
   write_full(fd.get(), line.data(), line.size(), list.string());
   there_.insert(place);
+}
+
+void PartialImage::take(const KnownSpans& known, Cancellation& cancellation) {
+  for (const auto place : missing()) {
+    const auto& disk = disks_[place.disk];
+    const auto found = known.find(disk.layers[place.layer].digest.text());
+    const bool fits = found != known.end() && found->second.at == disk.start_of(place.layer) &&
+                      found->second.length == disk.length_of(place.layer);
+    if (!fits) continue;
+    write_file(folder_ / taken_name, "", 0600);
+    if (copy_stretch(found->second, {.fd = fd(place.disk), .path = file(place.disk).string()}, cancellation))
+      note(place);
+  }
+}
+
+bool PartialImage::has_taken() const {
+  std::error_code ignored;
+  return fs::exists(folder_ / taken_name, ignored);
 }
 
 void PartialImage::bring_tables(std::size_t disk, BlobSource& blobs, unsigned threads,

@@ -31,12 +31,21 @@ class PartialImage {
   /// Where it is. The path is short, because that of a socket in it has to be.
   static std::filesystem::path folder_of(const std::filesystem::path& vmdir, const Digest& manifest);
 
-  /// The digest of the manifest whose disks are in the folder; nothing if it is not of this boot of the
-  /// machine, or holds something else.
-  static std::optional<Digest> manifest_in(const std::filesystem::path& folder);
+  /// Whose disks are in a folder: digests of the image's manifest and config.
+  struct Owner {
+    std::string manifest;
+    std::string config;
+    bool is_lost = false;  ///< the machine has gone down since
+  };
+
+  /// Nothing if the folder holds something else.
+  static std::optional<Owner> owner_of(const std::filesystem::path& folder);
+
+  /// Whether VMs use this image while it comes, or did so a while ago.
+  static bool is_there(const std::filesystem::path& vmdir, const Digest& manifest);
 
   /// Opens the folder, or makes it. Throws Error.
-  static PartialImage open(const std::filesystem::path& vmdir, const Digest& manifest,
+  static PartialImage open(const std::filesystem::path& vmdir, const Owner& owner,
                            std::vector<LayerGrid> disks);
 
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
@@ -60,6 +69,13 @@ class PartialImage {
   /// Brings a layer, unless it is there. Blocks. Throws what unpack_layer() throws.
   void bring(LayerPlace place, BlobSource& blobs, unsigned threads, Cancellation& cancellation);
 
+  /// Takes what it can of the missing layers from other files. What it took has to be compared with the disks'
+  /// digests when they are whole. Throws Error, Cancelled.
+  void take(const KnownSpans& known, Cancellation& cancellation);
+
+  /// Whether take() has taken anything.
+  [[nodiscard]] bool has_taken() const;
+
   /// Brings what QEMU reads when it opens the disk: the header, and qcow2's tables of the first level.
   void bring_tables(std::size_t disk, BlobSource& blobs, unsigned threads, Cancellation& cancellation);
 
@@ -68,6 +84,7 @@ class PartialImage {
       : folder_(std::move(folder)), disks_(std::move(disks)) {}
 
   void read_list();
+  void note(LayerPlace place);
 
   std::filesystem::path folder_;
   std::vector<LayerGrid> disks_;

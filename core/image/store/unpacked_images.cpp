@@ -96,7 +96,6 @@ UnpackedImage UnpackedImages::finish(const StoredImage& image, const PartialImag
   const auto folder = settings_.vmdir / image.manifest.digest.text();
   std::error_code error;
   if (fs::exists(folder, error)) return {.folder = folder, .disks = {}, .was_there = true};
-  auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
   std::vector<UnpackedDisk> disks;
   for (std::size_t i = 0; i < partial.disks().size(); ++i) {
     const auto& disk = partial.disks()[i];
@@ -104,9 +103,19 @@ UnpackedImage UnpackedImages::finish(const StoredImage& image, const PartialImag
                      .size = disk.size,
                      .spans = disk.spans(),
                      .pieces = pieces_of_file(partial.file(i), cancellation_)});
-    fs::rename(partial.file(i), incoming.path() / disk.name, error);
+    if (partial.has_taken()) disks.back().diff_id = digest_of_file(partial.file(i), cancellation_);
+  }
+  if (partial.has_taken() && !has_digests(image, disks)) {
+    remove_if_there(partial.folder());
+    throw Error("what was taken from an older version of the image is not what it should be");
+  }
+  auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
+  for (std::size_t i = 0; i < partial.disks().size(); ++i) {
+    fs::rename(partial.file(i), incoming.path() / partial.disks()[i].name, error);
     if (error) throw Error("rename " + partial.file(i).string() + ": " + errno_text(error.value()));
   }
+  remove_if_there(partial.folder());
+  drop_unfinished(folder.filename().string());
   return finish_unpacking(
       image, disks, std::move(incoming),
       {.folder = folder, .sharing = DiskSharing::many, .max_disk = settings_.max_disk});
