@@ -25,7 +25,7 @@ BATCH = 25
 AT_ONCE = 4
 
 # Who is killed, in which stage, and how often that is drawn.
-PLANS = {("stage", "prepare"): 8, ("group", "prepare"): 3, ("skopeo", "prepare"): 8, ("qemu", "prepare"): 4, ("runner", "prepare"): 4,
+PLANS = {("stage", "prepare"): 8, ("group", "prepare"): 3, ("skopeo", "prepare"): 8, ("disk server", "prepare"): 6, ("qemu", "prepare"): 4, ("runner", "prepare"): 4,
          ("lone runner", "prepare"): 3, ("stage", "build_script"): 4, ("qemu", "build_script"): 3, ("runner", "build_script"): 3, ("lone runner", "build_script"): 2,
          ("stage", "cleanup"): 4, ("runner", "cleanup"): 2, ("qemu", "cleanup"): 1}
 RUNNERS = ("runner", "lone runner")  # with the stage that it has started, or without
@@ -135,6 +135,8 @@ class Plan:
             return self.kill_group(process.pid)
         if self.victim == "skopeo":
             return kill_child(process.pid, "skopeo")
+        if self.victim == "disk server":
+            return kill_disk_server(self.world.standin)
         if self.victim == "qemu":
             guest = self.world.standin.guest_pid(vm)
             return guest is not None and kill_pid(guest)
@@ -160,6 +162,18 @@ class Plan:
     def join(self):
         for thread in self.threads:
             thread.join()
+
+
+def kill_disk_server(world):
+    """Any one: most belong to several jobs."""
+    for record in world.vms.glob(".lazy-*/.process"):
+        try:
+            pid = int(record.read_text().split()[0])
+            if b"sarde-disk-server" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() and kill_pid(pid):
+                return True
+        except (OSError, ValueError, IndexError):
+            pass
+    return False
 
 
 def kill_pid(pid):
@@ -197,7 +211,7 @@ class World:
         rng = random.Random(seed)
         plan = Plan(rng, self, choice) if choice or rng.random() < 0.6 else None
         values = {"id": 8000 + number, "image": rng.choice(self.images), "seconds": round(rng.uniform(*self.script), 2), "pause": self.pause}
-        environment = {"SARDE_PULL_POLICY": rng.choice(["always", "if-not-present"])}
+        environment = {"SARDE_PULL_POLICY": rng.choice(["always", "if-not-present"]), "SARDE_LAZY": rng.choice(["always", "off"])}
         if plan and plan.victim in RUNNERS:
             verdict, log = self.job_of_a_runner_that_dies(values, environment, plan)
         else:

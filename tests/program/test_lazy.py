@@ -126,7 +126,7 @@ def test_a_job_runs_while_its_image_comes(host, source, place):
     with host.runner().job(job_id=15003, image=host.image) as job:
         assert job.prepare() and "Up to date" in job.result.text, job.result.text
     # What a boot needs was noted, and goes into the next export.
-    order = json.loads((host.layout / ".sarde-boot-order.json").read_text())["disk.qcow2"]
+    order = json.loads((host.layout / ".boot-order.json").read_text())["disk.qcow2"]
     assert order.startswith("0") and order != "0-0", order
     host.place.run("export", "--compression", "fast", "--libvirtconfig", source["disk"].parent / "domain.xml", "--vmconfig", place.guest / "vmconfig.json", "big",
                    host.image.replace(":1", ":2"), env=host.env)

@@ -1,18 +1,126 @@
-// standin-guest FOLDER NAME, with a listening socket as its standard input: what runs in the stand-in
-// hypervisor's place of a QEMU with a guest in it (standin_hypervisor.cpp). Its SSH server is OpenSSH's, one
-// process a connection.
+// standin-guest FOLDER NAME [SOCKET FILE...], with a listening socket as its standard input: what runs in the
+// stand-in hypervisor's place of a QEMU with a guest in it (standin_hypervisor.cpp). Its SSH server is
+// OpenSSH's, one process a connection. Before it answers, it reads all of each file of the NBD server at
+// SOCKET, if one is given, and notes a violation if that is none of the good ones. SIGUSR1: it says good-bye
+// to that server.
+#include <array>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <fstream>
 #include <string>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
+#include <vector>
+
+#include "core/foundation/digest.hpp"
+
+namespace {
+
+std::array<int, 16> connections{};
+volatile std::sig_atomic_t connected = 0;
+
+void say_good_bye(int) {
+  const std::array<unsigned char, 28> disconnect{0x25, 0x60, 0x95, 0x13, 0, 0, 0, 2};
+  for (int i = 0; i < connected; ++i)
+    static_cast<void>(!::write(connections.at(static_cast<std::size_t>(i)), disconnect.data(), disconnect.size()));
+}
+
+bool read_all(int fd, void* into, std::size_t size) {
+  for (auto* at = static_cast<char*>(into); size > 0;) {
+    const auto got = ::recv(fd, at, size, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    at += got;
+    size -= static_cast<std::size_t>(got);
+  }
+  return true;
+}
+
+/// Big-endian.
+std::string number(std::uint64_t value, int bytes) {
+  std::string text;
+  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) text += static_cast<char>(value >> shift);
+  return text;
+}
+
+bool send_all(int fd, const std::string& text) {
+  return ::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+}
+
+/// An open export, or -1.
+int open_export(const std::string& socket, const std::string& name, std::uint64_t& size) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, socket.c_str(), sizeof address.sun_path - 1);
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  std::array<char, 18> hello{};
+  std::array<unsigned char, 10> about{};
+  constexpr int export_name = 1;
+  const auto ask = number(3, 4) + "IHAVEOPT" + number(export_name, 4) + number(name.size(), 4) + name;
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      !read_all(fd, hello.data(), hello.size()) || !send_all(fd, ask) ||
+      !read_all(fd, about.data(), about.size())) {
+    ::close(fd);
+    return -1;
+  }
+  size = 0;
+  for (std::size_t i = 0; i < 8; ++i) size = size << 8U | about[i];
+  return fd;
+}
+
+/// What a guest would find on its disk; ends if that cannot be read.
+std::string digest_of(const std::string& socket, const std::string& name) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  sarde::Sha256 hash;
+  std::uint64_t at = 0;
+  std::vector<char> data(1U << 20U);
+  while (std::chrono::steady_clock::now() < deadline) {
+    std::uint64_t size = 0;
+    const int fd = open_export(socket, name, size);
+    while (fd >= 0 && at < size) {
+      const auto length = std::min<std::uint64_t>(data.size(), size - at);
+      std::array<char, 16> answer{};
+      if (!send_all(fd, number(0x25609513, 4) + number(0, 4) + number(at, 8) + number(at, 8) + number(length, 4)) ||
+          !read_all(fd, answer.data(), answer.size()))
+        break;
+      if (answer[7] != 0) ::_exit(5);  // an I/O error
+      if (!read_all(fd, data.data(), length)) break;
+      hash.update(data.data(), length);
+      at += length;
+    }
+    if (fd >= 0 && at == size) {
+      connections.at(static_cast<std::size_t>(connected)) = fd;
+      connected = connected + 1;
+      return hash.finish().hex();
+    }
+    if (fd >= 0) ::close(fd);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  ::_exit(5);
+}
+
+void read_disks(const std::string& folder, const std::string& name, const std::string& socket,
+                const std::string& file) {
+  const auto digest = digest_of(socket, name + "/" + file);
+  std::ifstream good(folder + "/good-digests");
+  for (std::string line; good >> line;)
+    if (line == digest) return;
+  if (good.eof() && std::ifstream(folder + "/good-digests").good())
+    std::ofstream(folder + "/violations", std::ios::app)
+        << name << ": " << file << ", as it was served, holds " << digest << ", which is no image's\n";
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc < 3) return 2;
   const std::string folder = argv[1];
+  ::signal(SIGUSR1, say_good_bye);
+  for (int i = 4; i < argc; ++i) read_disks(folder, argv[2], argv[3], argv[i]);
   const auto config = folder + "/sshd_config";
   const auto log = folder + "/sshd.log";
   long boot = 0;

@@ -138,7 +138,9 @@ class StandinHypervisor final : public Hypervisor {
 
   void restore(const JobVm&, const SavedState&) override { throw Error("the stand-in saves no VM"); }
 
-  void leave_disk_server(const std::string&, const std::vector<fs::path>&) override {}
+  void leave_disk_server(const std::string& name, const std::vector<fs::path>&) override {
+    if (const auto domain = find(name)) ::kill(domain->pid, SIGUSR1);
+  }
 
   std::string software() override { return "the stand-in"; }
 
@@ -151,9 +153,14 @@ class StandinHypervisor final : public Hypervisor {
     domain.uuid = element_text(domain_xml, "uuid");
     if (domain.uuid.empty()) domain.uuid = new_uuid();
     domain.xml = domain_xml;
-    open_disks(name, domain);
+    open_disks(name, domain, vm);
     Listener listener;
     domain.port = listener.port;
+    served_.clear();
+    if (vm.disk_server) {
+      served_.push_back(vm.disk_server->socket.string());
+      for (const auto& file : vm.disk_server->files) served_.push_back(file.filename().string());
+    }
     launch(name, domain, listener);
   }
 
@@ -326,7 +333,7 @@ class StandinHypervisor final : public Hypervisor {
   }
 
   /// Follows each disk as QEMU does, and looks at every byte of what is at its end.
-  void open_disks(const std::string& name, Running& domain) const {
+  void open_disks(const std::string& name, Running& domain, const JobVm& vm) const {
     std::set<std::string> good;
     if (const auto text = read_file_if_there(folder_ / "good-digests", no_limit)) {
       std::istringstream in(*text);
@@ -342,6 +349,9 @@ class StandinHypervisor final : public Hypervisor {
         }
         const auto header = read_qcow2_header(file);
         const bool rests_on_more = header && header->backing_file;
+        const bool is_served =
+            vm.disk_server && file.parent_path() == vm.disk_server->socket.parent_path();
+        if (is_served) break;  // the guest reads it from the server
         if (!rests_on_more || !is_overlay) check(name, file, good);
         if (!rests_on_more) break;
         file = backing_path(file, *header->backing_file);
@@ -425,7 +435,12 @@ class StandinHypervisor final : public Hypervisor {
         if (::read(go[0], &byte, 1) != 1) ::_exit(1);
         ::dup2(kept_listener, STDIN_FILENO);
         ::close_range(STDERR_FILENO + 1, ~0U, 0);
-        ::execl(SARDE_STANDIN_GUEST, "standin-guest", folder_.c_str(), name.c_str(), nullptr);
+        std::vector<std::string> words{"standin-guest", folder_.string(), name};
+        words.insert(words.end(), served_.begin(), served_.end());
+        std::vector<char*> argv;
+        for (auto& word : words) argv.push_back(word.data());
+        argv.push_back(nullptr);
+        ::execv(SARDE_STANDIN_GUEST, argv.data());
         ::_exit(127);
       }
       domain.start = start_of(domain.pid);
@@ -450,6 +465,7 @@ class StandinHypervisor final : public Hypervisor {
   }
 
   fs::path folder_;
+  std::vector<std::string> served_;  ///< to the VM that is being started: the socket, then the files
 };
 
 }  // namespace

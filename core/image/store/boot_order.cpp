@@ -17,7 +17,7 @@ constexpr std::uint64_t stretch = 16U << 20U;
 constexpr std::size_t most_stretches = 20'000;  ///< a third of a TB: who reads more does not boot
 
 std::filesystem::path file_in(const OciLayout& layout) {
-  return layout.folder() / ".sarde-boot-order.json";
+  return layout.folder() / ".boot-order.json";
 }
 
 }  // namespace
