@@ -92,6 +92,7 @@ SHOWN_BY = {
     "allow-image": ["test_an_image_that_the_runner_does_not_allow"],
     "deny-image": ["test_an_image_that_the_runner_does_not_allow"],
     "keep-blobs": ["test_keep_blobs", "test_a_jobs_host_holds_one_copy_and_brings_the_layers_when_they_are_needed"],
+    "lazy": ["test_auto_starts_early_only_where_it_takes_long", "test_a_job_runs_while_its_image_comes"],
     "manifest-ttl": ["test_a_short_name_and_a_list_of_pull_policies"],
     "shell": ["test_settings_per_image_reach_config"],
     "guest-builds-dir": ["test_settings_of_a_job_reach_its_vm"],

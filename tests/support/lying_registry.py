@@ -15,12 +15,13 @@ class LyingRegistry:
     """`tags`: what each tag's manifest is asked for, in turn (the last one for ever); any name has them. `endless`: digests of blobs that
     are sent without end. `faults`: for "manifests" and "blobs", the status and headers with which the next requests are refused. `cuts`: so
     many answers with a blob above 64 KiB break off half way. `turns`: what a blob is, each time it is asked for. `pause`: seconds
-    for each MiB of a blob. `stalls`: blobs above 64 KiB stop half-way and stay open. `lacks`: digests of blobs at which it fails. `takes`: it takes uploads (and keeps nothing). `asked`: every path."""
+    for each MiB of a blob. `rate`: bytes per second of all blobs together, as a link has them. `stalls`: blobs above 64 KiB stop half-way and stay open. `lacks`: digests of blobs at which it fails. `takes`: it takes uploads (and keeps nothing). `asked`: every path."""
 
     def __init__(self):
         self.blobs, self.tags, self.endless, self.asked, self.sent = {}, {}, set(), [], 0
         self.faults, self.cuts, self.takes = {"manifests": [], "blobs": [], "uploads": []}, 0, False
         self.turns, self.pause, self.stalls, self.lacks = {}, 0, False, set()
+        self.rate, self.link_free_at = 0, 0.0
         self.lock = threading.Lock()
 
     def add(self, content):
@@ -40,6 +41,13 @@ class LyingRegistry:
         manifests = [{"mediaType": INDEX if b'"manifests"' in self.blobs[digest] else MANIFEST, "digest": digest, "size": len(self.blobs[digest]),
                       "platform": {"os": system, "architecture": architecture}} for digest, system, architecture in entries]
         return self.add(json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode())
+
+    def take_the_link(self, size):
+        """Until the bytes would have come."""
+        with self.lock:
+            self.link_free_at = max(self.link_free_at, time.monotonic()) + size / self.rate
+            mine = self.link_free_at
+        time.sleep(max(0, mine - time.monotonic()))
 
     def manifest_of(self, name):
         if name.startswith("sha256:"):
@@ -94,7 +102,7 @@ class LyingRegistry:
                     return self.send_without_end()
                 if self.command == "GET" and len(body) > 65536 and registry.stalls:
                     return self.send_and_stop(body)
-                if self.command == "GET" and registry.pause:
+                if self.command == "GET" and (registry.pause or registry.rate):
                     return self.send_slowly(body)
                 if self.command == "GET" and len(body) > 65536 and registry.cuts > 0:
                     registry.cuts -= 1
@@ -142,8 +150,12 @@ class LyingRegistry:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 with contextlib.suppress(OSError):
-                    for at in range(0, len(body), 1 << 20):
-                        self.wfile.write(body[at:at + (1 << 20)])
+                    for at in range(0, len(body), 1 << 18 if registry.rate else 1 << 20):
+                        part = body[at:at + (1 << 18 if registry.rate else 1 << 20)]
+                        if registry.rate:
+                            registry.take_the_link(len(part))
+                        self.wfile.write(part)
+                        registry.sent += len(part)
                         time.sleep(registry.pause)
 
             def send_and_stop(self, body):
