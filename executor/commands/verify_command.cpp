@@ -85,7 +85,8 @@ class Verifier {
 
   [[nodiscard]] bool has_shared_disks(const CatalogEntry& entry) const {
     return std::ranges::any_of(folders_, [&](const UnpackedFolder& folder) {
-      return folder.is_shared && folder.path.filename() == entry.manifest.digest.text();
+      const auto& manifest = entry.manifest.digest.text();
+      return folder.is_shared && (folder.path.filename() == manifest || folder.lock == manifest);
     });
   }
 
@@ -121,6 +122,7 @@ class Verifier {
   }
 
   Look read_shared(const UnpackedFolder& folder) {
+    if (!folder.lock.empty()) return {.problem = "", .fact = "a part of its disks has come (lazy)"};
     const auto marker = read_unpacked_marker(folder.path);
     if (!marker) return {};  // removed in the meantime
     if (marker->first.is_lost())

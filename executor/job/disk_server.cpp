@@ -34,6 +34,7 @@ namespace {
 constexpr auto order_name = ".order";
 constexpr auto failure_name = ".failure";
 constexpr auto process_name = ".process";
+constexpr auto reserve_name = ".reserve";  ///< goes when a failure has to be written to a disk that is full
 constexpr auto authfile_name = ".auth.json";
 constexpr auto vms_name = ".vms";  ///< a line for each time that a VM has opened a disk
 
@@ -145,6 +146,8 @@ void start_disk_server(const fs::path& folder, const ServingOrder& order,
   if (authfile) write_file(folder / authfile_name, read_file(*authfile), 0600);
   write_file(folder / order_name, order_text(noted), 0600);
   remove_if_there(folder / failure_name);
+  constexpr std::size_t enough = 16U << 10U;
+  write_file(folder / reserve_name, std::string(enough, 'x'), 0600);
   const auto socket = listen_in(folder);
   start_self(disk_server_name, folder.string(), {socket.get(), lock.fd()}, environment,
              folder / process_name);
@@ -164,11 +167,16 @@ std::shared_ptr<const UniqueFd> hold_disk_server(const fs::path& folder) {
   return std::make_shared<const UniqueFd>(std::move(socket));
 }
 
+std::string why_it_ended(const fs::path& folder) {
+  const auto failure = read_file_if_there(folder / failure_name);
+  return failure ? ": " + *failure : "";
+}
+
 void DiskServerWatch::look() {
   std::error_code gone;
   if (folder_.empty() || !fs::exists(folder_ / order_name, gone)) return;
-  if (const auto failure = read_file_if_there(folder_ / failure_name))
-    throw Error("the VM's disks cannot be read any more: " + *failure);
+  if (const auto why = why_it_ended(folder_); !why.empty())
+    throw Error("the VM's disks cannot be read any more" + why);
   const auto process = ProcessIdentity::parse(read_file_if_there(folder_ / process_name).value_or(""));
   if (!process || life_of(*process) == ProcessLife::ended) start_again();
 }
@@ -342,6 +350,7 @@ class ImageServing {
 
   /// The jobs learn why before their VMs get an error.
   void fail(const std::string& why) {
+    remove_if_there(folder_ / reserve_name);
     write_file(folder_ / failure_name, why, 0600);
     remove_if_there(socket_in(folder_));
     queue_.give_up();

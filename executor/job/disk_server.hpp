@@ -50,6 +50,9 @@ bool can_be_served(const std::filesystem::path& folder);
 /// or if it is about to end. Blocks for some seconds at most.
 std::shared_ptr<const UniqueFd> hold_disk_server(const std::filesystem::path& folder);
 
+/// ": " and what the folder's server has said when it failed; empty if it has said nothing.
+std::string why_it_ended(const std::filesystem::path& folder);
+
 /// Watches the server that a job's VM reads its disks from.
 class DiskServerWatch {
  public:

@@ -75,7 +75,7 @@ std::optional<ObtainedImage> LazyImages::obtain(const ObtainRequest& request, bo
   const auto deadline = parts_.clock.now() + parts_.order.store.lock_timeout;
   bool is_announced = false;
   while (parts_.images.fetcher.can_obtain_partly(request, registry)) {
-    if (PartialImage::is_there(vmdir, manifest)) {
+    if (PartialImage::is_there_for(request.reference.repository(), vmdir, manifest)) {
       if (auto hold = hold_disk_server(folder))
         return served(parts_.images.fetcher.obtain_description(request, registry, access), std::move(hold));
     }
@@ -121,7 +121,8 @@ ObtainedImage LazyImages::start(const ObtainRequest& request, const FileLock& lo
   order.manifest = image.manifest.digest.text();
   start_disk_server(disks.folder(), order, access.authfile, lock, parts_.environment);
   auto hold = hold_disk_server(disks.folder());
-  if (!hold) throw Error("start the server of the image's disks: it has ended at once");
+  if (!hold)
+    throw Error("start the server of the image's disks: it has ended at once" + why_it_ended(disks.folder()));
   return served(std::move(image), std::move(hold));
 }
 

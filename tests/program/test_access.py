@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import time
 import urllib.request
 
 import pytest
@@ -182,3 +183,28 @@ def test_docker_hub_by_its_several_names(place, tmp_path, key):
         assert job.call("prepare").code != 0
     assert json.loads((tmp_path / "seen").read_text())["auths"] == {"docker.io": {"auth": auth}}
     assert (tmp_path / "asked").read_text() == "docker://me/tiny:1\n"
+
+
+def test_a_jobs_own_credentials_bring_the_rest_of_an_image_that_is_served(private):
+    """The process that does it has a copy, which only this account can read, and which goes when the image is whole."""
+    here = private.publish(random.Random(2), "served", [60_000])
+    private.run("login", "-u", "host", "-p", USERS["host"], private.address)
+    private.image = f"{private.address}/vms/served:1"
+    private.run("push", "-t", private.image, here, env={"SARDE_OCIDIR": str(private.folder / "source/oci")})
+    private.run("logout", private.address)
+    seen = []
+
+    def look():
+        for copy in private.vms.glob(".lazy-*/.auth.json"):
+            seen.append((copy.stat().st_mode & 0o777, USERS["jobs"] not in copy.read_text()))
+
+    credentials = [{"type": "registry", "url": private.address, "username": "jobs", "password": USERS["jobs"]}]
+    with private.runner(SARDE_LAZY="always").job(job_id=next(ids), image=private.image, response={"credentials": credentials}, sink=lambda _: look()) as job:
+        assert job.run("echo in").verdict == "success", job.result.text
+    assert "the VM starts while it comes (lazy)" in job.result.text and set(seen) == {(0o600, True)}, (job.result.text, seen)
+    deadline = time.monotonic() + 20
+    while list(private.vms.glob(".lazy-*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not list(private.vms.rglob(".auth.json")) and len(list(private.vms.glob("sha256:*"))) == 1
+    refused = attempt(private, SARDE_LAZY="always")
+    assert refused.verdict == "build_failure" and "the registry wants other credentials" in refused.text

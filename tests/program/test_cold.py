@@ -386,3 +386,13 @@ def test_without_a_proxy_a_job_keeps_no_layers_either(place, tmp_path):
     standin.run("push", reference.replace("copied", "renamed"), env={"SARDE_OCIDIR": str(source / "oci")})
     verdict, log = job_of(standin, reference.replace("copied", "renamed"), "always", PATH=path)
     assert verdict == "success" and "taken from images that were there" in log, log
+
+
+def test_a_vm_that_may_not_be_served_waits_for_its_image(standin):
+    reference = standin.publish(random.Random(8), "confined", [40_000])
+    (standin.domains / "fail-served").touch()
+    verdict, log = job_of(standin, reference, "always", SARDE_LAZY="always")
+    (standin.domains / "fail-served").unlink()
+    assert verdict == "success" and "WARNING: the VM cannot start before its image is there: stand-in: QEMU may not connect to" in log, log
+    assert "Fetched the rest of the image's disks" in log and not list(standin.vms.glob(".lazy-*"))
+    assert standin.violations() == []

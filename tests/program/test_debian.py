@@ -5,11 +5,13 @@ import pwd
 import re
 import stat
 import subprocess
+import time
 
 import pytest
 
 from conftest import need, tools_without_passt
 from fake_runner import bash_script
+from lying_registry import LyingRegistry
 from test_cloud_init import cloud  # noqa: F401: a fixture
 from test_firmware import guests, images  # noqa: F401: fixtures
 from test_guest_runner import runners  # noqa: F401: a fixture
@@ -272,3 +274,38 @@ def test_passt_is_the_first_choice_and_vms_continue_from_saved_states(debian, qe
         assert not job.prepare() and job.result.verdict == "system_failure", job.result.text
         assert "passt cannot provide the VM's network (connect QEMU to passt's socket: QEMU says '" in job.result.text and "libvirt has no network 'default'" in job.result.text, job.result.text
     assert virsh("list", "--all", "--name").stdout.split() == [] and list((tmp_path / "jobs").iterdir()) == []
+
+
+def test_a_vm_starts_while_its_image_comes(debian, qemu, tmp_path):
+    """A chain of two files, which QEMU's account reads from the server and then from the files, and no other account at all."""
+    env = debian.store(tmp_path)
+    chain = tmp_path / "chain"
+    chain.mkdir()
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", debian.guest / "disk.qcow2", chain / "top.qcow2"], check=True)
+    (chain / "d.xml").write_text((debian.guest / "domain.xml").read_text().replace("disk.qcow2", "top.qcow2"))
+    debian.run("export", "--raw", "--compression", "fast", "--libvirtconfig", chain / "d.xml", "--vmconfig", debian.guest / "vmconfig.json", "s", tmp_path / "layout", env=env)
+    registry = LyingRegistry()
+    registry.tags["1"] = [registry.add_layout(tmp_path / "layout")]
+    registry.rate = 3_000_000
+    vms = tmp_path / "vms"
+    with registry.serving() as address:
+        with debian.runner("", **env, SARDE_LAZY="always", SARDE_INSECURE_REGISTRIES=address).job(job_id=9300, image=f"{address}/vms/s:1") as job:
+            assert job.prepare() and "the VM starts while it comes (lazy)" in job.result.text, job.result.text
+            assert "WARNING" not in job.result.text, job.result.text
+            (partial,) = vms.glob(".lazy-*")
+            socket = (partial / ".nbd").stat()
+            assert (socket.st_uid, socket.st_gid, socket.st_mode & 0o777) == (0, qemu.pw_gid, 0o660)
+            for file in (partial / ".order", partial / ".layers"):
+                assert as_user(qemu.pw_uid, qemu.pw_gid, "cat", file).returncode != 0
+            for file in partial.iterdir():
+                assert as_user(qemu.pw_uid, qemu.pw_gid, "sh", "-c", f"echo x >>{file}").returncode != 0, file
+            assert open_to_others(vms) == []
+            cannot_be_read_by(12345, 12345, vms)
+            registry.rate = 0
+            deadline = time.monotonic() + 60
+            while list(vms.glob(".lazy-*")) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            (base, top) = sorted(vms.glob("sha256:*/*.qcow2"))
+            assert base.read_bytes() == (debian.guest / "disk.qcow2").read_bytes() and top.stat().st_mode & 0o777 == 0o400
+            assert job.run_script(bash_script("echo 3 | sudo tee /proc/sys/vm/drop_caches >/dev/null; sudo dd if=/dev/vda bs=1M >/dev/null && echo read")).stdout == b"read\n"
+    assert open_to_others(vms) == []

@@ -153,7 +153,7 @@ def test_every_option_is_listed_and_has_a_test(place):
 
 
 # A value of each kind of option, and one that it does not take.
-VALUES = {"guest-setup": ("none", "ignition"), "warm": ("off", "hot"), "warm-max-age": ("12h", "soon"), "firmware": ("uefi", "coreboot"), "format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"), "ssh-algorithms": ("legacy", "old"),
+VALUES = {"guest-setup": ("none", "ignition"), "lazy": ("always", "eager"), "warm": ("off", "hot"), "warm-max-age": ("12h", "soon"), "firmware": ("uefi", "coreboot"), "format": ("json", "yaml"), "compression": ("fast", "slow"), "shell": ("sh", "fish"), "pull-policy": ("never", "often"), "virt-type": ("qemu", "xen"), "ssh-algorithms": ("legacy", "old"),
           "ssh-port": ("22", "x"), "threads": ("2", "many"), "vcpus": ("2", "two"), "cpus": ("auto", "two"), "max-vms": ("2", "two"), "memory-overcommit": ("1.5", "0.5"), "disk-size": ("1GiB", "much"), "scratch-disk": ("1GiB", "much"), "network-limit": ("1MB", "much"), "disk-limit": ("1MB", "much"), "memory": ("1GiB", "much"), "chunksize": ("1GiB", "much"), "budget": ("1GiB", "much"), "max-job-disk": ("1GiB", "much"), "guest-builds-dir": ("/b", None),
           "guest-cache-dir": ("/c", None)} | {name: ("90s", "soon") for name in ("timeout", "boot-timeout", "address-timeout", "fetch-timeout", "prepare-script-timeout", "older-than", "login-grace", "admission-timeout", "post-script-timeout", "keep-on-failure", "max-keep")}
 WORDS = {"run": ["script", "stage"], "ssh": ["1"], "console": ["1"], "logs": ["1"], "jobs": [], "doctor": [], "clone": ["a", "b"], "settings": [], "login": ["h.example"], "logout": ["h.example"]}

@@ -7,6 +7,7 @@
 //   good violations      made here: a line for every disk that QEMU would have had to refuse boot-ms how long
 //   guests take to answer running/NAME    a running domain; defined/NAME.xml: what virsh define made
 //   fail-state, fail-memory, fail-files   a test makes them: what then fails, state() or forward_port()
+//   fail-served     the same: no VM may connect to a disk server
 // A VM is a process (standin-guest) in a session and a PID namespace of its own: it outlives the stage that
 // asked for it, as QEMU does, for libvirtd is its parent; and with it everything ends that runs in it.
 #include <algorithm>
@@ -147,6 +148,8 @@ class StandinHypervisor final : public Hypervisor {
   std::filesystem::path emulator(const std::string&) override { return "/usr/bin/true"; }
 
   void start(const JobVm& vm) override {
+    if (vm.disk_server && fs::exists(folder_ / "fail-served"))
+      throw NotServed("stand-in: QEMU may not connect to " + vm.disk_server->socket.string());
     const auto domain_xml = build_job_domain(vm).xml;
     const auto name = element_text(domain_xml, "name");
     Running domain;

@@ -212,10 +212,14 @@ PartlyObtained ImageFetcher::obtain_partly(
     Registry& registry, const RegistryAccess& access) const {
   auto image = obtain_description(request, registry, access);
   return about_image(request.reference, [&] {
-    auto disks = PartialImage::open(
-        parts_.settings.vmdir,
-        {.manifest = image.manifest.digest.text(), .config = image.config_digest.text()},
-        layer_grids(image.disks).value());
+    const auto& vmdir = parts_.settings.vmdir;
+    if (!PartialImage::is_there_for(request.reference.repository(), vmdir, image.manifest.digest))
+      PartialImage::remove(vmdir, image.manifest.digest);
+    auto disks = PartialImage::open(vmdir,
+                                    {.manifest = image.manifest.digest.text(),
+                                     .config = image.config_digest.text(),
+                                     .private_to = repository_it_is_private_to(image)},
+                                    layer_grids(image.disks).value());
     try {
       disks.take(parts_.unpacked.known_layers(image.disks, request.reference), parts_.cancellation);
       std::vector<Descriptor> first;

@@ -18,7 +18,8 @@ namespace {
 
 // Names that no disk can have.
 constexpr auto list_name = ".layers";  ///< a line for each layer: its disk, and its place in that
-constexpr auto mark_name = ".image";   ///< the manifest's digest, the boot of the machine, the config's digest
+/// The manifest's digest, the boot of the machine, the config's digest, and private_to, a line each.
+constexpr auto mark_name = ".image";
 constexpr auto taken_name = ".taken";  ///< is there if layers were taken from other files
 
 }  // namespace
@@ -41,14 +42,27 @@ fs::path PartialImage::folder_of(const fs::path& vmdir, const Digest& manifest) 
 
 std::optional<PartialImage::Owner> PartialImage::owner_of(const fs::path& folder) {
   const auto lines = split(read_file_if_there(folder / mark_name).value_or(""), '\n');
-  if (lines.size() < 3 || !Digest::parse(lines[0]) || !Digest::parse(lines[2])) return std::nullopt;
-  return Owner{
-      .manifest = lines[0], .config = lines[2], .is_lost = lines[1].empty() || lines[1] != boot_id()};
+  constexpr std::size_t all = 4;
+  if (lines.size() < all || !Digest::parse(lines[0]) || !Digest::parse(lines[2])) return std::nullopt;
+  return Owner{.manifest = lines[0],
+               .config = lines[2],
+               .private_to = lines[3],
+               .is_lost = lines[1].empty() || lines[1] != boot_id()};
 }
 
 bool PartialImage::is_there(const fs::path& vmdir, const Digest& manifest) {
   const auto owner = owner_of(folder_of(vmdir, manifest));
   return owner && owner->manifest == manifest.text() && !owner->is_lost;
+}
+
+bool PartialImage::is_there_for(const std::string& repository, const fs::path& vmdir,
+                                const Digest& manifest) {
+  const auto owner = owner_of(folder_of(vmdir, manifest));
+  return is_there(vmdir, manifest) && (owner->private_to.empty() || owner->private_to == repository);
+}
+
+void PartialImage::remove(const fs::path& vmdir, const Digest& manifest) {
+  remove_if_there(folder_of(vmdir, manifest));
 }
 
 PartialImage PartialImage::open(const fs::path& vmdir, const Owner& owner, std::vector<LayerGrid> disks) {
@@ -60,7 +74,7 @@ PartialImage PartialImage::open(const fs::path& vmdir, const Owner& owner, std::
     make_folders(folder, 0700);
     for (std::size_t i = 0; i < image.disks_.size(); ++i)
       make_sparse_file(image.file(i), image.disks_[i].size);
-    write_file(folder / mark_name, owner.manifest + "\n" + boot_id() + "\n" + owner.config + "\n", 0600);
+    write_file(folder / mark_name, join({owner.manifest, boot_id(), owner.config, owner.private_to, ""}, "\n"), 0600);
   }
   for (std::size_t i = 0; i < image.disks_.size(); ++i) {
     const auto path = image.file(i);

@@ -35,6 +35,8 @@ class PartialImage {
   struct Owner {
     std::string manifest;
     std::string config;
+    /// The repository that the image is private to (UnpackedMarker::private_to); empty: to none.
+    std::string private_to = {};
     bool is_lost = false;  ///< the machine has gone down since
   };
 
@@ -44,9 +46,16 @@ class PartialImage {
   /// Whether VMs use this image while it comes, or did so a while ago.
   static bool is_there(const std::filesystem::path& vmdir, const Digest& manifest);
 
+  /// The same for a user of an image of this repository, who gets nothing of what is private to another.
+  static bool is_there_for(const std::string& repository, const std::filesystem::path& vmdir,
+                           const Digest& manifest);
+
   /// Opens the folder, or makes it. Throws Error.
   static PartialImage open(const std::filesystem::path& vmdir, const Owner& owner,
                            std::vector<LayerGrid> disks);
+
+  /// Removes the folder. The caller holds the lock of the unpacked image.
+  static void remove(const std::filesystem::path& vmdir, const Digest& manifest);
 
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
 

@@ -85,13 +85,14 @@ std::string number_of_disk(const json& nodes, const std::filesystem::path& file,
     if (!is_it || !name.starts_with(libvirt_prefix) || !name.ends_with(format_suffix)) continue;
     return name.substr(libvirt_prefix.size(), name.size() - libvirt_prefix.size() - format_suffix.size());
   }
-  throw NotServed(doing + ": QEMU does not list the disk " + file.string());
+  throw Error(doing + ": QEMU does not list the disk " + file.string());
 }
 
 }  // namespace
 
-void read_from_server(const Domain& domain, const JobVm& vm) {
-  const auto doing = "connect QEMU to " + vm.disk_server->socket.string();
+namespace {
+
+void put_server_below(const Domain& domain, const JobVm& vm, const std::string& doing) {
   constexpr int patience = 120;  // seconds; as JobVm::disk_server says
   const auto& served = vm.disk_server->files;
   const auto nodes = nodes_of(domain, doing);
@@ -106,22 +107,29 @@ void read_from_server(const Domain& domain, const JobVm& vm) {
       const Node node{.disk = disk,
                       .layer = layer,
                       .of_image = static_cast<std::size_t>(found - served.begin())};
-      try {
-        add_node(domain,
-                 {{"node-name", node.called("nbd")},
-                  {"driver", "nbd"},
-                  {"read-only", true},
-                  {"server", {{"type", "unix"}, {"path", vm.disk_server->socket.string()}}},
-                  {"export", vm.name.text() + "/" + backing.path.filename().string()},
-                  {"reconnect-delay", patience}},
-                 doing);
-      } catch (const Error& error) {
-        throw NotServed(std::string(error.what()) + "; do AppArmor, SELinux or a folder's rights forbid it?");
-      }
+      add_node(domain,
+               {{"node-name", node.called("nbd")},
+                {"driver", "nbd"},
+                {"read-only", true},
+                {"server", {{"type", "unix"}, {"path", vm.disk_server->socket.string()}}},
+                {"export", vm.name.text() + "/" + backing.path.filename().string()},
+                {"reconnect-delay", patience}},
+               doing);
       add_node(domain, format_node(node.called("disk"), backing.format, node.called("nbd"), below), doing);
       below = node.called("disk");
     }
     put_below(domain, disk, below, doing);
+  }
+}
+
+}  // namespace
+
+void read_from_server(const Domain& domain, const JobVm& vm) {
+  const auto doing = "connect QEMU to " + vm.disk_server->socket.string();
+  try {
+    put_server_below(domain, vm, doing);
+  } catch (const Error& error) {
+    throw NotServed(std::string(error.what()) + "; do AppArmor, SELinux or a folder's rights forbid it?");
   }
 }
 

@@ -9,8 +9,8 @@
 namespace sarde {
 
 /// Lets a VM that is paused, and has not run, read the files below its own disks from an NBD server
-/// (JobVm::disk_server). QEMU asks again for two minutes if the server goes away. Throws NotServed if QEMU
-/// cannot connect to it, Error.
+/// (JobVm::disk_server). QEMU asks again for two minutes if the server goes away. Throws NotServed if
+/// that cannot be.
 void read_from_server(const Domain& domain, const JobVm& vm);
 
 /// Lets a VM for which read_from_server() was called read the same from these files, which are the image's
