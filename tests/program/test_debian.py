@@ -288,19 +288,26 @@ def test_a_vm_starts_while_its_image_comes(debian, qemu, tmp_path):
     registry.tags["1"] = [registry.add_layout(tmp_path / "layout")]
     registry.rate = 3_000_000
     vms = tmp_path / "vms"
+    wrong = []
+
+    def look(chunk):
+        """While the VM boots."""
+        if b"Waiting for the guest" not in chunk:
+            return
+        (partial,) = vms.glob(".lazy-*")
+        socket = (partial / ".nbd").stat()
+        if (socket.st_uid, socket.st_gid, socket.st_mode & 0o777) != (0, qemu.pw_gid, 0o660):
+            wrong.append(socket)
+        wrong.extend(file for file in (partial / ".order", partial / ".layers") if as_user(qemu.pw_uid, qemu.pw_gid, "cat", file).returncode == 0)
+        wrong.extend(file for file in partial.iterdir() if as_user(qemu.pw_uid, qemu.pw_gid, "sh", "-c", f"echo x >>{file}").returncode == 0)
+        wrong.extend(open_to_others(vms))
+        cannot_be_read_by(12345, 12345, vms)
+        wrong.append("looked")
+
     with registry.serving() as address:
-        with debian.runner("", **env, SARDE_LAZY="always", SARDE_INSECURE_REGISTRIES=address).job(job_id=9300, image=f"{address}/vms/s:1") as job:
+        with debian.runner("", **env, SARDE_LAZY="always", SARDE_INSECURE_REGISTRIES=address).job(job_id=9300, image=f"{address}/vms/s:1", sink=look) as job:
             assert job.prepare() and "the VM starts while it comes (lazy)" in job.result.text, job.result.text
-            assert "WARNING" not in job.result.text, job.result.text
-            (partial,) = vms.glob(".lazy-*")
-            socket = (partial / ".nbd").stat()
-            assert (socket.st_uid, socket.st_gid, socket.st_mode & 0o777) == (0, qemu.pw_gid, 0o660)
-            for file in (partial / ".order", partial / ".layers"):
-                assert as_user(qemu.pw_uid, qemu.pw_gid, "cat", file).returncode != 0
-            for file in partial.iterdir():
-                assert as_user(qemu.pw_uid, qemu.pw_gid, "sh", "-c", f"echo x >>{file}").returncode != 0, file
-            assert open_to_others(vms) == []
-            cannot_be_read_by(12345, 12345, vms)
+            assert "WARNING" not in job.result.text and wrong == ["looked"], (job.result.text, wrong)
             registry.rate = 0
             deadline = time.monotonic() + 60
             while list(vms.glob(".lazy-*")) and time.monotonic() < deadline:

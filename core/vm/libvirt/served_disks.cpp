@@ -20,7 +20,7 @@ namespace {
 // libvirt calls the nodes of the disk number N libvirt-N-format and libvirt-N-storage. Ours are called
 // sarde-WHAT-N-I-D: below that disk, the layer I of its chain, which is the image's disk D.
 constexpr std::string_view libvirt_prefix = "libvirt-";
-constexpr std::string_view format_suffix = "-format";
+constexpr std::string_view storage_suffix = "-storage";
 
 struct Node {
   std::string disk;   ///< libvirt's number
@@ -65,32 +65,28 @@ json format_node(const std::string& name, const std::string& format, const std::
 void put_below(const Domain& domain, const std::string& disk, const std::string& below,
                const std::string& doing) {
   const auto name = std::string(libvirt_prefix) + disk;
-  const json options{{"node-name", name + std::string(format_suffix)},
+  const json options{{"node-name", name + "-format"},
                      {"driver", "qcow2"},
                      {"read-only", false},
                      {"discard", "unmap"},
                      {"cache", {{"direct", false}, {"no-flush", true}}},
-                     {"file", name + "-storage"},
+                     {"file", name + std::string(storage_suffix)},
                      {"backing", below}};
   tell_qemu(domain, {{"execute", "blockdev-reopen"}, {"arguments", {{"options", json::array({options})}}}},
             doing);
 }
 
-/// libvirt's number of the disk whose file this is.
+/// libvirt's number of the disk whose file this is. (The file's own node tells; that of its format may have
+/// the whole chain for its name.)
 std::string number_of_disk(const json& nodes, const std::filesystem::path& file, const std::string& doing) {
   for (const auto& node : nodes) {
     const auto name = node.value("node-name", "");
-    const bool is_it = node.value("file", "") == file.string() && node.value("drv", "") == "qcow2" &&
-                       !node.value("ro", true);
-    if (!is_it || !name.starts_with(libvirt_prefix) || !name.ends_with(format_suffix)) continue;
-    return name.substr(libvirt_prefix.size(), name.size() - libvirt_prefix.size() - format_suffix.size());
+    const bool is_it = node.value("file", "") == file.string() && node.value("drv", "") == "file";
+    if (!is_it || !name.starts_with(libvirt_prefix) || !name.ends_with(storage_suffix)) continue;
+    return name.substr(libvirt_prefix.size(), name.size() - libvirt_prefix.size() - storage_suffix.size());
   }
   throw Error(doing + ": QEMU does not list the disk " + file.string());
 }
-
-}  // namespace
-
-namespace {
 
 void put_server_below(const Domain& domain, const JobVm& vm, const std::string& doing) {
   constexpr int patience = 120;  // seconds; as JobVm::disk_server says
