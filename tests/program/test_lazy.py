@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -100,17 +101,23 @@ def prepared(host, number, **environment):
     return job
 
 
-def test_a_job_runs_while_its_image_comes(host, source, place):
-    host.registry.pause = 0.1  # 10 MB/s
+def test_a_job_runs_while_its_image_comes(host, source, place, request):
+    host.registry.rate = 4_000_000
     with prepared(host, 15001) as job:
         assert host.partial and not list(host.vms.glob("sha256:*"))
         # It is in use, and what is there of it is said.
+        assert "coming" in host.place.run("list", env=host.env).stdout
+        assert "a part of its disks has come (lazy)" in host.place.run("verify", env=host.env).stdout
         assert "is using it" in host.place.run("rm", host.image, env=host.env, check=False).stderr
         host.place.run("prune", "--all", env=host.env, check=False)
         assert host.partial, "prune took what a VM reads from"
         first = host.server
         with prepared(host, 15002) as other:
             assert host.server == first  # one for each image
+            memory = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{first}/status").read_text())[1]) >> 10
+            print(f"the disk server has needed {memory} MiB at most")
+            assert memory <= 40 or request.config.getoption("--slow")
+            host.registry.rate = 0
             assert other.run_script(payload_of(source)).stdout.decode().startswith(source["payload"])
             assert job.run_script(payload_of(source)).stdout.decode().startswith(source["payload"])
             assert is_right(host, host.whole())
@@ -163,7 +170,7 @@ def test_a_server_that_is_killed_is_started_again(host, source):
 @pytest.mark.parametrize("fault", ["dies", "stalls", "lies"])
 def test_a_registry_that_fails_in_the_middle_fails_the_job(host, source, fault):
     """An I/O error in the guest, never zeros; and a system failure, for it is not the job's script that failed."""
-    host.registry.pause = 0.3
+    host.registry.rate = 5_000_000
     with prepared(host, 15020, SARDE_FETCH_TIMEOUT="6") as job:
         here = {int(line.split()[1]) for line in (host.partial / ".layers").read_text().splitlines() if line}
         if fault == "dies":
@@ -181,7 +188,7 @@ def test_a_registry_that_fails_in_the_middle_fails_the_job(host, source, fault):
     # The registry is well again: what had come is not fetched again, and the image is right.
     host.registry.lacks.clear()
     host.registry.turns.clear()
-    host.registry.stalls, host.registry.pause, host.registry.asked = False, 0, []
+    host.registry.stalls, host.registry.rate, host.registry.asked = False, 0, []
     with prepared(host, 15021) as job:
         assert job.run_script(payload_of(source)).stdout.decode().startswith(source["payload"]), job.result.text
         assert is_right(host, host.whole())
@@ -189,7 +196,7 @@ def test_a_registry_that_fails_in_the_middle_fails_the_job(host, source, fault):
 
 
 def test_after_a_power_cut_nothing_is_believed(host, source):
-    host.registry.pause = 0.3
+    host.registry.rate = 5_000_000
     with prepared(host, 15030):
         server = host.server
     deadline = time.monotonic() + 30
@@ -201,7 +208,7 @@ def test_after_a_power_cut_nothing_is_believed(host, source):
     mark.write_text(mark.read_text().splitlines()[0] + "\nanother boot\n")
     with open(host.partial / "disk.qcow2", "r+b") as disk:
         disk.write(bytes(4 << 20))
-    host.registry.pause = 0
+    host.registry.rate = 0
     with prepared(host, 15031) as job:
         assert job.run_script(payload_of(source)).stdout.decode().startswith(source["payload"]), job.result.text
         assert is_right(host, host.whole())

@@ -45,7 +45,8 @@ class LyingRegistry:
     def take_the_link(self, size):
         """Until the bytes would have come."""
         with self.lock:
-            self.link_free_at = max(self.link_free_at, time.monotonic()) + size / self.rate
+            rate = self.rate
+            self.link_free_at = max(self.link_free_at, time.monotonic()) + size / rate if rate else 0
             mine = self.link_free_at
         time.sleep(max(0, mine - time.monotonic()))
 
@@ -150,10 +151,10 @@ class LyingRegistry:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 with contextlib.suppress(OSError):
-                    for at in range(0, len(body), 1 << 18 if registry.rate else 1 << 20):
-                        part = body[at:at + (1 << 18 if registry.rate else 1 << 20)]
-                        if registry.rate:
-                            registry.take_the_link(len(part))
+                    size = 1 << 18 if registry.rate else 1 << 20
+                    for at in range(0, len(body), size):
+                        part = body[at:at + size]
+                        registry.take_the_link(len(part))
                         self.wfile.write(part)
                         registry.sent += len(part)
                         time.sleep(registry.pause)
