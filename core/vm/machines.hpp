@@ -73,7 +73,7 @@ class Machines {
 
   /// The files that the VM reads from its disk server are whole: from here on it reads these (the image's
   /// disks, in its manifest's order), while it runs. Does nothing if it does so already, or is gone. Throws
-  /// Error; then it goes on as it was.
+  /// Error, also for a VM that is still being started; then it can be called again.
   virtual void leave_disk_server(const std::string& name,
                                  const std::vector<std::filesystem::path>& files) = 0;
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <fcntl.h>
+#include <mutex>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 #include "core/system/files.hpp"
 #include "core/vm/hypervisor.hpp"
 #include "core/vm/hypervisor_loader.hpp"
+#include "core/vm/vm_name.hpp"
 
 namespace sarde {
 
@@ -55,12 +57,11 @@ const sockaddr* generic(const sockaddr_un& address) {
 }
 
 std::string order_text(const ServingOrder& order) {
-  const auto& [reference, source, manifest, connect, has_authfile, store, registry] = order;
+  const auto& [reference, source, manifest, connect, store, registry] = order;
   return json{{"reference", reference},
               {"source", source},
               {"manifest", manifest},
               {"connect", connect},
-              {"has_authfile", has_authfile},
               {"ocidir", store.ocidir.string()},
               {"vmdir", store.vmdir.string()},
               {"threads", store.threads},
@@ -84,7 +85,6 @@ ServingOrder order_in(const fs::path& folder) {
                         .source = get_text("source"),
                         .manifest = get_text("manifest"),
                         .connect = get_text("connect"),
-                        .has_authfile = value.at("has_authfile").get<bool>(),
                         .store = {.ocidir = get_text("ocidir"),
                                   .vmdir = get_text("vmdir"),
                                   .threads = value.at("threads").get<unsigned>(),
@@ -141,16 +141,23 @@ bool can_be_served(const fs::path& folder) {
 void start_disk_server(const fs::path& folder, const ServingOrder& order,
                        const std::optional<fs::path>& authfile, const FileLock& lock,
                        const EnvironmentList& environment) {
-  auto noted = order;
-  noted.has_authfile = authfile.has_value();
-  if (authfile) write_file(folder / authfile_name, read_file(*authfile), 0600);
-  write_file(folder / order_name, order_text(noted), 0600);
+  pass_credentials(folder, authfile);
+  write_file(folder / order_name, order_text(order), 0600);
   remove_if_there(folder / failure_name);
   constexpr std::size_t enough = 16U << 10U;
   write_file(folder / reserve_name, std::string(enough, 'x'), 0600);
   const auto socket = listen_in(folder);
   start_self(disk_server_name, folder.string(), {socket.get(), lock.fd()}, environment,
              folder / process_name);
+}
+
+void pass_credentials(const fs::path& folder, const std::optional<fs::path>& authfile) {
+  const auto copy = folder / authfile_name;
+  if (authfile) {
+    write_file(copy, read_file(*authfile), 0600);
+  } else {
+    remove_if_there(copy);
+  }
 }
 
 std::shared_ptr<const UniqueFd> hold_disk_server(const fs::path& folder) {
@@ -167,31 +174,55 @@ std::shared_ptr<const UniqueFd> hold_disk_server(const fs::path& folder) {
   return std::make_shared<const UniqueFd>(std::move(socket));
 }
 
+namespace {
+
+void write_failure(const fs::path& folder, const std::string& why) {
+  remove_if_there(folder / authfile_name);
+  remove_if_there(folder / reserve_name);
+  write_file(folder / failure_name, why, 0600);
+}
+
+}  // namespace
+
 std::string why_it_ended(const fs::path& folder) {
   const auto failure = read_file_if_there(folder / failure_name);
   return failure ? ": " + *failure : "";
 }
 
 void DiskServerWatch::look() {
-  std::error_code gone;
-  if (folder_.empty() || !fs::exists(folder_ / order_name, gone)) return;
+  if (folder_.empty()) return;
   if (const auto why = why_it_ended(folder_); !why.empty())
     throw Error("the VM's disks cannot be read any more" + why);
+  std::error_code gone;
   const auto process = ProcessIdentity::parse(read_file_if_there(folder_ / process_name).value_or(""));
-  if (!process || life_of(*process) == ProcessLife::ended) start_again();
+  const bool is_needed = fs::exists(folder_ / order_name, gone);  // else the image is whole
+  if (!is_needed || (process && life_of(*process) != ProcessLife::ended)) {
+    missed_since_.reset();
+    return;
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (!missed_since_) missed_since_ = now;
+  const auto problem = start_again();
+  // Before QEMU gives up, and the guest's errors look like the script's.
+  constexpr std::chrono::seconds longest(90);
+  if (now > *missed_since_ + longest)
+    throw Error("the VM's disks cannot be read any more: the process that served them has ended, and " +
+                (problem.empty() ? "another one is at work on the image" : problem));
 }
 
-void DiskServerWatch::start_again() {
+/// Returns why that cannot be; empty if it can, or somebody else is about to do it.
+std::string DiskServerWatch::start_again() {
   try {
     const auto order = order_in(folder_);
     const auto lock = FileLock::try_for(unpacked_lock(order.store.vmdir, order.manifest));
     std::error_code gone;
-    if (!lock || !fs::exists(folder_ / order_name, gone)) return;
+    if (!lock || !fs::exists(folder_ / order_name, gone)) return "";
     const auto socket = listen_in(folder_);
     start_self(disk_server_name, folder_.string(), {socket.get(), lock->fd()}, environment_,
                folder_ / process_name);
-  } catch (const Error&) {
-    // The folder may just have gone, because the image is whole; otherwise the next look tells.
+    return "";
+  } catch (const Error& error) {
+    return error.what();  // also if the folder has just gone, because the image is whole
   }
 }
 
@@ -208,106 +239,138 @@ class ImageServing {
         layout_(images_.catalogue.layout_of(reference_)),
         announced_(announced()),
         stored_(read_stored_image(reference_, layout_, {.manifest = announced_.descriptor(), .tag = ""})),
-        disks_(PartialImage::open(
-            order_.store.vmdir,
-            {.manifest = announced_.digest.text(), .config = stored_.config_digest.text()},
-            layer_grids(stored_.disks).value())),
+        disks_(PartialImage::existing(order_.store.vmdir, announced_.digest,
+                                      layer_grids(stored_.disks).value())),
         queue_(disks_, expected()),
-        server_(disks_, queue_, std::move(listening), [this](const std::string& vm) { note_vm(vm); }) {
-    // After a server that was killed: they come back when they want to read something.
-    for (const auto& vm : split(read_file_if_there(folder_ / vms_name).value_or(""), '\n'))
-      if (!vm.empty()) away_.insert(vm);
+        // After a server that was killed: its VMs come back when they want to read something.
+        away_(noted_vms()),
+        is_first_(away_.empty()),
+        server_(disks_, queue_, std::move(listening), [this](const std::string& vm) { return note_vm(vm); }) {
   }
 
   void run() {
     try {
-      bring_all();
-      release_vms();
+      do {
+        bring_all();
+      } while (!release_vms());
     } catch (const Error& error) {
       fail(error.what());
     }
   }
 
  private:
-  AnnouncedImage announced() const {
+  [[nodiscard]] AnnouncedImage announced() const {
     const auto digest = Digest::parse(order_.manifest).value();
-    const auto text =
-        layout_.read_blob({.digest = digest, .size = size_of(layout_.blob(digest))});
+    const auto text = layout_.read_blob({.digest = digest, .size = size_of(layout_.blob(digest))});
     return {.digest = digest, .manifest = parse_manifest(text, "the manifest"), .text = text};
   }
 
-  std::vector<LayerPlace> expected() {
+  [[nodiscard]] std::vector<LayerPlace> expected() const {
     auto order = read_boot_order(layout_);
     if (order.empty()) order = boot_order_in(stored_.disks);
     return expected_layers(disks_.disks(), order);
   }
 
+  [[nodiscard]] std::set<std::string> noted_vms() const {
+    std::set<std::string> vms;
+    for (const auto& vm : split(read_file_if_there(folder_ / vms_name).value_or(""), '\n'))
+      if (!vm.empty()) vms.insert(vm);
+    return vms;
+  }
+
   /// Also returns when nobody needs them any more.
   void bring_all() {
-    const auto environment = Environment::from(environ);
-    const auto registry = make_skopeo_registry(order_.registry, environment, clock_, cancellation_);
-    RegistryAccess access{.limits_each_blob = true};
-    if (order_.has_authfile) access.authfile = folder_ / authfile_name;
-    std::unique_ptr<BlobSource> remote;
-    std::unique_ptr<ArrivingBlobs> blobs;
     constexpr milliseconds pause(200);
     while (!queue_.is_complete() && is_needed()) {
       cancellation_.check();
       const auto next = queue_.next(pause);
       if (!next) continue;
-      if (!remote) {
-        const auto& first = disks_.disks()[next->disk].layers[next->layer];
-        remote = registry->open(ImageReference::parse(order_.source), announced_, {first}, layout_, access);
-        blobs = std::make_unique<ArrivingBlobs>(layout_, *remote, digests_of(stored_.disks));
-      }
-      disks_.bring(*next, *blobs, order_.store.threads, cancellation_);
+      bring(*next);
       queue_.arrived(*next);
     }
   }
 
+  /// A job that has joined may have brought other credentials since the last time, and the first job's may
+  /// have ended with it.
+  void bring(LayerPlace place) {
+    const auto credentials = look_of(folder_ / authfile_name);
+    try {
+      bring_with(credentials, place);
+    } catch (const Error&) {
+      blobs_.reset();
+      if (credentials == used_credentials_ && credentials == look_of(folder_ / authfile_name)) throw;
+      bring_with(look_of(folder_ / authfile_name), place);
+    }
+  }
+
+  void bring_with(const std::string& credentials, LayerPlace place) {
+    if (!blobs_) {
+      RegistryAccess access{.limits_each_blob = true};
+      if (!credentials.empty()) access.authfile = folder_ / authfile_name;
+      const auto& first = disks_.disks()[place.disk].layers[place.layer];
+      blobs_.reset();
+      remote_ = registry_->open(ImageReference::parse(order_.source), announced_, {first}, layout_, access);
+      blobs_ = std::make_unique<ArrivingBlobs>(layout_, *remote_, digests_of(stored_.disks));
+      used_credentials_ = credentials;
+    }
+    disks_.bring(place, *blobs_, order_.store.threads, cancellation_);
+  }
+
   /// When all is there, the VMs go over to the files; when all have done so, or have ended, the image gets its
-  /// folder. What is not complete when nobody needs it any more stays for the next VM.
-  void release_vms() {
+  /// folder. What is not complete when nobody needs it any more stays for the next VM. False if there is more
+  /// to bring, because somebody has come.
+  bool release_vms() {
     constexpr milliseconds pause(200);
     for (;; clock_.sleep(pause, cancellation_)) {
       const bool is_complete = queue_.is_complete();
-      // A VM that is being started is left alone until it runs.
-      if (is_complete && server_.idle_connections() == 0) release_all();
-      const bool may_end = is_complete ? away_.empty() : !is_needed();
+      if (!is_complete && is_needed()) return false;
+      if (is_complete) release_all();
+      const bool may_end = !is_complete || away_.empty();
       if (may_end && server_.close_if_unused()) break;
     }
     remove_if_there(folder_ / authfile_name);
-    if (!queue_.is_complete()) return remove_if_there(socket_in(folder_));
-    note_order();
+    if (!queue_.is_complete()) {
+      remove_if_there(socket_in(folder_));
+      return true;
+    }
+    if (is_first_) note_order();
     images_.unpacked.finish(stored_, disks_);
-    remove_if_there(folder_);
+    return true;
   }
 
   void release_all() {
+    look_for_those_away();
+    if (clock_.now() < next_release_) return;
+    constexpr std::chrono::seconds now_and_then(2);
+    next_release_ = clock_.now() + now_and_then;
     auto vms = server_.vms();
     vms.insert(vms.end(), away_.begin(), away_.end());
-    for (const auto& vm : vms)
-      if (tried_.insert(vm).second) release(vm);
-    look_for_those_away();
+    for (const auto& vm : vms) release(vm);
   }
 
-  /// A VM that cannot go over is served until it ends.
+  /// A VM that cannot go over, or not yet, is served until it ends.
   void release(const std::string& vm) {
+    std::vector<fs::path> files;
+    for (std::size_t i = 0; i < disks_.disks().size(); ++i) files.push_back(disks_.file(i));
     try {
-      std::vector<fs::path> files;
-      for (std::size_t i = 0; i < disks_.disks().size(); ++i) files.push_back(disks_.file(i));
       hypervisor().leave_disk_server(vm, files);
       away_.erase(vm);
     } catch (const Error&) {
+      hypervisor_.reset();  // libvirt may have been started anew
     }
   }
 
-  void note_vm(const std::string& vm) {
+  /// In a thread of the server's. Whether there can be such a VM.
+  bool note_vm(const std::string& vm) {
+    if (!VmName::parse(vm)) return false;
+    const std::scoped_lock lock(noting_);
+    if (!noted_.insert(vm).second) return true;
     const auto list = folder_ / vms_name;
     const UniqueFd fd(::open(list.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) fail_by_errno("write", list);
     const auto line = vm + "\n";
     write_full(fd.get(), line.data(), line.size(), list.string());
+    return true;
   }
 
   /// Those that have ended do not come back.
@@ -317,13 +380,12 @@ class ImageServing {
     constexpr std::chrono::seconds now_and_then(2);
     if (away_.empty() || clock_.now() < next_question_) return;
     next_question_ = clock_.now() + now_and_then;
-    std::erase_if(away_, [&](const std::string& vm) {
-      try {
-        return hypervisor().state(vm) == DomainState::gone;
-      } catch (const Error&) {
-        return false;
-      }
-    });
+    try {
+      std::erase_if(away_,
+                    [&](const std::string& vm) { return hypervisor().state(vm) == DomainState::gone; });
+    } catch (const Error&) {
+      hypervisor_.reset();
+    }
   }
 
   Hypervisor& hypervisor() {
@@ -350,12 +412,11 @@ class ImageServing {
 
   /// The jobs learn why before their VMs get an error.
   void fail(const std::string& why) {
-    remove_if_there(folder_ / reserve_name);
-    write_file(folder_ / failure_name, why, 0600);
+    write_failure(folder_, why);
     remove_if_there(socket_in(folder_));
     queue_.give_up();
     constexpr milliseconds pause(200);
-    while (server_.connections() > 0) clock_.sleep(pause, cancellation_);
+    for (; server_.connections() > 0; clock_.sleep(pause, cancellation_)) server_.close_idle();
     remove_if_there(folder_ / order_name);
   }
 
@@ -370,12 +431,21 @@ class ImageServing {
   StoredImage stored_;
   PartialImage disks_;
   LayerQueue queue_;
-  NbdServer server_;
+  std::set<std::string> away_;  ///< VMs that read from here and are not connected
+  bool is_first_;               ///< no server before this one has served a VM
+  std::mutex noting_;
+  std::set<std::string> noted_;
+  Environment environment_ = Environment::from(environ);
+  std::unique_ptr<Registry> registry_ =
+      make_skopeo_registry(order_.registry, environment_, clock_, cancellation_);
+  std::unique_ptr<BlobSource> remote_;
+  std::unique_ptr<ArrivingBlobs> blobs_;
+  std::string used_credentials_;  ///< with which these were opened: look_of()
   std::unique_ptr<Hypervisor> hypervisor_;
   TimePoint last_needed_ = clock_.now();
-  std::set<std::string> away_;   ///< VMs that read from here and are not connected
-  std::set<std::string> tried_;  ///< VMs that were told to go over
   TimePoint next_question_{};
+  TimePoint next_release_{};
+  NbdServer server_;  // last: its threads end before what they use
 };
 
 }  // namespace
@@ -384,16 +454,17 @@ int serve_disks(const std::string& folder) {
   constexpr int inherited = 3;
   UniqueFd listening(inherited);
   const auto lock = FileLock::passed_on(UniqueFd(inherited + 1));
+  for (const int fd : {listening.get(), lock.fd()}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
   try {
     ImageServing(folder, std::move(listening)).run();
     return 0;
   } catch (const Cancelled&) {
     return 1;  // whoever needs it starts it again
   } catch (const std::exception& error) {
-    // A job that watches reports it.
     try {
-      write_file(fs::path(folder) / failure_name, error.what(), 0600);
+      write_failure(folder, error.what());
     } catch (const Error&) {
+      // Whoever watches finds out that nobody serves the disks.
     }
     return 1;
   }

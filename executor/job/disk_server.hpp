@@ -29,7 +29,6 @@ struct ServingOrder {
   std::string source;     ///< and at the registry
   std::string manifest;   ///< the digest
   std::string connect;    ///< libvirt's URI, for the VMs
-  bool has_authfile = false;  ///< a job's credentials are in the folder
   StoreSettings store = {};
   SkopeoSettings registry = {};
 };
@@ -41,6 +40,11 @@ using EnvironmentList = std::vector<std::pair<std::string, std::string>>;
 void start_disk_server(const std::filesystem::path& folder, const ServingOrder& order,
                        const std::optional<std::filesystem::path>& authfile, const FileLock& lock,
                        const EnvironmentList& environment);
+
+/// Gives the folder's server the credentials of another job that uses it, or (nothing) this machine's own:
+/// those that it has may be good for the first job only. Throws Error.
+void pass_credentials(const std::filesystem::path& folder,
+                      const std::optional<std::filesystem::path>& authfile);
 
 /// Where a server for this folder listens. Sockets have a path of 107 bytes at most (unix(7)).
 std::filesystem::path socket_in(const std::filesystem::path& folder);
@@ -65,10 +69,11 @@ class DiskServerWatch {
   void look();
 
  private:
-  void start_again();
+  std::string start_again();
 
   std::filesystem::path folder_;
   EnvironmentList environment_;
+  std::optional<std::chrono::steady_clock::time_point> missed_since_ = {};  ///< no server lives
 };
 
 /// What the companion does. Returns the exit code.

@@ -175,11 +175,15 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
   if (chosen.access.authfile) remove_if_there(*chosen.access.authfile);
   const auto& image = obtained.image;
   const bool was_known = was_here && known->second.manifest.digest == image.manifest.digest;
-  parts_.metrics.pulled(was_known ? "up_to_date" : obtained.unpacked.served_at.empty() ? "fetched" : "begun", was_known ? 0 : image.compressed_size());
+  const bool is_served = !obtained.unpacked.served_at.empty();
+  const bool is_others = was_known || (is_served && obtained.unpacked.was_there);
+  parts_.metrics.pulled(was_known ? "up_to_date" : is_served ? "begun" : "fetched",
+                        is_others ? 0 : image.compressed_size());
   const auto facts = ", " + image.manifest.digest.text() + ", " + size_text(image.compressed_size());
   const auto name = "image " + quote(reference.text());
-  if (!obtained.unpacked.served_at.empty()) {
-    phase.done("Began to fetch " + name + facts + "; the VM starts while it comes (lazy)");
+  if (is_served) {
+    phase.done((is_others ? "Another job has begun to fetch " : "Began to fetch ") + name + facts +
+               "; the VM starts while it comes (lazy)");
   } else if (obtained.unpacked.was_there) {
     phase.done((was_known ? "Up to date: " : "Fetched ") + name + facts);
     parts_.reporter.detail("The image's disks are already unpacked in " + obtained.unpacked.folder.string());

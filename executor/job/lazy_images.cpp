@@ -1,10 +1,10 @@
 #include "executor/job/lazy_images.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/image/disk/qcow2_header.hpp"
 #include "core/system/files.hpp"
 #include "core/vm/domain/domain_reading.hpp"
 #include "executor/job/phases.hpp"
@@ -15,22 +15,11 @@ using std::chrono::milliseconds;
 
 namespace {
 
-/// The disks that a VM uses as they are, without a thin copy, and what they are based on: QEMU opens them by
-/// themselves, so they have to be whole.
+/// The disks that a VM uses as they are, without a thin copy: QEMU opens them by themselves.
 std::set<std::string> disks_without_copy(const StoredImage& image) {
   std::set<std::string> names;
   for (const auto& disk : parse_domain(image.domain_xml, "the image's domain").disks)
     if (disk.read_only || disk.device == "cdrom") names.insert(disk.file);
-  // (Its chain is known when its header is there. Such disks seldom have one: then all are fetched whole.)
-  if (std::ranges::any_of(image.disks, [&](const DiskLayers& disk) {
-        const auto& notes = disk.chunks.front().annotations;
-        const auto name = notes.find(annotation::disk_name);
-        return name != notes.end() && names.contains(name->second) && notes.contains(annotation::disk_backing);
-      }))
-    for (const auto& disk : image.disks) {
-      const auto& notes = disk.chunks.front().annotations;
-      if (const auto name = notes.find(annotation::disk_name); name != notes.end()) names.insert(name->second);
-    }
   return names;
 }
 
@@ -76,8 +65,16 @@ std::optional<ObtainedImage> LazyImages::obtain(const ObtainRequest& request, bo
   bool is_announced = false;
   while (parts_.images.fetcher.can_obtain_partly(request, registry)) {
     if (PartialImage::is_there_for(request.reference.repository(), vmdir, manifest)) {
-      if (auto hold = hold_disk_server(folder))
-        return served(parts_.images.fetcher.obtain_description(request, registry, access), std::move(hold));
+      if (auto hold = hold_disk_server(folder)) {
+        auto image = parts_.images.fetcher.obtain_description(request, registry, access);
+        parts_.images.catalogue.tag(image.layout, image.manifest, image.tag);
+        pass_credentials(folder, access.authfile);
+        auto joined = served(std::move(image), std::move(hold));
+        joined.unpacked.was_there = true;
+        return joined;
+      }
+    } else if (PartialImage::is_there(vmdir, manifest)) {
+      return std::nullopt;  // it is another repository's alone
     }
     if (!may_start) return std::nullopt;
     make_folders(vmdir, 0700);
@@ -95,16 +92,12 @@ std::optional<ObtainedImage> LazyImages::obtain(const ObtainRequest& request, bo
 }
 
 ObtainedImage LazyImages::wait_for_all_of(ObtainedImage image) {
-  const auto& vmdir = parts_.images.unpacked.folder();
   DiskServerWatch watch(image.unpacked.folder, parts_.environment);
   constexpr milliseconds pause(200);
-  const PartialImage::Owner owner{.manifest = image.image.manifest.digest.text(),
-                                  .config = image.image.config_digest.text()};
-  const auto lacks_layers = [&] {
-    return !parts_.images.unpacked.has_shared(image.image) &&
-           !PartialImage::open(vmdir, owner, layer_grids(image.image.disks).value()).missing().empty();
-  };
-  for (; lacks_layers(); parts_.clock.sleep(pause, parts_.cancellation)) watch.look();
+  const auto grids = layer_grids(image.image.disks).value();
+  for (; PartialImage::lacks_layers(image.unpacked.folder, grids);
+       parts_.clock.sleep(pause, parts_.cancellation))
+    watch.look();
   image.unpacked.hold.reset();  // now it may end
   image.unpacked =
       parts_.images.unpacked.unpack_shared(image.image, progress_of(parts_.reporter, "unpacking"));

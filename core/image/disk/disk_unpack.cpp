@@ -67,7 +67,8 @@ UnpackedDisk unpack_disk(BlobSource& blobs, const DiskLayers& disk, const std::f
       return unpacked;
     } catch (...) {
       if (options.unfinished != nullptr)
-        options.unfinished->emplace_back(name, unpacker.whole_spans(writer.size()));
+        options.unfinished->push_back(
+            {.name = name, .spans = unpacker.whole_spans(writer.size()), .pieces = writer.pieces()});
       throw;
     }
   });

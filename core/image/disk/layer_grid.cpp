@@ -109,20 +109,22 @@ bool clear(const LayerTarget& target, std::uint64_t at, std::uint64_t length) {
 }  // namespace
 
 bool copy_stretch(const KnownSpan& from, const LayerTarget& target, Cancellation& cancellation) {
+  constexpr auto piece = DiskPieces::length;
   const UniqueFd file(::open(from.file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return false;
+  const bool is_noted = from.at % piece == 0 && from.pieces.size >= from.at + from.length;
+  if (!file || !is_noted) return false;
   const auto zeros = clear(target, from.at, from.length) ? Zeros::left_out : Zeros::written;
-  if (share_extent(file.get(), target.fd, from.at, from.length)) return true;
-  Bytes data(member_size);
-  for (std::uint64_t done = 0; done < from.length;) {
+  const bool is_one_extent = share_extent(file.get(), target.fd, from.at, from.length);
+  Bytes data(piece);
+  for (std::uint64_t done = 0; done < from.length; done += data.size()) {
     cancellation.check();
-    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(from.length - done, data.size()));
-    const auto got = ::pread(file.get(), data.data(), size, static_cast<off_t>(from.at + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    put_sparsely(target.fd, target.path, std::span(data).first(static_cast<std::size_t>(got)), from.at + done,
-                 zeros);
-    done += static_cast<std::uint64_t>(got);
+    data.resize(static_cast<std::size_t>(std::min<std::uint64_t>(from.length - done, piece)));
+    const auto at = from.at + done;
+    // Shared extents are looked at where they are used.
+    const auto got =
+        ::pread(is_one_extent ? target.fd : file.get(), data.data(), data.size(), static_cast<off_t>(at));
+    if (got != static_cast<ssize_t>(data.size()) || !is_piece(data, from.pieces, at)) return false;
+    if (!is_one_extent) put_sparsely(target.fd, target.path, data, at, zeros);
   }
   return true;
 }

@@ -41,7 +41,8 @@ struct LayerTarget {
 };
 
 /// Puts a layer's data there that another file has at the same place: by sharing extents, else as a copy.
-/// False if the other file does not have it. Throws Error, Cancelled.
+/// False if the other file does not have it, or is not what was noted of it: then what is there is undefined.
+/// Throws Error, Cancelled.
 bool copy_stretch(const KnownSpan& from, const LayerTarget& target, Cancellation& cancellation);
 
 /// Unpacks one layer to its place in the file. Until this returns, what is at that place is undefined; then

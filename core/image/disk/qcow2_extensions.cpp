@@ -36,6 +36,7 @@ Extensions extensions_before(std::uint64_t limit, const Fields& fields) {
                    (is_format && length > longest_backing_format) || type == extension::encryption ||
                    (type == extension::bitmaps && !are_bitmaps(fields, data_at, length));
     if (found.is_odd) break;
+    found.has_bitmaps = found.has_bitmaps || type == extension::bitmaps;
     if (is_format) found.backing_format = fields.text(data_at, length);
     at = data_at + padded(length);
   }

@@ -143,6 +143,7 @@ class HeaderReader {
     if (name_at > cluster_size(fields_)) refuse("the backing file's name lies behind the first cluster");
     const auto extensions = extensions_before(end, fields_);
     if (extensions.is_odd) refuse("it has an extension that QEMU would not take");
+    header.has_lists = header.snapshots > 0 || extensions.has_bitmaps;
     if (name_at == 0) return;
     if (name_size > longest_backing_name || name_size > cluster_size(fields_) - name_at)
       refuse("the backing file's name is too long");

@@ -26,6 +26,7 @@ struct Qcow2Header {
   };
 
   std::vector<Stretch> tables;  ///< what QEMU reads when it opens the file, beside the header
+  bool has_lists = false;       ///< of snapshots or bitmaps, which it reads as well
 };
 
 /// As the next function, from the file's first bytes (64 KiB are enough). `name` is for messages.

@@ -37,6 +37,9 @@ class SparseWriter final : public DiskSink {
   /// Error.
   UnpackedDisk finish(std::string name, bool sync);
 
+  /// Of those: no more are noted after that.
+  [[nodiscard]] DiskPieces pieces() { return notes_.finish(); }
+
   /// Bytes that have been put without a gap.
   [[nodiscard]] std::uint64_t size() const { return size_; }
 

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <system_error>
 #include <unistd.h>
 
 #include "core/foundation/bytes.hpp"
@@ -81,7 +83,7 @@ struct NbdServer::Reading {
 };
 
 NbdServer::NbdServer(const PartialImage& image, LayerQueue& queue, UniqueFd listening,
-                     std::function<void(const std::string& vm)> opened)
+                     std::function<bool(const std::string& vm)> opened)
     : image_(image),
       queue_(queue),
       opened_(std::move(opened)),
@@ -123,10 +125,10 @@ std::size_t NbdServer::connections() const {
       std::ranges::count_if(connections_, [](const Connection& one) { return !one.has_ended; }));
 }
 
-std::size_t NbdServer::idle_connections() const {
+void NbdServer::close_idle() {
   const std::scoped_lock lock(mutex_);
-  return static_cast<std::size_t>(std::ranges::count_if(
-      connections_, [](const Connection& one) { return !one.has_ended && one.vm.empty(); }));
+  for (const auto& connection : connections_)
+    if (connection.vm.empty()) ::shutdown(connection.socket.get(), SHUT_RDWR);
 }
 
 bool NbdServer::close_if_unused() {
@@ -151,22 +153,33 @@ void NbdServer::accept_clients(std::stop_token stop) {
     }
     constexpr int now_and_then = 500;
     ::poll(polled.data(), polled.size(), now_and_then);
-    if ((polled[1].revents & POLLIN) != 0) accept_one();
+    constexpr std::chrono::milliseconds pause(100);
+    if ((polled[1].revents & POLLIN) != 0 && !accept_one()) std::this_thread::sleep_for(pause);
   }
 }
 
-void NbdServer::accept_one() {
+/// False if there is no room for another client now.
+bool NbdServer::accept_one() {
+  constexpr std::size_t most = 256;
   const std::scoped_lock lock(mutex_);
-  if (!listening_) return;
+  if (!listening_) return true;
+  if (connections_.size() >= most) return false;
   UniqueFd client(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!client) return;
+  UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!client || !wake) return false;
   // Whoever does not read what he asked for is not waited for.
   const timeval patience{.tv_sec = 60, .tv_usec = 0};
   ::setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   auto& connection = connections_.emplace_back();
   connection.socket = std::move(client);
-  connection.wake = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  connection.thread = std::jthread([this, &connection] { serve(connection); });
+  connection.wake = std::move(wake);
+  try {
+    connection.thread = std::jthread([this, &connection] { serve(connection); });
+  } catch (const std::system_error&) {
+    connections_.pop_back();
+    return false;
+  }
+  return true;
 }
 
 void NbdServer::remove_ended() {
@@ -203,6 +216,9 @@ bool NbdServer::shake_hands(Connection& connection, std::size_t& disk) {
   send_all(socket, hello);
   std::array<unsigned char, 16> head{};
   read_all(socket, head.data(), sizeof(std::uint32_t));  // the client's flags ask for nothing that matters
+  // Who only wants the server to stay does not begin; who begins goes on.
+  const timeval patience{.tv_sec = 60, .tv_usec = 0};
+  ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   for (bool is_open = false; !is_open;) {
     read_all(socket, head.data(), head.size());
     const auto* at = head.data();
@@ -237,7 +253,7 @@ bool NbdServer::answer_option(Connection& connection, std::uint32_t option, cons
   }
   const auto slash = name.find('/');
   const auto found = slash == std::string::npos ? std::nullopt : disk_called(name.substr(slash + 1));
-  if (!found) {
+  if (!found || !opened_(name.substr(0, slash))) {
     if (is_go) reply_to_option(socket, option, nbd::option_reply::unknown);
     return is_go;
   }
@@ -248,7 +264,6 @@ bool NbdServer::answer_option(Connection& connection, std::uint32_t option, cons
   if (option != nbd::option::info) {
     disk = *found;
     is_open = true;
-    opened_(name.substr(0, slash));
     const std::scoped_lock lock(mutex_);
     connection.vm = name.substr(0, slash);
     lost_.erase(connection.vm);

@@ -21,9 +21,9 @@ namespace sarde {
 class NbdServer {
  public:
   /// Both must outlive this. `opened` is called with a VM's name before it can read a disk, in the thread of
-  /// its connection.
+  /// its connection; false: there is no such VM.
   NbdServer(const PartialImage& image, LayerQueue& queue, UniqueFd listening,
-            std::function<void(const std::string& vm)> opened);
+            std::function<bool(const std::string& vm)> opened);
 
   NbdServer(const NbdServer&) = delete;
   NbdServer& operator=(const NbdServer&) = delete;
@@ -41,8 +41,8 @@ class NbdServer {
   /// Connections, of which some may have no disk open: they only want the server to stay.
   [[nodiscard]] std::size_t connections() const;
 
-  /// Connections without a disk.
-  [[nodiscard]] std::size_t idle_connections() const;
+  /// Ends the connections that have no disk open.
+  void close_idle();
 
   /// From here on nobody can connect. False, and it goes on, if somebody is connected or was lost.
   bool close_if_unused();
@@ -60,7 +60,7 @@ class NbdServer {
   struct Reading;
 
   void accept_clients(std::stop_token stop);
-  void accept_one();
+  bool accept_one();
   void serve(Connection& connection);
   bool shake_hands(Connection& connection, std::size_t& disk);
   bool answer_option(Connection& connection, std::uint32_t option, const std::string& data, std::size_t& disk,
@@ -74,7 +74,7 @@ class NbdServer {
 
   const PartialImage& image_;
   LayerQueue& queue_;
-  std::function<void(const std::string& vm)> opened_;
+  std::function<bool(const std::string& vm)> opened_;
   mutable std::mutex mutex_;
   std::set<std::string> lost_;
   UniqueFd listening_;

@@ -119,7 +119,8 @@ std::vector<UnpackedDisk> unpack_disks(BlobSource& blobs, const std::vector<Disk
       unpacked.push_back(unpack_disk(blobs, disk, folder, options, cancellation));
     } catch (...) {
       if (options.unfinished != nullptr)
-        for (const auto& whole : unpacked) options.unfinished->emplace_back(whole.name, whole.spans);
+        for (const auto& whole : unpacked)
+          options.unfinished->push_back({.name = whole.name, .spans = whole.spans, .pieces = whole.pieces});
       throw;
     }
     left -= unpacked.back().size;

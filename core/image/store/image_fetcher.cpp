@@ -6,6 +6,7 @@
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
 #include "core/image/disk/disk_sink.hpp"
+#include "core/image/disk/qcow2_header.hpp"
 #include "core/image/store/arriving_blobs.hpp"
 #include "core/image/store/disk_checks.hpp"
 #include "core/image/store/incoming_image.hpp"
@@ -190,6 +191,23 @@ ObtainedImage ImageFetcher::obtain(const ObtainRequest& request, Registry& regis
   }
 }
 
+namespace {
+
+/// These disks, and all that they are based on, of which the headers are there.
+std::set<std::string> with_backing_files(std::set<std::string> names, const PartialImage& disks) {
+  for (std::size_t before = 0; before != names.size();) {
+    before = names.size();
+    for (std::size_t disk = 0; disk < disks.disks().size(); ++disk) {
+      if (!names.contains(disks.disks()[disk].name)) continue;
+      const auto header = read_qcow2_header(disks.file(disk));
+      if (header && header->backing_file) names.insert(*header->backing_file);
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
 bool ImageFetcher::can_obtain_partly(const ObtainRequest& request, Registry& registry) const {
   const auto& announced = *request.announced;
   const auto disks = vm_layers(announced.manifest, "the manifest").disks;
@@ -227,11 +245,13 @@ PartlyObtained ImageFetcher::obtain_partly(
       const auto remote = registry.open(request.source, *request.announced, first, image.layout, access);
       ArrivingBlobs blobs(image.layout, *remote, digests_of(image.disks));
       std::vector<std::string> names;
-      const auto wanted_whole = whole(image);
       for (std::size_t disk = 0; disk < disks.disks().size(); ++disk) {
         names.push_back(disks.disks()[disk].name);
         disks.bring_tables(disk, blobs, parts_.settings.threads, parts_.cancellation);
-        if (!wanted_whole.contains(names.back())) continue;
+      }
+      const auto wanted_whole = with_backing_files(whole(image), disks);
+      for (std::size_t disk = 0; disk < names.size(); ++disk) {
+        if (!wanted_whole.contains(names[disk])) continue;
         for (const auto place : disks.layers_with(disk, 0, UINT64_MAX))
           disks.bring(place, blobs, parts_.settings.threads, parts_.cancellation);
       }
@@ -296,7 +316,7 @@ std::optional<ObtainedImage> ImageFetcher::unpack_arriving(const ObtainRequest& 
   const auto remote = registry.open(request.source, announced, wanted, layout, shown);
   ArrivingBlobs blobs(layout, *remote, request.keep_blobs ? std::set<Digest>{} : on_disks);
   auto image = read_description(request, announced, layout, blobs);
-  std::vector<std::pair<std::string, std::vector<LayerSpan>>> unfinished;
+  std::vector<UnfinishedDisk> unfinished;
   const UnpackOptions options{.threads = parts_.settings.threads,
                               .known = known.empty() ? nullptr : &known,
                               .with_diff_id = needs_diff_ids(known, place.sharing),

@@ -199,7 +199,8 @@ RemovedFiles remove_old_unfinished(const UnpackedImages& unpacked, Removal remov
     const auto name = folder.filename().string();
     if (name.starts_with(unfinished_prefix)) remove_if_old(folder, name.substr(unfinished_prefix.size()));
     if (!name.starts_with(partial_prefix)) continue;
-    if (const auto owner = PartialImage::owner_of(folder)) remove_if_old(folder, owner->manifest);
+    const auto owner = PartialImage::owner_of(folder);
+    remove_if_old(folder, owner ? owner->manifest : name);
   }
   return removed;
 }

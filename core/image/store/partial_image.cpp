@@ -6,6 +6,8 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/foundation/bytes.hpp"
+#include "core/image/disk/qcow2_format.hpp"
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/system/files.hpp"
 #include "core/system/process_identity.hpp"
@@ -20,7 +22,6 @@ namespace {
 constexpr auto list_name = ".layers";  ///< a line for each layer: its disk, and its place in that
 /// The manifest's digest, the boot of the machine, the config's digest, and private_to, a line each.
 constexpr auto mark_name = ".image";
-constexpr auto taken_name = ".taken";  ///< is there if layers were taken from other files
 
 }  // namespace
 
@@ -76,26 +77,51 @@ PartialImage PartialImage::open(const fs::path& vmdir, const Owner& owner, std::
       make_sparse_file(image.file(i), image.disks_[i].size);
     write_file(folder / mark_name, join({owner.manifest, boot_id(), owner.config, owner.private_to, ""}, "\n"), 0600);
   }
-  for (std::size_t i = 0; i < image.disks_.size(); ++i) {
-    const auto path = image.file(i);
-    image.fds_.emplace_back(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
-    if (!image.fds_.back()) fail_by_errno("open", path);
-    if (size_of(path) != image.disks_[i].size) throw Error("open " + path.string() + ": it has another size");
-  }
-  image.read_list();
+  image.open_files();
   return image;
 }
 
-void PartialImage::read_list() {
+PartialImage PartialImage::existing(const fs::path& vmdir, const Digest& manifest,
+                                    std::vector<LayerGrid> disks) {
+  PartialImage image(folder_of(vmdir, manifest), std::move(disks));
+  if (!is_there(vmdir, manifest)) throw Error(image.folder_.string() + " does not hold the image's disks");
+  image.open_files();
+  return image;
+}
+
+namespace {
+
+std::set<LayerPlace> listed_in(const fs::path& folder, const std::vector<LayerGrid>& disks) {
   // A line that was cut off names no layer, or one that is not there: then it is brought again.
-  for (const auto& line : split(read_file_if_there(folder_ / list_name).value_or(""), '\n')) {
+  std::set<LayerPlace> layers;
+  for (const auto& line : split(read_file_if_there(folder / list_name).value_or(""), '\n')) {
     const auto words = split(line, ' ');
     if (words.size() != 3 || words[2] != ".") continue;
     const auto disk = parse_number(words[0]);
     const auto layer = parse_number(words[1]);
-    if (disk && layer && *disk < disks_.size() && *layer < disks_[*disk].layers.size())
-      there_.insert({.disk = *disk, .layer = *layer});
+    if (disk && layer && *disk < disks.size() && *layer < disks[*disk].layers.size())
+      layers.insert({.disk = *disk, .layer = *layer});
   }
+  return layers;
+}
+
+}  // namespace
+
+bool PartialImage::lacks_layers(const fs::path& folder, const std::vector<LayerGrid>& disks) {
+  std::size_t all = 0;
+  for (const auto& disk : disks) all += disk.layers.size();
+  std::error_code gone;
+  return listed_in(folder, disks).size() < all && fs::exists(folder / mark_name, gone);
+}
+
+void PartialImage::open_files() {
+  for (std::size_t i = 0; i < disks_.size(); ++i) {
+    const auto path = file(i);
+    fds_.emplace_back(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+    if (!fds_.back()) fail_by_errno("open", path);
+    if (size_of(path) != disks_[i].size) throw Error("open " + path.string() + ": it has another size");
+  }
+  there_ = listed_in(folder_, disks_);
 }
 
 std::vector<LayerPlace> PartialImage::missing() const {
@@ -141,16 +167,9 @@ void PartialImage::take(const KnownSpans& known, Cancellation& cancellation) {
     const auto found = known.find(disk.layers[place.layer].digest.text());
     const bool fits = found != known.end() && found->second.at == disk.start_of(place.layer) &&
                       found->second.length == disk.length_of(place.layer);
-    if (!fits) continue;
-    write_file(folder_ / taken_name, "", 0600);
-    if (copy_stretch(found->second, {.fd = fd(place.disk), .path = file(place.disk).string()}, cancellation))
+    if (fits && copy_stretch(found->second, {.fd = fd(place.disk), .path = file(place.disk).string()}, cancellation))
       note(place);
   }
-}
-
-bool PartialImage::has_taken() const {
-  std::error_code ignored;
-  return fs::exists(folder_ / taken_name, ignored);
 }
 
 void PartialImage::bring_tables(std::size_t disk, BlobSource& blobs, unsigned threads,
@@ -159,8 +178,13 @@ void PartialImage::bring_tables(std::size_t disk, BlobSource& blobs, unsigned th
     for (const auto place : layers_with(disk, at, length)) bring(place, blobs, threads, cancellation);
   };
   bring_all(0, 1);
-  const auto header = read_qcow2_header(file(disk));
+  const auto path = file(disk).string();
+  Bytes first(std::min<std::uint64_t>(disks_[disk].size, qcow2::largest_header));
+  if (::pread(fd(disk), first.data(), first.size(), 0) != static_cast<ssize_t>(first.size()))
+    fail_by_errno("read", path);
+  const auto header = parse_qcow2_header(first, path);
   if (!header) return;
+  if (header->has_lists) return bring_all(0, UINT64_MAX);
   for (const auto& table : header->tables) bring_all(table.at, table.length);
 }
 

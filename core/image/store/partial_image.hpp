@@ -54,6 +54,13 @@ class PartialImage {
   static PartialImage open(const std::filesystem::path& vmdir, const Owner& owner,
                            std::vector<LayerGrid> disks);
 
+  /// Opens a folder that has to be there. Throws Error.
+  static PartialImage existing(const std::filesystem::path& vmdir, const Digest& manifest,
+                               std::vector<LayerGrid> disks);
+
+  /// Whether a folder is there, and layers are missing in it.
+  static bool lacks_layers(const std::filesystem::path& folder, const std::vector<LayerGrid>& disks);
+
   /// Removes the folder. The caller holds the lock of the unpacked image.
   static void remove(const std::filesystem::path& vmdir, const Digest& manifest);
 
@@ -78,21 +85,19 @@ class PartialImage {
   /// Brings a layer, unless it is there. Blocks. Throws what unpack_layer() throws.
   void bring(LayerPlace place, BlobSource& blobs, unsigned threads, Cancellation& cancellation);
 
-  /// Takes what it can of the missing layers from other files. What it took has to be compared with the disks'
-  /// digests when they are whole. Throws Error, Cancelled.
+  /// Takes what it can of the missing layers from other files, as far as these are still what was unpacked
+  /// there. Throws Error, Cancelled.
   void take(const KnownSpans& known, Cancellation& cancellation);
 
-  /// Whether take() has taken anything.
-  [[nodiscard]] bool has_taken() const;
-
-  /// Brings what QEMU reads when it opens the disk: the header, and qcow2's tables of the first level.
+  /// Brings what QEMU reads when it opens the disk: the header, and qcow2's tables of the first level; where
+  /// it reads more, everything.
   void bring_tables(std::size_t disk, BlobSource& blobs, unsigned threads, Cancellation& cancellation);
 
  private:
   PartialImage(std::filesystem::path folder, std::vector<LayerGrid> disks)
       : folder_(std::move(folder)), disks_(std::move(disks)) {}
 
-  void read_list();
+  void open_files();
   void note(LayerPlace place);
 
   std::filesystem::path folder_;

@@ -51,7 +51,10 @@ KnownSpans UnpackedImages::known_layers(const std::vector<DiskLayers>& disks,
       for (const auto& disk : marker->first.disks) {
         for (const auto& span : disk.spans) {
           if (wanted.contains(span.layer))
-            known[span.layer.text()] = {.file = folder / disk.name, .at = span.at, .length = span.length};
+            known[span.layer.text()] = {.file = folder / disk.name,
+                                        .at = span.at,
+                                        .length = span.length,
+                                        .pieces = disk.pieces};
         }
       }
     } catch (const Error&) {
@@ -70,9 +73,8 @@ void UnpackedImages::sync_all() const {
   }
 }
 
-void UnpackedImages::keep_unfinished(
-    TempFolder incoming, const std::string& name, const StoredImage& image,
-    const std::vector<std::pair<std::string, std::vector<LayerSpan>>>& finished) const noexcept {
+void UnpackedImages::keep_unfinished(TempFolder incoming, const std::string& name, const StoredImage& image,
+                                     const std::vector<UnfinishedDisk>& finished) const noexcept {
   // A disk that has become full is not to stay so.
   constexpr std::uint64_t enough_space = 2U << 30U;
   try {
@@ -80,8 +82,9 @@ void UnpackedImages::keep_unfinished(
                           .disks = {},
                           .private_to = repository_it_is_private_to(image),
                           .boot = boot_id()};
-    for (const auto& [disk, spans] : finished) {
-      if (!spans.empty()) marker.disks.push_back({.name = disk, .spans = spans});
+    for (const auto& disk : finished) {
+      if (!disk.spans.empty())
+        marker.disks.push_back({.name = disk.name, .spans = disk.spans, .pieces = disk.pieces});
     }
     if (marker.disks.empty() || free_space(settings_.vmdir) < enough_space) return;
     drop_unfinished(name);
@@ -103,11 +106,6 @@ UnpackedImage UnpackedImages::finish(const StoredImage& image, const PartialImag
                      .size = disk.size,
                      .spans = disk.spans(),
                      .pieces = pieces_of_file(partial.file(i), cancellation_)});
-    if (partial.has_taken()) disks.back().diff_id = digest_of_file(partial.file(i), cancellation_);
-  }
-  if (partial.has_taken() && !has_digests(image, disks)) {
-    remove_if_there(partial.folder());
-    throw Error("what was taken from an older version of the image is not what it should be");
   }
   auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
   for (std::size_t i = 0; i < partial.disks().size(); ++i) {

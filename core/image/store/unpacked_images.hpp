@@ -57,9 +57,8 @@ class UnpackedImages {
   /// Keeps of disks that could not be unpacked to their ends what is whole, for the next try: `finished` as
   /// UnpackOptions::unfinished has it. The folder keeps its disks under another name, which known_layers()
   /// looks at, until the image is there or a day has passed.
-  void keep_unfinished(
-      TempFolder incoming, const std::string& name, const StoredImage& image,
-      const std::vector<std::pair<std::string, std::vector<LayerSpan>>>& finished) const noexcept;
+  void keep_unfinished(TempFolder incoming, const std::string& name, const StoredImage& image,
+                       const std::vector<UnfinishedDisk>& finished) const noexcept;
 
   /// All layers of a partial image are there: gives it the folder that unpack_shared() would give it, unless
   /// there is one. The caller holds the lock of that. Reads all of the disks. Throws Error, Cancelled.

@@ -1,13 +1,16 @@
 #include "core/vm/libvirt/served_disks.hpp"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+
+#include <libvirt/libvirt.h>
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/vm/libvirt/libvirt_errors.hpp"
 #include "core/vm/libvirt/qemu_monitor.hpp"
 #include "core/vm/machines.hpp"
 
@@ -131,32 +134,41 @@ void read_from_server(const Domain& domain, const JobVm& vm) {
 
 void read_from_files(const Domain& domain, const std::vector<std::filesystem::path>& files) {
   const std::string doing = "let QEMU read the image's files";
+  int state = 0;
+  if (virDomainGetState(domain.get(), &state, nullptr, 0) != 0) fail_libvirt(doing);
+  if (state != VIR_DOMAIN_RUNNING) throw Error(doing + ": the VM does not run (yet)");
   // By libvirt's number of the disk, its chain from the bottom up.
   std::map<std::string, std::map<std::size_t, std::pair<Node, std::string>, std::greater<>>> disks;
+  std::set<std::string> known;
+  std::vector<std::string> served;  // the upper ones come first
   for (const auto& listed : nodes_of(domain, doing)) {
-    const auto node = node_called(listed.value("node-name", ""), "disk");
+    const auto name = listed.value("node-name", "");
+    known.insert(name);
+    if (node_called(name, "nbd")) served.push_back(name);
+    const auto node = node_called(name, "disk");
     if (node && node->of_image < files.size())
       disks[node->disk].insert({node->layer, {*node, listed.value("drv", "")}});
   }
+  // An earlier try may have come half-way.
+  const auto add_if_new = [&](const json& node) {
+    if (!known.contains(node.at("node-name"))) add_node(domain, node, doing);
+  };
   for (const auto& [disk, chain] : disks) {
     std::string below;
     for (const auto& [layer, found] : chain) {
       const auto& [node, format] = found;
-      add_node(domain,
-               {{"node-name", node.called("file")},
-                {"driver", "file"},
-                {"read-only", true},
-                {"filename", files[node.of_image].string()}},
-               doing);
-      add_node(domain, format_node(node.called("local"), format, node.called("file"), below), doing);
+      add_if_new({{"node-name", node.called("file")},
+                  {"driver", "file"},
+                  {"read-only", true},
+                  {"filename", files[node.of_image].string()}});
+      add_if_new(format_node(node.called("local"), format, node.called("file"), below));
       below = node.called("local");
     }
     put_below(domain, disk, below, doing);
-    for (auto top = chain.rbegin(); top != chain.rend(); ++top) {
+    for (auto top = chain.rbegin(); top != chain.rend(); ++top)
       drop_node(domain, top->second.first.called("disk"), doing);
-      drop_node(domain, top->second.first.called("nbd"), doing);
-    }
   }
+  for (const auto& name : served) drop_node(domain, name, doing);
 }
 
 }  // namespace sarde

@@ -15,7 +15,7 @@ void read_from_server(const Domain& domain, const JobVm& vm);
 
 /// Lets a VM for which read_from_server() was called read the same from these files, which are the image's
 /// disks in its manifest's order, whole now. The VM goes on meanwhile. Does nothing for a VM that does so
-/// already. Throws Error; the VM still reads from the server then.
+/// already. Throws Error, also for a VM that is still being started; then it can be called again.
 void read_from_files(const Domain& domain, const std::vector<std::filesystem::path>& files);
 
 }  // namespace sarde

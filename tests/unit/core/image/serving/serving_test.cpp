@@ -174,11 +174,11 @@ TEST_CASE("serving: after the machine was down, nothing of a partial image is be
   const auto mark = folder / ".image";
   CHECK(PartialImage::is_there(bench.folder.path(), Digest::of("manifest")));
   SUBCASE("another boot") {
-    write_file(mark, bench.owner.manifest + "\nanother\n" + bench.owner.config + "\n", 0600);
+    write_file(mark, bench.owner.manifest + "\nanother\n" + bench.owner.config + "\n\n", 0600);
     CHECK(PartialImage::owner_of(folder)->is_lost);
   }
   SUBCASE("another image") {
-    write_file(mark, Digest::of("other").text() + "\n" + boot_id() + "\n" + bench.owner.config + "\n", 0600);
+    write_file(mark, Digest::of("other").text() + "\n" + boot_id() + "\n" + bench.owner.config + "\n\n", 0600);
   }
   SUBCASE("no image") { write_file(mark, "", 0600); }
   CHECK_FALSE(PartialImage::is_there(bench.folder.path(), Digest::of("manifest")));
@@ -199,23 +199,29 @@ TEST_CASE("serving: a list that was cut off names only what is there") {
   }
 }
 
-TEST_CASE("serving: layers are taken from an older version, and compared when all is there") {
+TEST_CASE("serving: layers are taken from an older version, unless it has changed since") {
   Bench bench;
   sarde::testing::FakeClock clock;
   ImageStore store({.ocidir = bench.folder / "oci", .vmdir = bench.folder.path(), .threads = 2}, clock,
                    bench.never);
   const auto older = bench.folder / "older.raw";
+  write_file(older, bench.content, 0600);
+  const auto pieces = pieces_of_file(older, bench.never);
   auto text = bench.content;
-  SUBCASE("right") {}
-  SUBCASE("changed since") { text[span_of_layer + 5] ^= 1; }
-  const bool is_right = text == bench.content;
+  text[2 * span_of_layer + 5 * mebi] ^= 1;
   write_file(older, text, 0600);
+  const auto known = [&](std::uint64_t at) {
+    return KnownSpan{.file = older, .at = at, .length = span_of_layer, .pieces = pieces};
+  };
+  auto of_unknown_pieces = known(0);
+  of_unknown_pieces.pieces = {};
   auto image = bench.open();
-  image.take({{bench.layers.chunks[1].digest.text(), {.file = older, .at = span_of_layer, .length = span_of_layer}},
-              {bench.layers.chunks[2].digest.text(), {.file = older, .at = 0, .length = span_of_layer}}},
+  image.take({{bench.layers.chunks[0].digest.text(), of_unknown_pieces},
+              {bench.layers.chunks[1].digest.text(), known(span_of_layer)},
+              {bench.layers.chunks[2].digest.text(), known(2 * span_of_layer)},
+              {bench.layers.chunks[3].digest.text(), known(0)}},
              bench.never);
-  CHECK(image.has({.disk = 0, .layer = 1}));
-  CHECK_FALSE(image.has({.disk = 0, .layer = 2}));  // it was at another place
+  CHECK(image.missing() == std::vector<LayerPlace>{{.disk = 0, .layer = 0}, {.disk = 0, .layer = 2}, {.disk = 0, .layer = 3}});
   for (const auto place : image.missing()) bench.bring(image, place.layer);
   const OciLayout layout(bench.folder / "layout");
   const StoredImage stored{.reference = ImageReference::parse("h.example/a:1"),
@@ -224,18 +230,29 @@ TEST_CASE("serving: layers are taken from an older version, and compared when al
                            .config_digest = Digest::of("config"),
                            .disks = {bench.layers},
                            .disk_diff_ids = {Digest::of(bench.content)}};
-  if (is_right) {
-    const auto finished = store.unpacked.finish(stored, image);
-    CHECK(read_file(finished.folder / "d.raw", UINT64_MAX) == bench.content);
-    const auto marker = read_unpacked_marker(finished.folder);
-    REQUIRE(marker);
-    CHECK(marker->first.disks[0].spans.size() == 4);
-    CHECK(disks_changed_by_sample(finished.folder, marker->first, bench.never).empty());
-  } else {
-    check_error(Blame::host, "what was taken from an older version",
-                [&] { static_cast<void>(store.unpacked.finish(stored, image)); });
-  }
+  const auto finished = store.unpacked.finish(stored, image);
+  CHECK(read_file(finished.folder / "d.raw", UINT64_MAX) == bench.content);
+  const auto marker = read_unpacked_marker(finished.folder);
+  REQUIRE(marker);
+  CHECK(marker->first.disks[0].spans.size() == 4);
+  CHECK(disks_changed_by_sample(finished.folder, marker->first, bench.never).empty());
   CHECK_FALSE(std::filesystem::exists(image.folder()));
+}
+
+TEST_CASE("serving: what is private to a repository is not there for another") {
+  Bench bench;
+  const auto manifest = Digest::of("manifest");
+  bench.owner.private_to = "h.example/vms/a";
+  auto image = bench.open();
+  CHECK(PartialImage::is_there_for("h.example/vms/a", bench.folder.path(), manifest));
+  CHECK_FALSE(PartialImage::is_there_for("h.example/vms/b", bench.folder.path(), manifest));
+  CHECK(PartialImage::lacks_layers(image.folder(), image.disks()));
+  for (const auto place : image.missing()) bench.bring(image, place.layer);
+  CHECK_FALSE(PartialImage::lacks_layers(image.folder(), image.disks()));
+  PartialImage::remove(bench.folder.path(), manifest);
+  CHECK_FALSE(PartialImage::lacks_layers(image.folder(), image.disks()));
+  check_error(Blame::host, "does not hold the image's disks",
+              [&] { PartialImage::existing(bench.folder.path(), manifest, image.disks()); });
 }
 
 TEST_CASE("serving: what somebody waits for comes first, then what is expected, then the rest after a moment") {
@@ -297,7 +314,10 @@ struct ServerBench : Bench {
   LayerQueue queue{image, {}};
   std::vector<std::string> opened;
   sockaddr_un address{};
-  NbdServer server{image, queue, listen(), [this](const std::string& vm) { opened.push_back(vm); }};
+  NbdServer server{image, queue, listen(), [this](const std::string& vm) {
+                     opened.push_back(vm);
+                     return vm.starts_with("vm");
+                   }};
 
   UniqueFd listen() {
     address.sun_family = AF_UNIX;
@@ -419,6 +439,7 @@ TEST_CASE("serving: requests that make no sense are refused") {
   CHECK_FALSE(bench.open_disk("vm-1/other.raw"));
   CHECK_FALSE(bench.open_disk("d.raw"));
   CHECK_FALSE(bench.open_disk("vm-1/../d.raw"));
+  CHECK_FALSE(bench.open_disk("other/d.raw"));
   const auto disk = bench.open_disk("vm-1/d.raw");
   REQUIRE(disk);
   bench.ask(disk, 0, 1, bench.content.size() - 5, 6);
@@ -447,11 +468,11 @@ TEST_CASE("serving: it ends when nobody is connected, and no VM was lost") {
   CHECK(bench.server.connections() == 0);
   auto holder = bench.connect();
   CHECK_FALSE(bench.receive(holder, 18).empty());
-  CHECK(bench.server.idle_connections() == 1);
   auto disk = bench.open_disk("vm-1/d.raw");
   auto other = bench.open_disk("vm-2/d.raw");
-  CHECK(bench.server.idle_connections() == 1);
-  holder.reset();
+  CHECK(bench.server.connections() == 3);
+  bench.server.close_idle();
+  CHECK(bench.receive(holder, 1).empty());
   CHECK(bench.soon([&] { return bench.server.connections() == 2; }));
   CHECK_FALSE(bench.server.close_if_unused());
   // One leaves, the other is lost: it may come back.
