@@ -41,7 +41,7 @@ int main(int argc, char** argv) {
   if (argc > 0 && std::string_view(argv[0]).ends_with("/sarde-virtiofsd"))
     return sarde::become_read_only_virtiofsd(argc, argv);
   ::signal(SIGPIPE, SIG_IGN);  // writing to a closed pipe then fails like any other write()
-  ::umask(0077);  // where others may read something, the code that creates it says so
+  ::umask(0077);               // where others may read something, the code that creates it says so
   if (argc == 2 && std::string_view(argv[0]) == sarde::door_keeper_name) return sarde::keep_door(argv[1]);
   if (argc == 2 && std::string_view(argv[0]) == sarde::disk_server_name) return sarde::serve_disks(argv[1]);
   const auto environment = sarde::Environment::from(environ);

@@ -21,7 +21,8 @@ namespace sarde {
 namespace {
 
 /// In the new process: only async-signal-safe calls, for other threads of the parent may have held locks.
-[[noreturn]] void become(const std::vector<int>& files, int go_ahead, char* const* argv, char* const* environment) {
+[[noreturn]] void become(const std::vector<int>& files, int go_ahead, char* const* argv,
+                         char* const* environment) {
   constexpr int failed = 127;
   char told = 0;
   if (::read(go_ahead, &told, 1) != 1) ::_exit(failed);

@@ -10,9 +10,9 @@
 namespace sarde {
 
 // A companion is a helper process that outlives the stage which started it (it has its own session and none
-// of our descriptors but those that it is given) and belongs to one job, or to one image. Who it is stands in a file of ours, in a folder to which it
-// cannot write: its number alone would later name another process, and what the helper itself writes down
-// proves nothing.
+// of our descriptors but those that it is given) and belongs to one job, or to one image. Who it is stands in
+// a file of ours, in a folder to which it cannot write: its number alone would later name another process,
+// and what the helper itself writes down proves nothing.
 
 /// Starts this same program under the name and with the argument given, as a companion whose descriptors from
 /// 3 on are `files`, and which has this environment and nothing else of ours. It is noted in `record` before

@@ -69,10 +69,7 @@ std::string created_at(const std::vector<ChainFile>& files) {
 class Exporter {
  public:
   Exporter(const CommandTools& tools, const ExportRequest& request, OciLayout layout)
-      : tools_(tools),
-        request_(request),
-        layout_(std::move(layout)),
-        boot_order_(read_boot_order(layout_)) {}
+      : tools_(tools), request_(request), layout_(std::move(layout)), boot_order_(read_boot_order(layout_)) {}
 
   /// Holds the layout's lock to the end, because `prune` treats blobs that are not tagged yet as unused.
   NamedImage run(const VmToExport& source, const std::string& name, const std::string& tag) {

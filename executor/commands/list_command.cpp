@@ -118,11 +118,10 @@ std::string as_table(const CommandTools& tools, const std::vector<CatalogEntry>&
                state == states.end()      ? "missing"
                : state->second.is_running ? "running"
                                           : "stopped",
-               !has_gaps ? ""
-               : kept[i] ? "kept"
-               : PartialImage::is_there(tools.images.unpacked.folder(), entry.manifest.digest)
-                   ? "coming"
-                   : "not kept",
+               !has_gaps                                                                       ? ""
+               : kept[i]                                                                       ? "kept"
+               : PartialImage::is_there(tools.images.unpacked.folder(), entry.manifest.digest) ? "coming"
+                                                                                               : "not kept",
                join(users_of(entry, asked), ", "), saved[i] == 0 ? "" : size_text(saved[i])});
   }
   return table.text(tools.columns);

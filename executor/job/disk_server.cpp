@@ -81,24 +81,24 @@ ServingOrder order_in(const fs::path& folder) {
   return read_json(text, (folder / order_name).string(), Blame::host, [](const json& value) {
     const auto get_text = [&](const char* key) { return value.at(key).get<std::string>(); };
     const milliseconds timeout(value.at("timeout").get<milliseconds::rep>());
-    return ServingOrder{.reference = get_text("reference"),
-                        .source = get_text("source"),
-                        .manifest = get_text("manifest"),
-                        .connect = get_text("connect"),
-                        .store = {.ocidir = get_text("ocidir"),
-                                  .vmdir = get_text("vmdir"),
-                                  .threads = value.at("threads").get<unsigned>(),
-                                  .max_image = value.at("max_image").get<std::uint64_t>(),
-                                  .max_disk = value.at("max_disk").get<std::uint64_t>(),
-                                  .lock_timeout = timeout},
-                        .registry = {.temporary_folder = get_text("ocidir"),
-                                     .insecure = value.at("insecure").get<bool>(),
-                                     .insecure_registries =
-                                         value.at("insecure_registries").get<std::vector<std::string>>(),
-                                     .authfile = get_text("authfile"),
-                                     .signature_policy = get_text("signature_policy"),
-                                     .platform = get_text("platform"),
-                                     .timeout = std::min(timeout, longest_wait_for_layer)}};
+    return ServingOrder{
+        .reference = get_text("reference"),
+        .source = get_text("source"),
+        .manifest = get_text("manifest"),
+        .connect = get_text("connect"),
+        .store = {.ocidir = get_text("ocidir"),
+                  .vmdir = get_text("vmdir"),
+                  .threads = value.at("threads").get<unsigned>(),
+                  .max_image = value.at("max_image").get<std::uint64_t>(),
+                  .max_disk = value.at("max_disk").get<std::uint64_t>(),
+                  .lock_timeout = timeout},
+        .registry = {.temporary_folder = get_text("ocidir"),
+                     .insecure = value.at("insecure").get<bool>(),
+                     .insecure_registries = value.at("insecure_registries").get<std::vector<std::string>>(),
+                     .authfile = get_text("authfile"),
+                     .signature_policy = get_text("signature_policy"),
+                     .platform = get_text("platform"),
+                     .timeout = std::min(timeout, longest_wait_for_layer)}};
   });
 }
 
@@ -316,9 +316,9 @@ class ImageServing {
     disks_.bring(place, *blobs_, order_.store.threads, cancellation_);
   }
 
-  /// When all is there, the VMs go over to the files; when all have done so, or have ended, the image gets its
-  /// folder. What is not complete when nobody needs it any more stays for the next VM. False if there is more
-  /// to bring, because somebody has come.
+  /// When all is there, the VMs go over to the files; when all have done so, or have ended, the image gets
+  /// its folder. What is not complete when nobody needs it any more stays for the next VM. False if there is
+  /// more to bring, because somebody has come.
   bool release_vms() {
     constexpr milliseconds pause(200);
     for (;; clock_.sleep(pause, cancellation_)) {

@@ -160,24 +160,25 @@ ObtainedImage JobImages::from_registry(const ImageReference& reference, const Ch
   const Phase phase(parts_.clock, parts_.reporter);
   const auto known = parts_.images.catalogue.find(reference);
   const bool was_here = known && !lacks_disks(reference);
-  auto obtained = fetch(
-      {.reference = reference,
-       .source = reference,
-       .keep_blobs = parts_.keep_blobs,
-       .announced = chosen.announced,
-       .announce_use = [&](const std::string& digest) { folder.note_image(digest); },
-       .check =
-           [&](const std::string& domain_xml) {
-             refuse_what_no_job_may_have(domain_xml, parts_.allowed_devices);
-           },
-       .progress = progress_in(parts_.reporter)},
-      chosen.access);
+  auto obtained = fetch({.reference = reference,
+                         .source = reference,
+                         .keep_blobs = parts_.keep_blobs,
+                         .announced = chosen.announced,
+                         .announce_use = [&](const std::string& digest) { folder.note_image(digest); },
+                         .check =
+                             [&](const std::string& domain_xml) {
+                               refuse_what_no_job_may_have(domain_xml, parts_.allowed_devices);
+                             },
+                         .progress = progress_in(parts_.reporter)},
+                        chosen.access);
   if (chosen.access.authfile) remove_if_there(*chosen.access.authfile);
   const auto& image = obtained.image;
   const bool was_known = was_here && known->second.manifest.digest == image.manifest.digest;
   const bool is_served = !obtained.unpacked.served_at.empty();
   const bool is_others = was_known || (is_served && obtained.unpacked.was_there);
-  parts_.metrics.pulled(was_known ? "up_to_date" : is_served ? "begun" : "fetched",
+  parts_.metrics.pulled(was_known   ? "up_to_date"
+                        : is_served ? "begun"
+                                    : "fetched",
                         is_others ? 0 : image.compressed_size());
   const auto facts = ", " + image.manifest.digest.text() + ", " + size_text(image.compressed_size());
   const auto name = "image " + quote(reference.text());

@@ -44,8 +44,9 @@ bool TransferEstimate::is_long(std::uint64_t done, std::uint64_t total) {
 
 ObtainedImage LazyImages::served(StoredImage image, std::shared_ptr<const UniqueFd> hold) const {
   const auto folder = PartialImage::folder_of(parts_.images.unpacked.folder(), image.manifest.digest);
-  ObtainedImage obtained{.image = std::move(image),
-                         .unpacked = {.folder = folder, .served_at = socket_in(folder), .hold = std::move(hold)}};
+  ObtainedImage obtained{
+      .image = std::move(image),
+      .unpacked = {.folder = folder, .served_at = socket_in(folder), .hold = std::move(hold)}};
   const auto grids = layer_grids(obtained.image.disks).value();
   for (const auto& grid : grids) obtained.unpacked.disks.push_back(grid.name);
   return obtained;
@@ -106,8 +107,7 @@ ObtainedImage LazyImages::wait_for_all_of(ObtainedImage image) {
 
 ObtainedImage LazyImages::start(const ObtainRequest& request, const FileLock& lock, Registry& registry,
                                 const RegistryAccess& access) {
-  auto [image, disks] =
-      parts_.images.fetcher.obtain_partly(request, disks_without_copy, registry, access);
+  auto [image, disks] = parts_.images.fetcher.obtain_partly(request, disks_without_copy, registry, access);
   auto order = parts_.order;
   order.reference = request.reference.text();
   order.source = request.source.with_digest(image.manifest.digest).text();

@@ -21,7 +21,8 @@ struct Metric {
 
 constexpr std::array<Metric, 5> metrics_table{
     {{"sarde_phase_seconds", "histogram", "Time that a phase of a job took."},
-     {"sarde_pulls_total", "counter", "Images obtained for jobs, by how: fetched, begun, up_to_date, cached."},
+     {"sarde_pulls_total", "counter",
+      "Images obtained for jobs, by how: fetched, begun, up_to_date, cached."},
      {"sarde_pulled_bytes_total", "counter", "Compressed size of the images that were fetched."},
      {"sarde_failures_total", "counter",
       "Stages that failed, by stage and kind: job, host, stopped, script."},

@@ -53,7 +53,7 @@ class PrepareStage {
     std::filesystem::path jobsdir = {};        ///< where other jobs' folders are
     std::filesystem::path vmdir = {};          ///< where images are unpacked
     std::optional<JobOwner> owner = {};
-    bool keeps_connection = false;  ///< between the job's stages
+    bool keeps_connection = false;                                      ///< between the job's stages
     std::vector<std::pair<std::string, std::string>> environment = {};  ///< of the process that keeps it
   };
 

@@ -191,14 +191,12 @@ SkopeoSettings Wiring::registry_settings() {
 }
 
 const ImageStore& Wiring::images() {
-  if (!images_)
-    images_ = std::make_unique<ImageStore>(store_settings(), clock_, cancellation_);
+  if (!images_) images_ = std::make_unique<ImageStore>(store_settings(), clock_, cancellation_);
   return *images_;
 }
 
 Registry& Wiring::registry() {
-  if (!registry_)
-    registry_ = make_skopeo_registry(registry_settings(), helpers_, clock_, cancellation_);
+  if (!registry_) registry_ = make_skopeo_registry(registry_settings(), helpers_, clock_, cancellation_);
   return *registry_;
 }
 

@@ -26,7 +26,8 @@ volatile std::sig_atomic_t connected = 0;
 void say_good_bye(int) {
   const std::array<unsigned char, 28> disconnect{0x25, 0x60, 0x95, 0x13, 0, 0, 0, 2};
   for (int i = 0; i < connected; ++i)
-    static_cast<void>(!::write(connections.at(static_cast<std::size_t>(i)), disconnect.data(), disconnect.size()));
+    static_cast<void>(
+        !::write(connections.at(static_cast<std::size_t>(i)), disconnect.data(), disconnect.size()));
 }
 
 bool read_all(int fd, void* into, std::size_t size) {
@@ -84,7 +85,8 @@ std::string digest_of(const std::string& socket, const std::string& name) {
     while (fd >= 0 && at < size) {
       const auto length = std::min<std::uint64_t>(data.size(), size - at);
       std::array<char, 16> answer{};
-      if (!send_all(fd, number(0x25609513, 4) + number(0, 4) + number(at, 8) + number(at, 8) + number(length, 4)) ||
+      if (!send_all(
+              fd, number(0x25609513, 4) + number(0, 4) + number(at, 8) + number(at, 8) + number(length, 4)) ||
           !read_all(fd, answer.data(), answer.size()))
         break;
       if (answer[7] != 0) ::_exit(5);  // an I/O error

@@ -352,8 +352,7 @@ class StandinHypervisor final : public Hypervisor {
         }
         const auto header = read_qcow2_header(file);
         const bool rests_on_more = header && header->backing_file;
-        const bool is_served =
-            vm.disk_server && file.parent_path() == vm.disk_server->socket.parent_path();
+        const bool is_served = vm.disk_server && file.parent_path() == vm.disk_server->socket.parent_path();
         if (is_served) break;  // the guest reads it from the server
         if (!rests_on_more || !is_overlay) check(name, file, good);
         if (!rests_on_more) break;

@@ -7,8 +7,8 @@
 /// TLS, simple replies, one export for each name. All numbers are big-endian.
 namespace sarde::nbd {
 
-inline constexpr std::uint64_t greeting = 0x4e42444d41474943;       ///< "NBDMAGIC"
-inline constexpr std::uint64_t option_magic = 0x49484156454f5054;   ///< "IHAVEOPT"
+inline constexpr std::uint64_t greeting = 0x4e42444d41474943;      ///< "NBDMAGIC"
+inline constexpr std::uint64_t option_magic = 0x49484156454f5054;  ///< "IHAVEOPT"
 inline constexpr std::uint64_t option_reply_magic = 0x3e889045565a9;
 inline constexpr std::uint32_t request_magic = 0x25609513;
 inline constexpr std::uint32_t reply_magic = 0x67446698;

@@ -143,8 +143,8 @@ bool NbdServer::close_if_unused() {
 
 void NbdServer::accept_clients(std::stop_token stop) {
   while (!stop.stop_requested()) {
-    std::array<pollfd, 2> polled{{{.fd = wake_.get(), .events = POLLIN, .revents = 0},
-                                  {.fd = -1, .events = POLLIN, .revents = 0}}};
+    std::array<pollfd, 2> polled{
+        {{.fd = wake_.get(), .events = POLLIN, .revents = 0}, {.fd = -1, .events = POLLIN, .revents = 0}}};
     {
       const std::scoped_lock lock(mutex_);
       remove_ended();
@@ -211,8 +211,8 @@ bool NbdServer::shake_hands(Connection& connection, std::size_t& disk) {
   Bytes hello;
   append(hello, nbd::greeting);
   append(hello, nbd::option_magic);
-  append(hello, static_cast<std::uint16_t>(nbd::handshake_flag::fixed_newstyle |
-                                           nbd::handshake_flag::no_zeroes));
+  append(hello,
+         static_cast<std::uint16_t>(nbd::handshake_flag::fixed_newstyle | nbd::handshake_flag::no_zeroes));
   send_all(socket, hello);
   std::array<unsigned char, 16> head{};
   read_all(socket, head.data(), sizeof(std::uint32_t));  // the client's flags ask for nothing that matters
@@ -235,7 +235,7 @@ bool NbdServer::shake_hands(Connection& connection, std::size_t& disk) {
 
 /// False if the connection ends.
 bool NbdServer::answer_option(Connection& connection, std::uint32_t option, const std::string& data,
-                               std::size_t& disk, bool& is_open) {
+                              std::size_t& disk, bool& is_open) {
   const int socket = connection.socket.get();
   const bool is_go = option == nbd::option::go || option == nbd::option::info;
   if (!is_go && option != nbd::option::export_name) {

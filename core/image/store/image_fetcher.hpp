@@ -77,16 +77,16 @@ class ImageFetcher {
   /// refused image is not tagged.
   ObtainedImage obtain(const ObtainRequest& request, Registry& registry, const RegistryAccess& access) const;
 
-  /// Whether the image's disks can be obtained partly: the registry gives blobs one by one, and each layer can
-  /// be unpacked by itself. False if the cache has them, packed or unpacked.
+  /// Whether the image's disks can be obtained partly: the registry gives blobs one by one, and each layer
+  /// can be unpacked by itself. False if the cache has them, packed or unpacked.
   [[nodiscard]] bool can_obtain_partly(const ObtainRequest& request, Registry& registry) const;
 
   /// Fetches what describes the announced image, names it in the cache, and fetches of its disks what QEMU
   /// needs to open them; of `whole`, which are names of files, everything. The caller holds the lock of the
   /// unpacked image. Nothing stays of a refused image.
-  [[nodiscard]] PartlyObtained obtain_partly(const ObtainRequest& request,
-                                             const std::function<std::set<std::string>(const StoredImage&)>& whole,
-                                             Registry& registry, const RegistryAccess& access) const;
+  [[nodiscard]] PartlyObtained obtain_partly(
+      const ObtainRequest& request, const std::function<std::set<std::string>(const StoredImage&)>& whole,
+      Registry& registry, const RegistryAccess& access) const;
 
   /// Only what describes the announced image.
   [[nodiscard]] StoredImage obtain_description(const ObtainRequest& request, Registry& registry,

@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "core/foundation/bytes.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
-#include "core/foundation/bytes.hpp"
 #include "core/image/disk/qcow2_format.hpp"
 #include "core/image/disk/qcow2_header.hpp"
 #include "core/system/files.hpp"
@@ -75,7 +75,8 @@ PartialImage PartialImage::open(const fs::path& vmdir, const Owner& owner, std::
     make_folders(folder, 0700);
     for (std::size_t i = 0; i < image.disks_.size(); ++i)
       make_sparse_file(image.file(i), image.disks_[i].size);
-    write_file(folder / mark_name, join({owner.manifest, boot_id(), owner.config, owner.private_to, ""}, "\n"), 0600);
+    write_file(folder / mark_name,
+               join({owner.manifest, boot_id(), owner.config, owner.private_to, ""}, "\n"), 0600);
   }
   image.open_files();
   return image;
@@ -167,7 +168,8 @@ void PartialImage::take(const KnownSpans& known, Cancellation& cancellation) {
     const auto found = known.find(disk.layers[place.layer].digest.text());
     const bool fits = found != known.end() && found->second.at == disk.start_of(place.layer) &&
                       found->second.length == disk.length_of(place.layer);
-    if (fits && copy_stretch(found->second, {.fd = fd(place.disk), .path = file(place.disk).string()}, cancellation))
+    if (fits &&
+        copy_stretch(found->second, {.fd = fd(place.disk), .path = file(place.disk).string()}, cancellation))
       note(place);
   }
 }

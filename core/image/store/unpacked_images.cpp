@@ -51,10 +51,8 @@ KnownSpans UnpackedImages::known_layers(const std::vector<DiskLayers>& disks,
       for (const auto& disk : marker->first.disks) {
         for (const auto& span : disk.spans) {
           if (wanted.contains(span.layer))
-            known[span.layer.text()] = {.file = folder / disk.name,
-                                        .at = span.at,
-                                        .length = span.length,
-                                        .pieces = disk.pieces};
+            known[span.layer.text()] = {
+                .file = folder / disk.name, .at = span.at, .length = span.length, .pieces = disk.pieces};
         }
       }
     } catch (const Error&) {
@@ -114,9 +112,8 @@ UnpackedImage UnpackedImages::finish(const StoredImage& image, const PartialImag
   }
   remove_if_there(partial.folder());
   drop_unfinished(folder.filename().string());
-  return finish_unpacking(
-      image, disks, std::move(incoming),
-      {.folder = folder, .sharing = DiskSharing::many, .max_disk = settings_.max_disk});
+  return finish_unpacking(image, disks, std::move(incoming),
+                          {.folder = folder, .sharing = DiskSharing::many, .max_disk = settings_.max_disk});
 }
 
 void UnpackedImages::drop_unfinished(const std::string& name) const {

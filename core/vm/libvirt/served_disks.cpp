@@ -103,9 +103,8 @@ void put_server_below(const Domain& domain, const JobVm& vm, const std::string& 
       const auto& backing = file.backing[layer];
       const auto found = std::ranges::find(served, backing.path);
       if (found == served.end()) throw Error(doing + ": it does not serve " + backing.path.string());
-      const Node node{.disk = disk,
-                      .layer = layer,
-                      .of_image = static_cast<std::size_t>(found - served.begin())};
+      const Node node{
+          .disk = disk, .layer = layer, .of_image = static_cast<std::size_t>(found - served.begin())};
       add_node(domain,
                {{"node-name", node.called("nbd")},
                 {"driver", "nbd"},

@@ -28,8 +28,12 @@ TEST_CASE("lazy: a transfer is long if more than 20 seconds are left when it has
     rate = 44'000'000;
     is_long = true;
   }
-  SUBCASE("48 MB/s: 18.8 s are left") { rate = 48'000'000; }
-  SUBCASE("nothing comes after the first bytes") { is_long = true; }
+  SUBCASE("48 MB/s: 18.8 s are left") {
+    rate = 48'000'000;
+  }
+  SUBCASE("nothing comes after the first bytes") {
+    is_long = true;
+  }
   // However long it takes until something comes: that is the registry's answer, not the link.
   CHECK_FALSE(estimate.is_long(0, total));
   clock.sleep(milliseconds(5'000), never);

@@ -178,9 +178,12 @@ TEST_CASE("serving: after the machine was down, nothing of a partial image is be
     CHECK(PartialImage::owner_of(folder)->is_lost);
   }
   SUBCASE("another image") {
-    write_file(mark, Digest::of("other").text() + "\n" + boot_id() + "\n" + bench.owner.config + "\n\n", 0600);
+    write_file(mark, Digest::of("other").text() + "\n" + boot_id() + "\n" + bench.owner.config + "\n\n",
+               0600);
   }
-  SUBCASE("no image") { write_file(mark, "", 0600); }
+  SUBCASE("no image") {
+    write_file(mark, "", 0600);
+  }
   CHECK_FALSE(PartialImage::is_there(bench.folder.path(), Digest::of("manifest")));
   CHECK(bench.open().missing().size() == 4);
 }
@@ -221,7 +224,8 @@ TEST_CASE("serving: layers are taken from an older version, unless it has change
               {bench.layers.chunks[2].digest.text(), known(2 * span_of_layer)},
               {bench.layers.chunks[3].digest.text(), known(0)}},
              bench.never);
-  CHECK(image.missing() == std::vector<LayerPlace>{{.disk = 0, .layer = 0}, {.disk = 0, .layer = 2}, {.disk = 0, .layer = 3}});
+  CHECK(image.missing() ==
+        std::vector<LayerPlace>{{.disk = 0, .layer = 0}, {.disk = 0, .layer = 2}, {.disk = 0, .layer = 3}});
   for (const auto place : image.missing()) bench.bring(image, place.layer);
   const OciLayout layout(bench.folder / "layout");
   const StoredImage stored{.reference = ImageReference::parse("h.example/a:1"),
@@ -255,7 +259,8 @@ TEST_CASE("serving: what is private to a repository is not there for another") {
               [&] { PartialImage::existing(bench.folder.path(), manifest, image.disks()); });
 }
 
-TEST_CASE("serving: what somebody waits for comes first, then what is expected, then the rest after a moment") {
+TEST_CASE(
+    "serving: what somebody waits for comes first, then what is expected, then the rest after a moment") {
   Bench bench;
   auto image = bench.open();
   const auto place = [](std::size_t layer) { return LayerPlace{.disk = 0, .layer = layer}; };
@@ -292,7 +297,10 @@ TEST_CASE("serving: the order of a boot as text, and what it expects") {
   CHECK(parse_stretches("0-99999999").empty());
   CHECK(parse_stretches("0-60000000").size() == 20'000);
   CHECK(parse_stretches("").empty());
-  const LayerGrid grid{.name = "d", .size = 100ULL << 20U, .span = 32U << 20U, .layers = std::vector<Descriptor>(4, {.digest = Digest::of("")})};
+  const LayerGrid grid{.name = "d",
+                       .size = 100ULL << 20U,
+                       .span = 32U << 20U,
+                       .layers = std::vector<Descriptor>(4, {.digest = Digest::of("")})};
   CHECK(expected_layers({grid}, {{"d", {6, 0, 1, 99}}, {"e", {0}}}) ==
         std::vector<LayerPlace>{{.disk = 0, .layer = 3}, {.disk = 0, .layer = 0}});
   CHECK(boot_order_of({grid}, {{.disk = 0, .layer = 3}, {.disk = 0, .layer = 0}}) ==
@@ -372,7 +380,8 @@ struct ServerBench : Bench {
     return fd;
   }
 
-  static void ask(const UniqueFd& fd, unsigned type, std::uint64_t handle, std::uint64_t at, std::uint32_t length) {
+  static void ask(const UniqueFd& fd, unsigned type, std::uint64_t handle, std::uint64_t at,
+                  std::uint32_t length) {
     send(fd, number(0x25609513, 4) + number(0, 2) + number(type, 2) + number(handle, 8) + number(at, 8) +
                  number(length, 4));
   }
@@ -426,7 +435,8 @@ TEST_CASE("serving: a reader gets what is there at once, and waits for the rest,
   CHECK_FALSE(bench.image.has({.disk = 0, .layer = 3}));
   // What does not come any more is an error, and never zeros.
   bench.ask(disk, 0, 3, 3 * span_of_layer, size);
-  CHECK(bench.soon([&] { return bench.queue.next(std::chrono::milliseconds(0)) == LayerPlace{.disk = 0, .layer = 3}; }));
+  CHECK(bench.soon(
+      [&] { return bench.queue.next(std::chrono::milliseconds(0)) == LayerPlace{.disk = 0, .layer = 3}; }));
   bench.queue.give_up();
   CHECK(bench.answer(disk) == std::pair(5, 3));
   bench.ask(disk, 0, 4, 0, size);
