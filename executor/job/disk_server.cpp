@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <fcntl.h>
 #include <mutex>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/foundation/json_reading.hpp"
@@ -20,6 +18,7 @@
 #include "core/image/store/image_store.hpp"
 #include "core/system/companion.hpp"
 #include "core/system/files.hpp"
+#include "core/system/unix_address.hpp"
 #include "core/vm/hypervisor.hpp"
 #include "core/vm/hypervisor_loader.hpp"
 #include "core/vm/vm_name.hpp"
@@ -42,19 +41,6 @@ constexpr auto vms_name = ".vms";  ///< a line for each time that a VM has opene
 
 /// A guest that waits for its disk does nothing else.
 constexpr milliseconds longest_wait_for_layer(600'000);
-
-std::optional<sockaddr_un> address_of(const fs::path& socket) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const auto text = socket.string();
-  if (text.size() >= sizeof address.sun_path) return std::nullopt;
-  std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
-  return address;
-}
-
-const sockaddr* generic(const sockaddr_un& address) {
-  return reinterpret_cast<const sockaddr*>(&address);
-}
 
 std::string order_text(const ServingOrder& order) {
   const auto& [reference, source, manifest, connect, store, registry] = order;
@@ -106,10 +92,10 @@ ServingOrder order_in(const fs::path& folder) {
 /// use the one that was there.
 UniqueFd listen_in(const fs::path& folder) {
   const auto path = socket_in(folder);
-  const auto address = address_of(path);
+  const auto address = unix_address(path);
   auto coming = path;
   coming += "+";
-  const auto first = address_of(coming);
+  const auto first = unix_address(coming);
   if (!address || !first)
     throw Error("the path of its socket is too long: " + path.string() + "; choose a shorter vmdir");
   remove_if_there(coming);
@@ -135,7 +121,7 @@ fs::path socket_in(const fs::path& folder) {
 }
 
 bool can_be_served(const fs::path& folder) {
-  return address_of(socket_in(folder).string() + "+").has_value();
+  return unix_address(socket_in(folder).string() + "+").has_value();
 }
 
 void start_disk_server(const fs::path& folder, const ServingOrder& order,
@@ -161,7 +147,7 @@ void pass_credentials(const fs::path& folder, const std::optional<fs::path>& aut
 }
 
 std::shared_ptr<const UniqueFd> hold_disk_server(const fs::path& folder) {
-  const auto address = address_of(socket_in(folder));
+  const auto address = unix_address(socket_in(folder));
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!address || !socket || ::connect(socket.get(), generic(*address), sizeof *address) != 0) return nullptr;
   const timeval patience{.tv_sec = 5, .tv_usec = 0};

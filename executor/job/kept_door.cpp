@@ -4,7 +4,6 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -12,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -22,6 +20,7 @@
 #include "core/system/companion.hpp"
 #include "core/system/fd_passing.hpp"
 #include "core/system/files.hpp"
+#include "core/system/unix_address.hpp"
 
 namespace sarde {
 
@@ -42,22 +41,8 @@ std::filesystem::path process_of(const JobFolder& folder) {
   return folder.path() / "door.process";
 }
 
-/// Nothing if the path is too long for one.
-std::optional<sockaddr_un> address_of(const std::filesystem::path& socket) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const auto text = socket.string();
-  if (text.size() >= sizeof address.sun_path) return std::nullopt;
-  std::memcpy(address.sun_path, text.c_str(), text.size() + 1);
-  return address;
-}
-
 UniqueFd new_socket() {
   return UniqueFd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-}
-
-const sockaddr* generic(const sockaddr_un& address) {
-  return reinterpret_cast<const sockaddr*>(&address);
 }
 
 json as_json(RemainingProcesses remaining) {
@@ -309,7 +294,7 @@ SshTarget target_of(const JobRecord& record) {
 void start_door_keeper(const JobFolder& folder,
                        const std::vector<std::pair<std::string, std::string>>& environment) {
   const auto path = socket_of(folder);
-  const auto address = address_of(path);
+  const auto address = unix_address(path);
   if (!address) throw Error("the path of its socket is too long: " + path.string());
   const auto socket = new_socket();
   constexpr int waiting = 4;
@@ -357,7 +342,7 @@ int keep_door(const std::string& argument) {
 
 std::unique_ptr<GuestShell> open_kept_door(const JobFolder& folder, const std::function<bool()>& vm_is_gone,
                                            Cancellation& cancellation) {
-  const auto address = address_of(socket_of(folder));
+  const auto address = unix_address(socket_of(folder));
   auto socket = new_socket();
   const auto record = folder.read();
   if (!address || !socket || !record) return nullptr;
