@@ -29,7 +29,11 @@ struct Member {
 class ChunkWriter {
  public:
   ChunkWriter(const OciLayout& layout, std::string media_type, std::uint64_t limit)
-      : layout_(layout), media_type_(std::move(media_type)), limit_(limit), blob_(layout.incoming_blob()) {}
+      : layout_(layout),
+        media_type_(std::move(media_type)),
+        limit_(limit),
+        settling_(layout.blobs()),
+        blob_(layout.incoming_blob()) {}
 
   /// A member that begins a layer begins a new blob, but for its first byte.
   void take(const Member& member) {
@@ -42,6 +46,7 @@ class ChunkWriter {
 
   std::vector<Descriptor> finish() {
     cut();
+    settling_.settle();
     return std::move(chunks_);
   }
 
@@ -70,13 +75,14 @@ class ChunkWriter {
       throw Error(Blame::job, "the disk would be cut into more than " + std::to_string(most_chunks) +
                                   " layers; give a larger --chunksize");
     const auto number = chunks_.empty() ? "" : ";chunk=" + std::to_string(chunks_.size());
-    chunks_.push_back(blob_.keep(media_type_ + number));
+    chunks_.push_back(blob_.keep_with(settling_, media_type_ + number));
     blob_ = layout_.incoming_blob();
   }
 
   const OciLayout& layout_;
   std::string media_type_;
   std::uint64_t limit_;
+  SettlingBlobs settling_;
   IncomingBlob blob_;
   std::vector<Descriptor> chunks_;
 };

@@ -32,13 +32,20 @@ void IncomingBlob::write(const void* data, std::size_t size) {
 }
 
 Descriptor IncomingBlob::keep(const std::string& media_type) {
+  SettlingBlobs alone(blobs_);
+  auto descriptor = keep_with(alone, media_type);
+  alone.settle();
+  return descriptor;
+}
+
+Descriptor IncomingBlob::keep_with(SettlingBlobs& others, const std::string& media_type) {
   Descriptor descriptor{.media_type = media_type, .digest = hash_.finish(), .size = size_};
   const auto target = blobs_ / descriptor.digest.hex();
   std::error_code ignored;
-  if (!std::filesystem::exists(target, ignored)) {
-    file_.sync_and_rename_to(target, 0600);
-  } else {
+  if (std::filesystem::exists(target, ignored)) {
     set_modified_now(target);  // it is wanted again: not to be taken for an old stray
+  } else if (!others.has(target)) {
+    others.add(std::move(file_), target);
   }
   return descriptor;
 }

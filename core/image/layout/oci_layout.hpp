@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/image/layout/oci_manifest.hpp"
+#include "core/image/layout/settling_blobs.hpp"
 #include "core/image/reference/image_reference.hpp"
 #include "core/system/file_lock.hpp"
 #include "core/system/files.hpp"
@@ -24,6 +25,9 @@ class IncomingBlob {
 
   /// Puts the blob under its digest's name; one that is there already stays.
   Descriptor keep(const std::string& media_type);
+
+  /// The same, but it gets its name with others.
+  Descriptor keep_with(SettlingBlobs& others, const std::string& media_type);
 
  private:
   std::filesystem::path blobs_;
