@@ -46,15 +46,11 @@ ObtainedImage JobImages::obtain_by(const std::string& policy, const ImageReferen
     } catch (const Error&) {
       const bool is_gone = lacks_disks(reference);
       if (policy == "never" && is_gone)
-        throw Error(
-            Blame::job,
-            "image " + quote(reference.text()) +
-                (is_coming(reference) ? ": its disks are still coming for another job (lazy), and pull "
-                                        "policy 'never' lets a job have only what is there; choose another "
-                                        "policy, or try again later"
-                                      : ": its disks are no longer on this host, and pull policy 'never' "
-                                        "does not let them be fetched; choose another policy, or run "
-                                        "'sarde fetch' on this host"));
+        throw Error(Blame::job,
+                    "image " + quote(reference.text()) +
+                        ": its disks are no longer on this host, and pull policy 'never' does not "
+                        "let them be fetched; choose another policy, or run 'sarde fetch' on this "
+                        "host");
       // Another process may have removed the image before its use was recorded.
       if (policy == "never" || (catalogue.has(reference) && !is_gone)) throw;
       parts_.reporter.say("The image has just been removed from the cache");
@@ -90,11 +86,6 @@ bool JobImages::lacks_disks(const ImageReference& reference) const {
   } catch (const Error&) {
     return false;
   }
-}
-
-bool JobImages::is_coming(const ImageReference& reference) const {
-  const auto manifest = parts_.images.catalogue.load(reference).manifest.digest;
-  return PartialImage::is_there(parts_.images.unpacked.folder(), manifest);
 }
 
 /// A private image that was fetched with another job's credentials is only given to jobs whose own

@@ -56,7 +56,6 @@ class JobImages {
                               const JobFolder& folder);
   ObtainedImage fetch(const ObtainRequest& request, const RegistryAccess& access);
   [[nodiscard]] bool lacks_disks(const ImageReference& reference) const;
-  [[nodiscard]] bool is_coming(const ImageReference& reference) const;
   void check_access(const StoredImage& image, const std::string& policy, const Job& job,
                     const JobFolder& folder);
   void say_unpacked(const UnpackedImage& unpacked, const Phase& phase);
