@@ -225,6 +225,13 @@ void make_folders(const fs::path& path, mode_t mode, mode_t above) {
     at = open_or_make(at, parts[i], i + 1 == parts.size() ? mode : above, path);
 }
 
+void append_line(const fs::path& path, const std::string& line) {
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd) fail_by_errno("write", path);
+  const auto text = "\n" + line;
+  write_full(fd.get(), text.data(), text.size(), path.string());
+}
+
 void set_mode(const fs::path& path, mode_t mode, std::optional<gid_t> group) {
   // Not opened for reading, which no socket can be.
   const UniqueFd fd(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));

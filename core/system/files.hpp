@@ -54,6 +54,10 @@ void write_file(const std::filesystem::path& path, std::string_view content, mod
 /// Makes a file that is not there yet, with mode 0600, and does not sync it. Throws Error.
 void write_new_file(const std::filesystem::path& path, std::string_view content);
 
+/// Adds a line to a file, which is made with mode 0600 if it is not there, and does not sync it. The line
+/// begins anew even if an earlier one was cut off. A link is not followed. Throws Error.
+void append_line(const std::filesystem::path& path, const std::string& line);
+
 /// The file's size and the time of the last change of its content, as one text; empty if there is none.
 std::string look_of(const std::filesystem::path& file);
 

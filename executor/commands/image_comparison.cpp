@@ -30,9 +30,7 @@ std::set<std::string> layers_of(const StoredImage& image) {
 /// A layer that occurs again is fetched once: it is known from then on.
 DiskComparison compare(const DiskLayers& disk, std::size_t number, std::set<std::string>& known) {
   DiskComparison result{.name = "disk " + std::to_string(number)};
-  const auto& annotations = disk.chunks.front().annotations;
-  if (const auto name = annotations.find(annotation::disk_name); name != annotations.end())
-    result.name = name->second;
+  if (const auto name = annotated(disk.chunks.front(), annotation::disk_name)) result.name = *name;
   for (const auto& chunk : disk.chunks) {
     const bool is_new = known.insert(chunk.digest.text()).second;
     result.layers.emplace_back(chunk.size, is_new);

@@ -39,12 +39,6 @@ struct DiskFacts {
   std::optional<std::string> backing;
 };
 
-std::optional<std::string> annotated(const Descriptor& layer, const char* key) {
-  const auto found = layer.annotations.find(key);
-  if (found == layer.annotations.end()) return std::nullopt;
-  return found->second;
-}
-
 /// From the manifest alone.
 DiskFacts facts_in_manifest(const DiskLayers& disk) {
   const auto& first = disk.chunks.front();

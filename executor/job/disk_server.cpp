@@ -294,7 +294,6 @@ class ImageServing {
       RegistryAccess access{.limits_each_blob = true};
       if (!credentials.empty()) access.authfile = folder_ / authfile_name;
       const auto& first = disks_.disks()[place.disk].layers[place.layer];
-      blobs_.reset();
       remote_ = registry_->open(ImageReference::parse(order_.source), announced_, {first}, layout_, access);
       blobs_ = std::make_unique<ArrivingBlobs>(layout_, *remote_, digests_of(stored_.disks));
       used_credentials_ = credentials;
@@ -351,11 +350,7 @@ class ImageServing {
     if (!VmName::parse(vm)) return false;
     const std::scoped_lock lock(noting_);
     if (!noted_.insert(vm).second) return true;
-    const auto list = folder_ / vms_name;
-    const UniqueFd fd(::open(list.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!fd) fail_by_errno("write", list);
-    const auto line = vm + "\n";
-    write_full(fd.get(), line.data(), line.size(), list.string());
+    append_line(folder_ / vms_name, vm);
     return true;
   }
 

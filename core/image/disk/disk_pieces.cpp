@@ -14,6 +14,13 @@
 
 namespace sarde {
 
+bool is_piece(std::span<const unsigned char> data, const DiskPieces& pieces, std::uint64_t at) {
+  const auto number = at / DiskPieces::length;
+  const bool is_whole = data.size() == DiskPieces::length || at + data.size() == pieces.size;
+  return is_whole && number < pieces.checksums.size() &&
+         libdeflate_crc32(0, data.data(), data.size()) == pieces.checksums[number];
+}
+
 namespace {
 
 constexpr std::size_t digits = 8;  ///< of a checksum
@@ -35,7 +42,7 @@ bool agree(const std::filesystem::path& file, const DiskPieces& pieces, const st
     if (::lseek(fd.get(), static_cast<off_t>(start), SEEK_SET) < 0)
       throw Error("read " + file.string() + ": " + errno_text(errno));
     const auto got = read_full(fd.get(), buffer.data(), static_cast<std::size_t>(size), file.string());
-    if (got != size || libdeflate_crc32(0, buffer.data(), got) != pieces.checksums[number]) return false;
+    if (!is_piece(std::span(buffer).first(got), pieces, start)) return false;
   }
   return true;
 }
@@ -83,13 +90,6 @@ void PieceNotes::update(std::span<const unsigned char> data) {
 DiskPieces PieceNotes::finish() {
   if (pieces_.size % DiskPieces::length != 0) pieces_.checksums.push_back(checksum_);
   return std::move(pieces_);
-}
-
-bool is_piece(std::span<const unsigned char> data, const DiskPieces& pieces, std::uint64_t at) {
-  const auto number = at / DiskPieces::length;
-  const bool is_whole = data.size() == DiskPieces::length || at + data.size() == pieces.size;
-  return is_whole && number < pieces.checksums.size() &&
-         libdeflate_crc32(0, data.data(), data.size()) == pieces.checksums[number];
 }
 
 DiskPieces pieces_of_file(const std::filesystem::path& file, Cancellation& cancellation) {

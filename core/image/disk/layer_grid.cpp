@@ -137,11 +137,7 @@ std::vector<LayerSpan> LayerGrid::spans() const {
 }
 
 std::optional<LayerGrid> layer_grid(const DiskLayers& disk) {
-  const auto& annotations = disk.chunks.front().annotations;
-  const auto text_of = [&](const char* key) {
-    const auto found = annotations.find(key);
-    return found == annotations.end() ? std::string() : found->second;
-  };
+  const auto text_of = [&](const char* key) { return annotated(disk.chunks.front(), key).value_or(""); };
   LayerGrid grid{.name = text_of(annotation::disk_name),
                  .size = parse_number(text_of(annotation::disk_size)).value_or(0),
                  .layers = disk.chunks};

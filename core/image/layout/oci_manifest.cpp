@@ -265,6 +265,12 @@ class LayerSorter {
 
 }  // namespace
 
+std::optional<std::string> annotated(const Descriptor& blob, const char* key) {
+  const auto found = blob.annotations.find(key);
+  if (found == blob.annotations.end()) return std::nullopt;
+  return found->second;
+}
+
 bool is_disk_data(std::string_view type) {
   return type.substr(0, type.find(';')).ends_with("+gzip");
 }

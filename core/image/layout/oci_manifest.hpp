@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -42,6 +43,9 @@ inline constexpr auto disk_backing =
     "sarde-executor.disk.backing";  ///< its backing file's name, if it has one
 inline constexpr auto disk_boot_order = "sarde-executor.disk.boot-order";  ///< boot_order.hpp
 }  // namespace annotation
+
+/// What the blob's annotation says; nothing if it has no such annotation.
+std::optional<std::string> annotated(const Descriptor& blob, const char* key);
 
 struct Manifest {
   Descriptor config;

@@ -100,11 +100,9 @@ void note_boot_order(const OciLayout& layout, const BootOrder& order) {
 BootOrder boot_order_in(const std::vector<DiskLayers>& disks) {
   BootOrder order;
   for (const auto& disk : disks) {
-    const auto& annotations = disk.chunks.front().annotations;
-    const auto name = annotations.find(annotation::disk_name);
-    const auto stretches = annotations.find(annotation::disk_boot_order);
-    if (name != annotations.end() && stretches != annotations.end())
-      order[name->second] = parse_stretches(stretches->second);
+    const auto name = annotated(disk.chunks.front(), annotation::disk_name);
+    const auto stretches = annotated(disk.chunks.front(), annotation::disk_boot_order);
+    if (name && stretches) order[*name] = parse_stretches(*stretches);
   }
   return order;
 }

@@ -92,9 +92,8 @@ void check_disks(const fs::path& folder, const std::vector<std::string>& disks, 
 }
 
 std::optional<std::uint64_t> declared_size(const DiskLayers& disk) {
-  const auto& annotations = disk.chunks.front().annotations;
-  const auto found = annotations.find(annotation::disk_size);
-  return found == annotations.end() ? std::nullopt : parse_number(found->second);
+  const auto size = annotated(disk.chunks.front(), annotation::disk_size);
+  return size ? parse_number(*size) : std::nullopt;
 }
 
 std::vector<UnpackedDisk> unpack_disks(BlobSource& blobs, const std::vector<DiskLayers>& disks,

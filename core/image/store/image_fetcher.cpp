@@ -210,11 +210,10 @@ std::set<std::string> with_backing_files(std::set<std::string> names, const Part
 
 bool ImageFetcher::can_obtain_partly(const ObtainRequest& request, Registry& registry) const {
   const auto& announced = *request.announced;
-  const auto disks = vm_layers(announced.manifest, "the manifest").disks;
   std::error_code ignored;
-  return registry.gives_single_blobs() && layer_grids(disks) &&
-         !parts_.catalogue.layout_of(request.reference).holds(announced.manifest) &&
-         !fs::exists(parts_.settings.vmdir / announced.digest.text(), ignored);
+  return !fs::exists(parts_.settings.vmdir / announced.digest.text(), ignored) &&
+         registry.gives_single_blobs() && layer_grids(vm_layers(announced.manifest, "the manifest").disks) &&
+         !parts_.catalogue.layout_of(request.reference).holds(announced.manifest);
 }
 
 StoredImage ImageFetcher::obtain_description(const ObtainRequest& request, Registry& registry,

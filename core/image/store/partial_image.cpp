@@ -154,11 +154,7 @@ void PartialImage::bring(LayerPlace place, BlobSource& blobs, unsigned threads, 
 }
 
 void PartialImage::note(LayerPlace place) {
-  const auto list = folder_ / list_name;
-  const UniqueFd fd(::open(list.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!fd) fail_by_errno("write", list);
-  const auto line = "\n" + std::to_string(place.disk) + " " + std::to_string(place.layer) + " .";
-  write_full(fd.get(), line.data(), line.size(), list.string());
+  append_line(folder_ / list_name, std::to_string(place.disk) + " " + std::to_string(place.layer) + " .");
   there_.insert(place);
 }
 

@@ -96,7 +96,10 @@ void UnpackedImages::keep_unfinished(TempFolder incoming, const std::string& nam
 UnpackedImage UnpackedImages::finish(const StoredImage& image, const PartialImage& partial) const {
   const auto folder = settings_.vmdir / image.manifest.digest.text();
   std::error_code error;
-  if (fs::exists(folder, error)) return {.folder = folder, .disks = {}, .was_there = true};
+  if (fs::exists(folder, error)) {
+    remove_if_there(partial.folder());
+    return {.folder = folder, .disks = {}, .was_there = true};
+  }
   std::vector<UnpackedDisk> disks;
   for (std::size_t i = 0; i < partial.disks().size(); ++i) {
     const auto& disk = partial.disks()[i];

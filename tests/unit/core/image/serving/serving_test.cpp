@@ -241,6 +241,10 @@ TEST_CASE("serving: layers are taken from an older version, unless it has change
   CHECK(marker->first.disks[0].spans.size() == 4);
   CHECK(disks_changed_by_sample(finished.folder, marker->first, bench.never).empty());
   CHECK_FALSE(std::filesystem::exists(image.folder()));
+  // Somebody else was quicker: then nothing stays either.
+  auto late = bench.open();
+  CHECK(store.unpacked.finish(stored, late).was_there);
+  CHECK_FALSE(std::filesystem::exists(late.folder()));
 }
 
 TEST_CASE("serving: what is private to a repository is not there for another") {
