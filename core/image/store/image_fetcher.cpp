@@ -273,8 +273,8 @@ std::optional<ObtainedImage> ImageFetcher::fetch_and_unpack(const ObtainRequest&
   if (layout.holds(announced.manifest)) return std::nullopt;
   const auto place = place_for(request, announced.manifest.config.digest, announced.digest);
   make_folders(parts_.settings.vmdir, 0700);
-  const auto fetch_lock = parts_.locks.of_blobs(layout);
   const auto lock = parts_.locks.of_unpacked(place.name);
+  const auto fetch_lock = parts_.locks.of_blobs(layout);
   if (fs::exists(parts_.settings.vmdir / place.name) || layout.holds(announced.manifest)) return std::nullopt;
   if (request.announce_use) request.announce_use(announced.manifest.config.digest.text());
   layout.create();

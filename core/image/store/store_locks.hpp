@@ -10,7 +10,8 @@
 namespace sarde {
 
 /// Lock files. blobs_lock: held while blobs are added to or removed from a layout; unpacked_lock: while an
-/// unpacked image's folder is made or removed.
+/// unpacked image's folder is made or removed, or its disks are served. Whoever waits for both takes
+/// unpacked_lock first: a job that holds a disk server, and with it that lock, adds blobs.
 std::filesystem::path blobs_lock(const OciLayout& layout);
 std::filesystem::path unpacked_lock(const std::filesystem::path& vmdir, const std::string& name);
 

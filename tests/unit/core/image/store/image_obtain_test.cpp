@@ -389,3 +389,28 @@ TEST_CASE("obtain: an image that is up to date is neither fetched nor read again
   CHECK(get().manifest.digest == image.manifest.digest);
   CHECK(bench.registry.read.empty());
 }
+
+TEST_CASE("obtain: who waits for an image's disks keeps nobody from bringing what describes it") {
+  Bench bench;
+  bench.publish("one", "d.raw", "content");
+  const auto layout = bench.store.catalogue.layout_of(bench.reference);
+  const auto name = bench.registry.announce(bench.reference, {}).digest.text();
+  std::filesystem::create_directories(bench.folder / "vms");
+  auto served = FileLock::try_for(unpacked_lock(bench.folder / "vms", name));
+  REQUIRE(served);
+  std::optional<bool> blobs_are_held;
+  const ImageStore other{{.ocidir = bench.folder / "oci",
+                          .vmdir = bench.folder / "vms",
+                          .lock_timeout = std::chrono::seconds(1),
+                          .announce =
+                              [&](const std::string&) {
+                                blobs_are_held = FileLock::is_held(blobs_lock(layout));
+                                served.reset();
+                              }},
+                         bench.clock,
+                         bench.cancellation};
+  const auto obtained = other.fetcher.obtain(
+      {.reference = bench.reference, .source = bench.reference, .sharing = DiskSharing::many}, bench.registry, {});
+  CHECK(blobs_are_held == false);
+  CHECK(read_file(obtained.unpacked.folder / "d.raw") == "content");
+}
