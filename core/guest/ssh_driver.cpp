@@ -17,6 +17,8 @@ std::optional<int> SshDriver::complete(const std::function<int()>& call, int aga
     acknowledge_quickly(ssh_get_fd(session_));
     const auto result = call();
     if (result != again) return result;
+    // libssh closes the socket of a connection that has ended; some calls go on saying `again` all the same.
+    if (ssh_get_fd(session_) < 0) return SSH_ERROR;
     const auto left = milliseconds_between(clock_.now(), deadline);
     if (left.count() == 0) return std::nullopt;
     wait(std::min(left, milliseconds(1'000)));
@@ -34,7 +36,8 @@ void SshDriver::wait(milliseconds longest) {
 }
 
 std::string problem_of(ssh_session session) {
-  return trimmed(ssh_get_error(session));
+  const auto text = trimmed(ssh_get_error(session));
+  return text == "Socket error: Success" ? "the connection was closed" : text;
 }
 
 std::string host_key_of(ssh_session session) {

@@ -17,8 +17,8 @@ class SshDriver {
   SshDriver(ssh_session session, Clock& clock, Cancellation& cancellation)
       : session_(session), clock_(clock), cancellation_(cancellation) {}
 
-  /// Repeats `call` until it returns something other than `again`, and returns that, or nothing once the
-  /// deadline has passed. Throws Cancelled.
+  /// Repeats `call` until it returns something other than `again`, and returns that; SSH_ERROR (which is
+  /// SSH_AUTH_ERROR, too) if the connection has ended; nothing once the deadline has passed. Throws Cancelled.
   std::optional<int> complete(const std::function<int()>& call, int again, TimePoint deadline);
 
  private:

@@ -1,7 +1,11 @@
 // Guests whose SSH server is not what it should be.
+#include <array>
 #include <fcntl.h>
 #include <fstream>
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -48,15 +52,21 @@ class HostileSshd {
     ::waitpid(pid_, nullptr, 0);
   }
 
-  std::unique_ptr<GuestShell> shell() {
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+
+  ConnectResult connect(std::uint16_t port) {
     const SshTarget target{.address = "127.0.0.1",
-                           .port = port_,
+                           .port = port,
                            .username = "u",
                            .password = Secret("p"),
                            .identity_file = {},
                            .known_host_key = {}};
+    return connect_ssh(target, {.until_banner = 10s}, clock, cancellation);
+  }
+
+  std::unique_ptr<GuestShell> shell() {
     for (int tries = 0;; ++tries) {
-      auto result = connect_ssh(target, {.until_banner = 10s}, clock, cancellation);
+      auto result = connect(port_);
       if (auto* shell = std::get_if<std::unique_ptr<GuestShell>>(&result)) return std::move(*shell);
       INFO(std::get<ConnectProblem>(result).why);
       REQUIRE(tries < 20);
@@ -71,6 +81,62 @@ class HostileSshd {
   TestFolder folder_;
   pid_t pid_ = -1;
   std::uint16_t port_ = 0;
+};
+
+/// A way to a server that is cut, as by a guest that dies, when so many bytes of what it sends have passed.
+class CutConnection {
+ public:
+  CutConnection(std::uint16_t server, std::size_t bytes, bool is_reset)
+      : listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    auto address = on_loopback(0);
+    socklen_t size = sizeof address;
+    REQUIRE(::bind(listening_.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
+    REQUIRE(::listen(listening_.get(), 1) == 0);
+    REQUIRE(::getsockname(listening_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::jthread([this, server, bytes, is_reset] { pass(server, bytes, is_reset); });
+  }
+
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+
+ private:
+  static sockaddr_in on_loopback(std::uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+  }
+
+  void pass(std::uint16_t server, std::size_t bytes, bool is_reset) {
+    const UniqueFd client(::accept(listening_.get(), nullptr, nullptr));
+    const UniqueFd guest(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const auto address = on_loopback(server);
+    if (::connect(guest.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return;
+    std::array<char, 4096> piece{};
+    while (bytes > 0) {
+      std::array<pollfd, 2> polled{{{client.get(), POLLIN, 0}, {guest.get(), POLLIN, 0}}};
+      ::poll(polled.data(), polled.size(), -1);
+      if (polled[0].revents != 0) {
+        const auto got = ::recv(client.get(), piece.data(), piece.size(), 0);
+        if (got <= 0 || ::send(guest.get(), piece.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL) != got)
+          return;
+      }
+      if (polled[1].revents != 0) {
+        const auto got = ::recv(guest.get(), piece.data(), std::min(piece.size(), bytes), 0);
+        if (got <= 0 ||
+            ::send(client.get(), piece.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL) != got)
+          return;
+        bytes -= static_cast<std::size_t>(got);
+      }
+    }
+    const linger at_once{.l_onoff = is_reset ? 1 : 0, .l_linger = 0};
+    ::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+
+  UniqueFd listening_;
+  std::uint16_t port_ = 0;
+  std::jthread thread_;
 };
 
 /// Resident memory of this process, in bytes.
@@ -158,4 +224,34 @@ TEST_CASE("hostile home: what the account's own SSH files say counts for nothing
   ::setenv("HOME", old.c_str(), 1);
   ::unsetenv("SSH_AUTH_SOCK");
   CHECK(shell->host_key().starts_with("ecdsa"));
+}
+
+TEST_CASE("hostile guest: one that dies while somebody logs in is not waited for") {
+  HostileSshd sshd("forever");
+  const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  sshd.shell();
+  // From the banner up to the script's first output.
+  std::size_t bytes = 20;
+  for (int logins = 0; logins < 4; bytes += 60) {
+    for (const bool is_reset : {false, true}) {
+      CAPTURE(bytes);
+      REQUIRE(bytes < 4000);
+      const CutConnection way(sshd.port(), bytes, is_reset);
+      const auto start = sshd.clock.now();
+      auto result = sshd.connect(way.port());
+      if (auto* shell = std::get_if<std::unique_ptr<GuestShell>>(&result)) {
+        ++logins;
+        CHECK_THROWS_AS((*shell)->run_script({.content = "true",
+                                              .shell = "sh",
+                                              .output = null.get(),
+                                              .errors = null.get(),
+                                              .deadline = start + 10s},
+                                             sshd.cancellation),
+                        Error);
+      } else {
+        CHECK(std::get<ConnectProblem>(result).kind == ConnectProblem::Kind::unreachable);
+      }
+      CHECK(sshd.clock.now() - start < 8s);
+    }
+  }
 }

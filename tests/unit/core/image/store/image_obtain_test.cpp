@@ -410,7 +410,8 @@ TEST_CASE("obtain: who waits for an image's disks keeps nobody from bringing wha
                          bench.clock,
                          bench.cancellation};
   const auto obtained = other.fetcher.obtain(
-      {.reference = bench.reference, .source = bench.reference, .sharing = DiskSharing::many}, bench.registry, {});
+      {.reference = bench.reference, .source = bench.reference, .sharing = DiskSharing::many}, bench.registry,
+      {});
   CHECK(blobs_are_held == false);
   CHECK(read_file(obtained.unpacked.folder / "d.raw") == "content");
 }
