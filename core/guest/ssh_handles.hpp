@@ -7,7 +7,8 @@
 namespace sarde {
 
 inline void end_session(ssh_session session) {
-  ssh_disconnect(session);
+  // (ssh_disconnect leaves a socket open that the session was given.)
+  ssh_silent_disconnect(session);
   ssh_free(session);
 }
 

@@ -39,7 +39,7 @@ SshSession session_over(UniqueFd socket, const SshTarget& target) {
   offer_algorithms(session, target.algorithms);
   const int fd = socket.get();
   set(session, SSH_OPTIONS_FD, &fd);
-  static_cast<void>(socket.release());  // the session's now: ssh_disconnect closes it
+  static_cast<void>(socket.release());  // the session's now: end_session closes it
   ssh_set_blocking(session, 0);
   // What the guest asks of us is none of its business: channels, forwards. libssh would keep each such
   // question.

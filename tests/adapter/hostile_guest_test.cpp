@@ -83,33 +83,46 @@ class HostileSshd {
   std::uint16_t port_ = 0;
 };
 
-/// A way to a server that is cut, as by a guest that dies, when so many bytes of what it sends have passed.
-class CutConnection {
+sockaddr_in on_loopback(std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+class ListeningSocket {
  public:
-  CutConnection(std::uint16_t server, std::size_t bytes, bool is_reset)
-      : listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  ListeningSocket() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     auto address = on_loopback(0);
     socklen_t size = sizeof address;
-    REQUIRE(::bind(listening_.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
-    REQUIRE(::listen(listening_.get(), 1) == 0);
-    REQUIRE(::getsockname(listening_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    constexpr int enough = 10;
+    REQUIRE(::bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
+    REQUIRE(::listen(fd_.get(), enough) == 0);
+    REQUIRE(::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
     port_ = ntohs(address.sin_port);
-    thread_ = std::jthread([this, server, bytes, is_reset] { pass(server, bytes, is_reset); });
   }
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
 
  private:
-  static sockaddr_in on_loopback(std::uint16_t port) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return address;
-  }
+  UniqueFd fd_;
+  std::uint16_t port_ = 0;
+};
 
+/// A way to a server that is cut, as by a guest that dies, when so many bytes of what it sends have passed.
+class CutConnection {
+ public:
+  CutConnection(std::uint16_t server, std::size_t bytes, bool is_reset)
+      : thread_([this, server, bytes, is_reset] { pass(server, bytes, is_reset); }) {}
+
+  [[nodiscard]] std::uint16_t port() const { return listening_.port(); }
+
+ private:
   void pass(std::uint16_t server, std::size_t bytes, bool is_reset) {
-    const UniqueFd client(::accept(listening_.get(), nullptr, nullptr));
+    const UniqueFd client(::accept(listening_.fd(), nullptr, nullptr));
     const UniqueFd guest(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const auto address = on_loopback(server);
     if (::connect(guest.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return;
@@ -134,10 +147,13 @@ class CutConnection {
     ::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   }
 
-  UniqueFd listening_;
-  std::uint16_t port_ = 0;
+  ListeningSocket listening_;
   std::jthread thread_;
 };
+
+std::ptrdiff_t open_descriptors() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+}
 
 /// Resident memory of this process, in bytes.
 std::uint64_t resident() {
@@ -230,6 +246,7 @@ TEST_CASE("hostile guest: one that dies while somebody logs in is not waited for
   HostileSshd sshd("forever");
   const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   sshd.shell();
+  const auto descriptors = open_descriptors();
   // From the banner up to the script's first output.
   std::size_t bytes = 20;
   for (int logins = 0; logins < 4; bytes += 60) {
@@ -254,4 +271,24 @@ TEST_CASE("hostile guest: one that dies while somebody logs in is not waited for
       CHECK(sshd.clock.now() - start < 8s);
     }
   }
+  CHECK(open_descriptors() == descriptors);
+}
+
+TEST_CASE("hostile guest: nothing stays open of one that never speaks") {
+  const ListeningSocket silent;
+  SystemClock clock;
+  Cancellation cancellation;
+  const SshTarget target{.address = "127.0.0.1",
+                         .port = silent.port(),
+                         .username = "u",
+                         .password = Secret("p"),
+                         .identity_file = {},
+                         .known_host_key = {}};
+  const auto descriptors = open_descriptors();
+  for (int i = 0; i < 3; ++i) {
+    const auto result = connect_ssh(target, {.until_banner = 100ms}, clock, cancellation);
+    REQUIRE(std::holds_alternative<ConnectProblem>(result));
+    CHECK(std::get<ConnectProblem>(result).why == "connected, but no SSH server speaks");
+  }
+  CHECK(open_descriptors() == descriptors);
 }
