@@ -124,17 +124,51 @@ bool can_be_served(const fs::path& folder) {
   return unix_address(socket_in(folder).string() + "+").has_value();
 }
 
-void start_disk_server(const fs::path& folder, const ServingOrder& order,
-                       const std::optional<fs::path>& authfile, const FileLock& lock,
-                       const EnvironmentList& environment) {
+namespace {
+
+/// A connection to the folder's server; none if nobody listens there.
+UniqueFd connected_to(const fs::path& folder) {
+  const auto address = unix_address(socket_in(folder));
+  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!address || !socket || ::connect(socket.get(), generic(*address), sizeof *address) != 0) return {};
+  return socket;
+}
+
+/// Whoever was greeted is counted.
+std::shared_ptr<const UniqueFd> greeted(UniqueFd socket) {
+  const timeval patience{.tv_sec = 10, .tv_usec = 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  std::array<char, 18> greeting{};
+  if (::recv(socket.get(), greeting.data(), greeting.size(), MSG_WAITALL) !=
+      static_cast<ssize_t>(greeting.size()))
+    return nullptr;
+  return std::make_shared<const UniqueFd>(std::move(socket));
+}
+
+}  // namespace
+
+std::shared_ptr<const UniqueFd> start_disk_server(const fs::path& folder, const ServingOrder& order,
+                                                  const std::optional<fs::path>& authfile,
+                                                  const FileLock& lock, const EnvironmentList& environment) {
   pass_credentials(folder, authfile);
   write_file(folder / order_name, order_text(order), 0600);
   remove_if_there(folder / failure_name);
   constexpr std::size_t enough = 16U << 10U;
   write_file(folder / reserve_name, std::string(enough, 'x'), 0600);
   const auto socket = listen_in(folder);
+  // Before it runs: where little is missing, it would have done its work, and gone, before it is held.
+  auto coming = connected_to(folder);
   start_self(disk_server_name, folder.string(), {socket.get(), lock.fd()}, environment,
              folder / process_name);
+  auto hold = coming ? greeted(std::move(coming)) : nullptr;
+  if (!hold)
+    throw Error("start the server of the image's disks: it has ended at once" + why_it_ended(folder));
+  return hold;
+}
+
+std::shared_ptr<const UniqueFd> hold_disk_server(const fs::path& folder) {
+  auto socket = connected_to(folder);
+  return socket ? greeted(std::move(socket)) : nullptr;
 }
 
 void pass_credentials(const fs::path& folder, const std::optional<fs::path>& authfile) {
@@ -144,20 +178,6 @@ void pass_credentials(const fs::path& folder, const std::optional<fs::path>& aut
   } else {
     remove_if_there(copy);
   }
-}
-
-std::shared_ptr<const UniqueFd> hold_disk_server(const fs::path& folder) {
-  const auto address = unix_address(socket_in(folder));
-  UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!address || !socket || ::connect(socket.get(), generic(*address), sizeof *address) != 0) return nullptr;
-  const timeval patience{.tv_sec = 5, .tv_usec = 0};
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  // Whoever was greeted is counted.
-  std::array<char, 18> greeting{};
-  if (::recv(socket.get(), greeting.data(), greeting.size(), MSG_WAITALL) !=
-      static_cast<ssize_t>(greeting.size()))
-    return nullptr;
-  return std::make_shared<const UniqueFd>(std::move(socket));
 }
 
 namespace {

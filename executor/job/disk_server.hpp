@@ -36,10 +36,12 @@ struct ServingOrder {
 using EnvironmentList = std::vector<std::pair<std::string, std::string>>;
 
 /// Starts a disk server for the folder of a PartialImage. `authfile`: a job's credentials, which are copied.
-/// `lock`: of the unpacked image, which the server has from here on. Throws Error.
-void start_disk_server(const std::filesystem::path& folder, const ServingOrder& order,
-                       const std::optional<std::filesystem::path>& authfile, const FileLock& lock,
-                       const EnvironmentList& environment);
+/// `lock`: of the unpacked image, which the server has from here on. Returns a connection to it, as
+/// hold_disk_server does. Throws Error.
+std::shared_ptr<const UniqueFd> start_disk_server(const std::filesystem::path& folder,
+                                                  const ServingOrder& order,
+                                                  const std::optional<std::filesystem::path>& authfile,
+                                                  const FileLock& lock, const EnvironmentList& environment);
 
 /// Gives the folder's server the credentials of another job that uses it, or (nothing) this machine's own:
 /// those that it has may be good for the first job only. Throws Error.

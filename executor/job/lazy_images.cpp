@@ -112,10 +112,7 @@ ObtainedImage LazyImages::start(const ObtainRequest& request, const FileLock& lo
   order.reference = request.reference.text();
   order.source = request.source.with_digest(image.manifest.digest).text();
   order.manifest = image.manifest.digest.text();
-  start_disk_server(disks.folder(), order, access.authfile, lock, parts_.environment);
-  auto hold = hold_disk_server(disks.folder());
-  if (!hold)
-    throw Error("start the server of the image's disks: it has ended at once" + why_it_ended(disks.folder()));
+  auto hold = start_disk_server(disks.folder(), order, access.authfile, lock, parts_.environment);
   return served(std::move(image), std::move(hold));
 }
 

@@ -1,8 +1,8 @@
 // standin-guest FOLDER NAME [SOCKET FILE...], with a listening socket as its standard input: what runs in the
 // stand-in hypervisor's place of a QEMU with a guest in it (standin_hypervisor.cpp). Its SSH server is
 // OpenSSH's, one process a connection. Before it answers, it reads all of each file of the NBD server at
-// SOCKET, if one is given, and notes a violation if that is none of the good ones. SIGUSR1: it says good-bye
-// to that server.
+// SOCKET, if one is given, and notes a violation if that is none of the good ones; FOLDER/running/.NAME.disks
+// says before that whether it could open them. SIGUSR1: it says good-bye to that server.
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -52,68 +52,95 @@ bool send_all(int fd, const std::string& text) {
   return ::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
 }
 
-/// An open export, or -1.
-int open_export(const std::string& socket, const std::string& name, std::uint64_t& size) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, socket.c_str(), sizeof address.sun_path - 1);
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  std::array<char, 18> hello{};
-  std::array<unsigned char, 10> about{};
-  constexpr int export_name = 1;
-  const auto ask = number(3, 4) + "IHAVEOPT" + number(export_name, 4) + number(name.size(), 4) + name;
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      !read_all(fd, hello.data(), hello.size()) || !send_all(fd, ask) ||
-      !read_all(fd, about.data(), about.size())) {
+/// A disk that is read from the server at SOCKET.
+struct Export {
+  std::string socket;
+  std::string name;
+  int fd = -1;
+  std::uint64_t size = 0;
+
+  bool open() {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, socket.c_str(), sizeof address.sun_path - 1);
+    fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    std::array<char, 18> hello{};
+    std::array<unsigned char, 10> about{};
+    constexpr int export_name = 1;
+    const auto ask = number(3, 4) + "IHAVEOPT" + number(export_name, 4) + number(name.size(), 4) + name;
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        !read_all(fd, hello.data(), hello.size()) || !send_all(fd, ask) ||
+        !read_all(fd, about.data(), about.size())) {
+      close();
+      return false;
+    }
+    size = 0;
+    for (std::size_t i = 0; i < 8; ++i) size = size << 8U | about[i];
+    return true;
+  }
+
+  void close() {
     ::close(fd);
-    return -1;
+    fd = -1;
   }
-  size = 0;
-  for (std::size_t i = 0; i < 8; ++i) size = size << 8U | about[i];
-  return fd;
+
+  /// False if the connection has ended.
+  bool read(std::uint64_t at, std::vector<char>& data) const {
+    std::array<char, 16> answer{};
+    if (!send_all(fd, number(0x25609513, 4) + number(0, 4) + number(at, 8) + number(at, 8) +
+                          number(data.size(), 4)) ||
+        !read_all(fd, answer.data(), answer.size()))
+      return false;
+    if (answer[7] != 0) ::_exit(5);  // an I/O error
+    return read_all(fd, data.data(), data.size());
+  }
+
+  /// What a guest would find on its disk; ends if that cannot be read. As QEMU does, it connects again.
+  std::string digest() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    sarde::Sha256 hash;
+    std::vector<char> data;
+    for (std::uint64_t at = 0; at < size;) {
+      constexpr std::uint64_t most = 1U << 20U;
+      data.resize(std::min(most, size - at));
+      if (fd >= 0 && read(at, data)) {
+        hash.update(data.data(), data.size());
+        at += data.size();
+        continue;
+      }
+      if (fd >= 0) close();
+      if (std::chrono::steady_clock::now() > deadline) ::_exit(5);
+      if (!open()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+    return hash.finish().hex();
+  }
+};
+
+/// QEMU opens all disks before libvirt says that the VM has been started. Ends if one cannot be had.
+std::vector<Export> opened_exports(const std::string& folder, const std::string& vm, int argc, char** argv) {
+  std::vector<Export> exports;
+  bool all_open = true;
+  for (int i = 4; i < argc && all_open; ++i) {
+    exports.push_back({.socket = argv[3], .name = vm + "/" + argv[i]});
+    all_open = exports.back().open();
+  }
+  const auto mark = folder + "/running/." + vm + ".disks";
+  std::ofstream(mark + "+") << (all_open ? "open" : "refused");
+  std::rename((mark + "+").c_str(), mark.c_str());
+  if (!all_open) ::_exit(6);
+  return exports;
 }
 
-/// What a guest would find on its disk; ends if that cannot be read.
-std::string digest_of(const std::string& socket, const std::string& name) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  sarde::Sha256 hash;
-  std::uint64_t at = 0;
-  std::vector<char> data(1U << 20U);
-  while (std::chrono::steady_clock::now() < deadline) {
-    std::uint64_t size = 0;
-    const int fd = open_export(socket, name, size);
-    while (fd >= 0 && at < size) {
-      const auto length = std::min<std::uint64_t>(data.size(), size - at);
-      std::array<char, 16> answer{};
-      if (!send_all(
-              fd, number(0x25609513, 4) + number(0, 4) + number(at, 8) + number(at, 8) + number(length, 4)) ||
-          !read_all(fd, answer.data(), answer.size()))
-        break;
-      if (answer[7] != 0) ::_exit(5);  // an I/O error
-      if (!read_all(fd, data.data(), length)) break;
-      hash.update(data.data(), length);
-      at += length;
-    }
-    if (fd >= 0 && at == size) {
-      connections.at(static_cast<std::size_t>(connected)) = fd;
-      connected = connected + 1;
-      return hash.finish().hex();
-    }
-    if (fd >= 0) ::close(fd);
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  ::_exit(5);
-}
-
-void read_disks(const std::string& folder, const std::string& name, const std::string& socket,
-                const std::string& file) {
-  const auto digest = digest_of(socket, name + "/" + file);
+void read_disk(const std::string& folder, Export& disk) {
+  const auto digest = disk.digest();
+  connections.at(static_cast<std::size_t>(connected)) = disk.fd;
+  connected = connected + 1;
   std::ifstream good(folder + "/good-digests");
   for (std::string line; good >> line;)
     if (line == digest) return;
   if (good.eof() && std::ifstream(folder + "/good-digests").good())
     std::ofstream(folder + "/violations", std::ios::app)
-        << name << ": " << file << ", as it was served, holds " << digest << ", which is no image's\n";
+        << disk.name << ", as it was served, holds " << digest << ", which is no image's\n";
 }
 
 }  // namespace
@@ -122,7 +149,8 @@ int main(int argc, char** argv) {
   if (argc < 3) return 2;
   const std::string folder = argv[1];
   ::signal(SIGUSR1, say_good_bye);
-  for (int i = 4; i < argc; ++i) read_disks(folder, argv[2], argv[3], argv[i]);
+  if (argc > 4)
+    for (auto& disk : opened_exports(folder, argv[2], argc, argv)) read_disk(folder, disk);
   const auto config = folder + "/sshd_config";
   const auto log = folder + "/sshd.log";
   long boot = 0;

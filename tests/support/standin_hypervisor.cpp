@@ -164,7 +164,9 @@ class StandinHypervisor final : public Hypervisor {
       served_.push_back(vm.disk_server->socket.string());
       for (const auto& file : vm.disk_server->files) served_.push_back(file.filename().string());
     }
+    fs::remove(disks_mark(name));  // a stage that was killed may have left it
     launch(name, domain, listener);
+    if (vm.disk_server) await_open_disks(name, *vm.disk_server);
   }
 
   DomainState state(const std::string& name) override {
@@ -300,6 +302,10 @@ class StandinHypervisor final : public Hypervisor {
     return states;
   }
 
+  [[nodiscard]] fs::path disks_mark(const std::string& name) const {
+    return folder_ / "running" / ("." + name + ".disks");
+  }
+
   [[nodiscard]] fs::path running_file(const std::string& name) const { return folder_ / "running" / name; }
 
   [[nodiscard]] fs::path definition_file(const std::string& name) const {
@@ -396,6 +402,21 @@ class StandinHypervisor final : public Hypervisor {
       said.assign(buffer.data(), got);
     ::waitpid(daemon, nullptr, 0);
     if (said != "started") throw Error("start the VM: " + (said.empty() ? "libvirtd died" : said));
+  }
+
+  void await_open_disks(const std::string& name, const DiskServer& server) {
+    const auto mark = disks_mark(name);
+    for (;;) {
+      const bool lives = find(name).has_value();
+      if (const auto said = read_file_if_there(mark)) {
+        fs::remove(mark);
+        if (*said == "open") return;
+        destroy(name);
+        throw NotServed("stand-in: QEMU could not connect to " + server.socket.string());
+      }
+      if (!lives) throw Error("start the VM: QEMU died");
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
   }
 
   /// What libvirtd keeps of the stage's descriptors.

@@ -135,8 +135,9 @@ bool NbdServer::close_if_unused() {
   const std::scoped_lock lock(mutex_);
   const bool is_used =
       std::ranges::any_of(connections_, [](const Connection& one) { return !one.has_ended; });
-  if (is_used || !lost_.empty()) return false;
-  // Who is in its queue now was not greeted, and finds that out.
+  pollfd waiting{.fd = listening_.get(), .events = POLLIN, .revents = 0};
+  if (is_used || !lost_.empty() || ::poll(&waiting, 1, 0) > 0) return false;
+  // Who has come to its queue just now was not greeted, and finds that out.
   listening_.reset();
   return true;
 }

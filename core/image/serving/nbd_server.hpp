@@ -44,7 +44,8 @@ class NbdServer {
   /// Ends the connections that have no disk open.
   void close_idle();
 
-  /// From here on nobody can connect. False, and it goes on, if somebody is connected or was lost.
+  /// From here on nobody can connect. False, and it goes on, if somebody is connected, or about to be, or was
+  /// lost.
   bool close_if_unused();
 
  private:

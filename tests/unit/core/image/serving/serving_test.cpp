@@ -496,6 +496,12 @@ TEST_CASE("serving: it ends when nobody is connected, and no VM was lost") {
   CHECK(bench.soon([&] { return bench.server.connections() == 0; }));
   CHECK_FALSE(bench.server.close_if_unused());
   CHECK(bench.server.take_lost() == std::vector<std::string>{"vm-2"});
+  // Who has connected is not left out, even if nobody has greeted him yet.
+  holder = bench.connect();
+  CHECK_FALSE(bench.server.close_if_unused());
+  CHECK_FALSE(bench.receive(holder, 18).empty());
+  holder.reset();
+  CHECK(bench.soon([&] { return bench.server.connections() == 0; }));
   CHECK(bench.server.close_if_unused());
   CHECK(bench.soon([&] { return !bench.connect(); }));
 }
