@@ -80,7 +80,8 @@ std::string Admission::obstacle(const Ledger& ledger, std::uint64_t needed_mib) 
   return "";
 }
 
-void Admission::wait_for(const JobFolder& folder, std::uint64_t memory_mib) {
+void Admission::wait_for(const JobFolder& folder, std::uint64_t memory_mib,
+                         const std::function<void()>& meanwhile) {
   const auto needed = memory_mib + qemu_overhead_mib;
   if (const auto memory = parts_.memory({})) {
     const auto most = memory_to_give(*memory, parts_.rules.overcommit);
@@ -118,6 +119,7 @@ void Admission::wait_for(const JobFolder& folder, std::uint64_t memory_mib) {
       parts_.discard_leftovers();
       next_discard = parts_.clock.now() + discard_every;
     }
+    meanwhile();
     parts_.clock.sleep(look_every, parts_.cancellation);
   }
   if (const auto waited = milliseconds_between(begun, parts_.clock.now()); waited > look_every)

@@ -155,11 +155,12 @@ std::shared_ptr<const UniqueFd> start_disk_server(const fs::path& folder, const 
   remove_if_there(folder / failure_name);
   constexpr std::size_t enough = 16U << 10U;
   write_file(folder / reserve_name, std::string(enough, 'x'), 0600);
-  const auto socket = listen_in(folder);
+  auto socket = listen_in(folder);
   // Before it runs: where little is missing, it would have done its work, and gone, before it is held.
   auto coming = connected_to(folder);
   start_self(disk_server_name, folder.string(), {socket.get(), lock.fd()}, environment,
              folder / process_name);
+  socket.reset();  // or the server's end would not be noticed
   auto hold = coming ? greeted(std::move(coming)) : nullptr;
   if (!hold)
     throw Error("start the server of the image's disks: it has ended at once" + why_it_ended(folder));
@@ -419,6 +420,10 @@ class ImageServing {
     constexpr milliseconds pause(200);
     for (; server_.connections() > 0; clock_.sleep(pause, cancellation_)) server_.close_idle();
     remove_if_there(folder_ / order_name);
+    if (images_.unpacked.has_room()) return;
+    constexpr std::chrono::seconds until_all_have_read_why(10);
+    clock_.sleep(until_all_have_read_why, cancellation_);
+    remove_if_there(folder_);
   }
 
   fs::path folder_;

@@ -92,16 +92,26 @@ std::optional<ObtainedImage> LazyImages::obtain(const ObtainRequest& request, bo
   return std::nullopt;
 }
 
+bool LazyImages::has_come(const ObtainedImage& image) {
+  return !PartialImage::lacks_layers(image.unpacked.folder, layer_grids(image.image.disks).value());
+}
+
 ObtainedImage LazyImages::wait_for_all_of(ObtainedImage image) {
   DiskServerWatch watch(image.unpacked.folder, parts_.environment);
   constexpr milliseconds pause(200);
-  const auto grids = layer_grids(image.image.disks).value();
-  for (; PartialImage::lacks_layers(image.unpacked.folder, grids);
-       parts_.clock.sleep(pause, parts_.cancellation))
+  const auto& unpacked = parts_.images.unpacked;
+  std::optional<TimePoint> deadline;  // for the others that hold the server
+  std::error_code gone;
+  while (!unpacked.has_shared(image.image) && std::filesystem::exists(image.unpacked.folder, gone)) {
     watch.look();
-  image.unpacked.hold.reset();  // now it may end
-  image.unpacked =
-      parts_.images.unpacked.unpack_shared(image.image, progress_of(parts_.reporter, "unpacking"));
+    if (has_come(image)) {
+      image.unpacked.hold.reset();
+      if (!deadline) deadline = parts_.clock.now() + parts_.order.store.lock_timeout;
+    }
+    if (deadline && parts_.clock.now() >= *deadline) break;
+    parts_.clock.sleep(pause, parts_.cancellation);
+  }
+  image.unpacked = unpacked.unpack_shared(image.image, progress_of(parts_.reporter, "unpacking"));
   return image;
 }
 

@@ -38,7 +38,11 @@ class LazyImages {
   std::optional<ObtainedImage> obtain(const ObtainRequest& request, bool may_start, Registry& registry,
                                       const RegistryAccess& access);
 
-  /// The same image when its server is done: its disks are whole. Blocks until then. Throws Error, Cancelled.
+  /// Whether all layers of an image that is served are there: its server only waits to be let go.
+  [[nodiscard]] static bool has_come(const ObtainedImage& image);
+
+  /// The same image when its server is done: its disks are whole. Blocks until then, and lets go of the
+  /// server. Throws Error, Cancelled.
   ObtainedImage wait_for_all_of(ObtainedImage image);
 
  private:

@@ -85,8 +85,18 @@ VmStart PrepareStage::run(const Job& job) {
   check_host();
   {
     const ObservedPhase phase(metrics, clock, "admission");
-    admission.wait_for(resources.folder(), VmStarter::memory_of(started.vm));
+    // A job that waits for room keeps an image that has come from nobody.
+    const auto let_go = [&] {
+      if (image.unpacked.hold && LazyImages::has_come(image)) image.unpacked.hold.reset();
+    };
+    admission.wait_for(resources.folder(), VmStarter::memory_of(started.vm), let_go);
   }
+  const auto use_whole_image = [&] {
+    starter.undo(started, resources.folder());
+    image = images.wait_for_all_of(std::move(image));
+    started = starter.plan(job, image, resources, needs);
+  };
+  if (!image.unpacked.served_at.empty() && !image.unpacked.hold) use_whole_image();
   const auto bounds = disk_bounds(resources.folder().path(), rules.max_job_disk);
   DiskWatch disks(resources, bounds, machines, clock);
   auto server = watch_of_server(image);
@@ -101,10 +111,8 @@ VmStart PrepareStage::run(const Job& job) {
       return open(started, subject);
     } catch (const NotServed& error) {
       reporter.warn(std::string("WARNING: the VM cannot start before its image is there: ") + error.what());
-      starter.undo(started, resources.folder());
-      image = images.wait_for_all_of(std::move(image));
+      use_whole_image();
       server = watch_of_server(image);
-      started = starter.plan(job, image, resources, needs);
       return open(started, subject);
     }
   }();

@@ -23,6 +23,7 @@ JOBS = int(os.environ.get("SARDE_CHAOS_JOBS", "250"))
 SEED = int(os.environ.get("SARDE_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 BATCH = 25
 AT_ONCE = 4
+LONGEST = 60  # s, for a stage: two that wait for each other do so for fetch-timeout
 
 # Who is killed, in which stage, and how often that is drawn.
 PLANS = {("stage", "prepare"): 8, ("group", "prepare"): 3, ("skopeo", "prepare"): 8, ("disk server", "prepare"): 6, ("qemu", "prepare"): 4, ("runner", "prepare"): 4,
@@ -116,8 +117,8 @@ class Plan:
                 self.fell = self.kill(process, vm, runner_pid)
                 if self.fell:
                     self.world.tally.kill(self.victim, self.stage, where)
-                    if self.victim == "lone runner" and not process.ends_within(90):
-                        self.world.complain(f"{self.stage} of {vm} goes on for ever without its runner")
+                    if self.victim == "lone runner" and not process.ends_within(LONGEST):
+                        self.world.complain(f"{self.stage} of {vm} goes on without its runner; it is at {how_far(self.world.standin, vm)}")
                     return
                 time.sleep(0.002)
 
@@ -238,6 +239,8 @@ class World:
             if plan:
                 plan.join()
             for stage in result.stages:
+                if stage.seconds > LONGEST:
+                    self.complain(f"{stage.name} of job {values['id']} took {stage.seconds:.0f} s:\n{result.text}")
                 if stage.code == 0:
                     self.took(stage.name, stage.seconds)
             return result.verdict, result.text

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from conftest import need
 from fake_runner import bash_script
 from lying_registry import LyingRegistry
 
@@ -167,6 +168,28 @@ def test_a_server_that_is_killed_is_started_again(host, source):
     assert job.result.verdict == "success", job.result.text
 
 
+def test_a_job_that_waits_for_room_holds_nothing_up(host, source):
+    host.registry.rate = 4_000_000
+    room = {"SARDE_MAX_VMS": "1"}
+    with host.runner(**room).job(job_id=15015, image=host.image) as waits:
+        with prepared(host, 15014, **room) as job:
+            waits.config()
+            stage = waits.start("prepare")
+            deadline = time.monotonic() + 30
+            while not list(host.folder.glob("jobs/sarde-15015-*/ticket")):
+                assert time.monotonic() < deadline and stage.process.poll() is None
+                time.sleep(0.05)
+            assert host.partial
+            host.registry.rate = 0
+            assert is_right(host, host.whole())
+            assert job.run_script(payload_of(source)).stdout.decode().startswith(source["payload"])
+            assert stage.process.poll() is None
+        assert stage.wait(120).code == 0, waits.result.text
+        assert "There is room on this host" in waits.result.text and "WARNING: the VM cannot start" not in waits.result.text
+        assert waits.run_script(payload_of(source)).stdout.decode().startswith(source["payload"])
+        assert waits.settings["hostname"] in host.place.domains()
+
+
 @pytest.mark.parametrize("fault", ["dies", "stalls", "lies"])
 def test_a_registry_that_fails_in_the_middle_fails_the_job(host, source, fault):
     """An I/O error in the guest, never zeros; and a system failure, for it is not the job's script that failed."""
@@ -195,6 +218,25 @@ def test_a_registry_that_fails_in_the_middle_fails_the_job(host, source, fault):
         assert job.run_script(payload_of(source)).stdout.decode().startswith(source["payload"]), job.result.text
         assert is_right(host, host.whole())
     assert not any("/blobs/" in path and host.layers[layer][7:] in path for layer in here for path in host.registry.asked)
+
+
+def test_a_disk_that_becomes_full_fails_the_job(host, source):
+    host.vms.mkdir()
+    need(subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", host.vms], capture_output=True).returncode == 0, "mounting a small file system needs root")
+    try:
+        host.registry.rate = 6_000_000
+        with prepared(host, 15025) as job:
+            host.registry.rate = 0
+            assert not job.run_script(payload_of(source)).stdout.startswith(source["payload"].encode())
+            assert job.result.verdict == "system_failure", job.result.text
+            assert "the VM's disks cannot be read any more" in job.result.text and "No space left on device" in job.result.text, job.result.text
+        # What came does not keep the disk full.
+        deadline = time.monotonic() + 30
+        while host.partial and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not [path for path in host.vms.iterdir() if not path.name.endswith(".lock")]
+    finally:
+        subprocess.run(["umount", host.vms], check=True)
 
 
 def test_after_a_power_cut_nothing_is_believed(host, source):

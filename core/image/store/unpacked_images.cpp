@@ -71,10 +71,13 @@ void UnpackedImages::sync_all() const {
   }
 }
 
+bool UnpackedImages::has_room() const {
+  constexpr std::uint64_t enough = 2U << 30U;
+  return free_space(settings_.vmdir) >= enough;
+}
+
 void UnpackedImages::keep_unfinished(TempFolder incoming, const std::string& name, const StoredImage& image,
                                      const std::vector<UnfinishedDisk>& finished) const noexcept {
-  // A disk that has become full is not to stay so.
-  constexpr std::uint64_t enough_space = 2U << 30U;
   try {
     UnpackedMarker marker{.config_digest = "",
                           .disks = {},
@@ -84,7 +87,7 @@ void UnpackedImages::keep_unfinished(TempFolder incoming, const std::string& nam
       if (!disk.spans.empty())
         marker.disks.push_back({.name = disk.name, .spans = disk.spans, .pieces = disk.pieces});
     }
-    if (marker.disks.empty() || free_space(settings_.vmdir) < enough_space) return;
+    if (marker.disks.empty() || !has_room()) return;
     drop_unfinished(name);
     write_unpacked_marker(incoming.path(), marker);
     incoming.rename_to(settings_.vmdir / (std::string(unfinished_prefix) + name), false);

@@ -54,7 +54,10 @@ class UnpackedImages {
   /// alone that somebody is at work on. Throws Error, Cancelled.
   void sync_all() const;
 
-  /// Keeps of disks that could not be unpacked to their ends what is whole, for the next try: `finished` as
+  /// Whether what is unfinished may stay for the next try: a disk that has become full is not to stay so.
+  [[nodiscard]] bool has_room() const;
+
+  /// If there is room, keeps of disks that could not be unpacked to their ends what is whole, for the next try: `finished` as
   /// UnpackOptions::unfinished has it. The folder keeps its disks under another name, which known_layers()
   /// looks at, until the image is there or a day has passed.
   void keep_unfinished(TempFolder incoming, const std::string& name, const StoredImage& image,

@@ -25,6 +25,7 @@ struct Bench {
   std::optional<unsigned> max_vms;
   double overcommit = 1;
   std::function<void()> discard = [] {};
+  int meanwhile = 0;  ///< calls
 
   JobFolder folder(const std::string& id) {
     return JobFolder(jobsdir / VmName::of_job(id, "d").text());
@@ -40,7 +41,7 @@ struct Bench {
                .clock = clock,
                .cancellation = cancellation,
                .reporter = reporter})
-        .wait_for(folder, mib);
+        .wait_for(folder, mib, [&] { ++meanwhile; });
   }
 };
 
@@ -54,6 +55,7 @@ TEST_CASE("admission: what is free is reserved at once, with what QEMU needs") {
   CHECK(one.reservation() == 4128U);
   CHECK_FALSE(one.ticket());
   CHECK(bench.reporter.lines.empty());
+  CHECK(bench.meanwhile == 0);
 }
 
 TEST_CASE("admission: who finds no room waits, says for what, and fails in the end") {
@@ -68,6 +70,7 @@ TEST_CASE("admission: who finds no room waits, says for what, and fails in the e
   REQUIRE(!bench.reporter.lines.empty());
   CHECK(bench.reporter.lines.front().starts_with("Waiting for room on this host: the VM needs"));
   CHECK(two.ticket() == 1U);
+  CHECK(bench.meanwhile > 100);
   bench.overcommit = 1.5;
   bench.wait(two, 4000);
   CHECK(two.reservation() == 4128U);
