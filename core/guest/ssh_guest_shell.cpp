@@ -166,6 +166,7 @@ ScriptOutcome SshGuestShell::watch(const Running& running, Cancellation& cancell
 }
 
 bool SshGuestShell::rest(milliseconds longest, int wake_fd) {
+  if (ssh_get_fd(session_.get()) < 0) return false;
   std::array<pollfd, 2> polled{{{.fd = ssh_get_fd(session_.get()), .events = POLLIN, .revents = 0},
                                 {.fd = wake_fd, .events = POLLIN, .revents = 0}}};
   if (::poll(polled.data(), polled.size(), static_cast<int>(longest.count())) <= 0) return true;

@@ -106,6 +106,10 @@ class Login {
     if (result != SSH_AUTH_SUCCESS && target_.use_agent)
       result = attempt([&] { return ssh_userauth_agent(session, nullptr); });
     if (result == SSH_AUTH_SUCCESS) return std::nullopt;
+    // libssh may still have the words of an earlier attempt, which was refused.
+    if (is_late_) return ConnectProblem{Kind::unreachable, "no answer to the login in time"};
+    if (ssh_get_fd(session) < 0)
+      return ConnectProblem{Kind::unreachable, "the connection ended during the login"};
     const auto why = problem_of(session);
     if (result == SSH_AUTH_ERROR && !why.starts_with("Access denied") && !why.starts_with("Authentication"))
       return ConnectProblem{Kind::unreachable, why};
@@ -145,7 +149,9 @@ class Login {
   }
 
   int attempt(const std::function<int()>& call) {
-    return driver_.complete(call, SSH_AUTH_AGAIN, deadline_).value_or(SSH_AUTH_ERROR);
+    const auto result = driver_.complete(call, SSH_AUTH_AGAIN, deadline_);
+    if (!result) is_late_ = true;
+    return result.value_or(SSH_AUTH_ERROR);
   }
 
   SshSession session_;
@@ -153,6 +159,7 @@ class Login {
   Clock& clock_;
   SshDriver driver_;
   TimePoint deadline_;
+  bool is_late_ = false;  ///< an attempt was not answered
 };
 
 }  // namespace

@@ -126,23 +126,27 @@ bool can_be_served(const fs::path& folder) {
 
 namespace {
 
+bool server_lives(const fs::path& folder) {
+  const auto process = ProcessIdentity::parse(read_file_if_there(folder / process_name).value_or(""));
+  return process && life_of(*process) != ProcessLife::ended;
+}
+
 /// A connection to the folder's server; none if nobody listens there.
 UniqueFd connected_to(const fs::path& folder) {
   const auto address = unix_address(socket_in(folder));
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const timeval patience{.tv_sec = 5, .tv_usec = 0};
+  for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO})
+    ::setsockopt(socket.get(), SOL_SOCKET, option, &patience, sizeof patience);
   if (!address || !socket || ::connect(socket.get(), generic(*address), sizeof *address) != 0) return {};
   return socket;
 }
 
 /// Whoever was greeted is counted.
-std::shared_ptr<const UniqueFd> greeted(UniqueFd socket) {
-  const timeval patience{.tv_sec = 10, .tv_usec = 0};
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+bool is_greeted(const UniqueFd& socket) {
   std::array<char, 18> greeting{};
-  if (::recv(socket.get(), greeting.data(), greeting.size(), MSG_WAITALL) !=
-      static_cast<ssize_t>(greeting.size()))
-    return nullptr;
-  return std::make_shared<const UniqueFd>(std::move(socket));
+  return ::recv(socket.get(), greeting.data(), greeting.size(), MSG_WAITALL) ==
+         static_cast<ssize_t>(greeting.size());
 }
 
 }  // namespace
@@ -160,16 +164,26 @@ std::shared_ptr<const UniqueFd> start_disk_server(const fs::path& folder, const 
   auto coming = connected_to(folder);
   start_self(disk_server_name, folder.string(), {socket.get(), lock.fd()}, environment,
              folder / process_name);
-  socket.reset();  // or the server's end would not be noticed
-  auto hold = coming ? greeted(std::move(coming)) : nullptr;
-  if (!hold)
-    throw Error("start the server of the image's disks: it has ended at once" + why_it_ended(folder));
-  return hold;
+  socket.reset();               // or the server's end would not be noticed
+  constexpr int patience = 12;  // five seconds each
+  for (int i = 0; coming && i < patience; ++i) {
+    if (is_greeted(coming)) return std::make_shared<const UniqueFd>(std::move(coming));
+    if (!server_lives(folder)) break;
+  }
+  if (const auto why = why_it_ended(folder); !why.empty())
+    throw Error("start the server of the image's disks" + why);
+  return nullptr;
 }
 
 std::shared_ptr<const UniqueFd> hold_disk_server(const fs::path& folder) {
   auto socket = connected_to(folder);
-  return socket ? greeted(std::move(socket)) : nullptr;
+  if (!socket || !is_greeted(socket)) return nullptr;
+  return std::make_shared<const UniqueFd>(std::move(socket));
+}
+
+bool holds_disk_server(const UniqueFd& hold) {
+  pollfd waiting{.fd = hold.get(), .events = POLLIN, .revents = 0};
+  return hold && ::poll(&waiting, 1, 0) == 0;  // nothing is ever said to whoever only holds it
 }
 
 void pass_credentials(const fs::path& folder, const std::optional<fs::path>& authfile) {
@@ -201,9 +215,11 @@ void DiskServerWatch::look() {
   if (const auto why = why_it_ended(folder_); !why.empty())
     throw Error("the VM's disks cannot be read any more" + why);
   std::error_code gone;
-  const auto process = ProcessIdentity::parse(read_file_if_there(folder_ / process_name).value_or(""));
-  const bool is_needed = fs::exists(folder_ / order_name, gone);  // else the image is whole
-  if (!is_needed || (process && life_of(*process) != ProcessLife::ended)) {
+  if (!fs::exists(folder_ / order_name, gone)) {
+    if (PartialImage::has_become_whole(folder_)) return folder_.clear();
+    throw Error("the VM's disks cannot be read any more: what had come of the image has been removed");
+  }
+  if (server_lives(folder_)) {
     missed_since_.reset();
     return;
   }
@@ -418,7 +434,10 @@ class ImageServing {
     remove_if_there(socket_in(folder_));
     queue_.give_up();
     constexpr milliseconds pause(200);
-    for (; server_.connections() > 0; clock_.sleep(pause, cancellation_)) server_.close_idle();
+    constexpr std::chrono::seconds longest(30);  // a VM may be kept for hours after its job
+    const auto deadline = clock_.now() + longest;
+    for (; server_.connections() > 0 && clock_.now() < deadline; clock_.sleep(pause, cancellation_))
+      server_.close_idle();
     remove_if_there(folder_ / order_name);
     if (images_.unpacked.has_room()) return;
     constexpr std::chrono::seconds until_all_have_read_why(10);

@@ -37,7 +37,8 @@ using EnvironmentList = std::vector<std::pair<std::string, std::string>>;
 
 /// Starts a disk server for the folder of a PartialImage. `authfile`: a job's credentials, which are copied.
 /// `lock`: of the unpacked image, which the server has from here on. Returns a connection to it, as
-/// hold_disk_server does. Throws Error.
+/// hold_disk_server does; nothing if it has ended at once and said nothing, being killed. Blocks for a minute
+/// at most. Throws Error.
 std::shared_ptr<const UniqueFd> start_disk_server(const std::filesystem::path& folder,
                                                   const ServingOrder& order,
                                                   const std::optional<std::filesystem::path>& authfile,
@@ -55,6 +56,9 @@ bool can_be_served(const std::filesystem::path& folder);
 /// A connection to the folder's server, which stays as long as there is one. Nothing if there is no server,
 /// or if it is about to end. Blocks for some seconds at most.
 std::shared_ptr<const UniqueFd> hold_disk_server(const std::filesystem::path& folder);
+
+/// Whether the server is still at the other end of such a connection.
+bool holds_disk_server(const UniqueFd& hold);
 
 /// ": " and what the folder's server has said when it failed; empty if it has said nothing.
 std::string why_it_ended(const std::filesystem::path& folder);

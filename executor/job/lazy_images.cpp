@@ -64,11 +64,13 @@ std::optional<ObtainedImage> LazyImages::obtain(const ObtainRequest& request, bo
   constexpr milliseconds pause(50);
   const auto deadline = parts_.clock.now() + parts_.order.store.lock_timeout;
   bool is_announced = false;
+  int ended = 0;
   while (parts_.images.fetcher.can_obtain_partly(request, registry)) {
     if (PartialImage::is_there_for(request.reference.repository(), vmdir, manifest)) {
       if (auto hold = hold_disk_server(folder)) {
         auto image = parts_.images.fetcher.obtain_description(request, registry, access);
         parts_.images.catalogue.tag(image.layout, image.manifest, image.tag);
+        if (!holds_disk_server(*hold)) continue;  // it has failed, or was killed, meanwhile
         pass_credentials(folder, access.authfile);
         auto joined = served(std::move(image), std::move(hold));
         joined.unpacked.was_there = true;
@@ -82,7 +84,10 @@ std::optional<ObtainedImage> LazyImages::obtain(const ObtainRequest& request, bo
     if (const auto lock = FileLock::try_for(unpacked_lock(vmdir, manifest.text()))) {
       // Somebody may have done all of it meanwhile.
       if (!parts_.images.fetcher.can_obtain_partly(request, registry)) return std::nullopt;
-      return start(request, *lock, registry, access);
+      if (auto started = start(request, *lock, registry, access)) return started;
+      constexpr int enough = 3;
+      if (++ended == enough) throw Error("start the server of the image's disks: it is killed each time");
+      continue;
     }
     if (parts_.clock.now() >= deadline) return std::nullopt;
     if (!std::exchange(is_announced, true))
@@ -93,7 +98,7 @@ std::optional<ObtainedImage> LazyImages::obtain(const ObtainRequest& request, bo
 }
 
 bool LazyImages::has_come(const ObtainedImage& image) {
-  return !PartialImage::lacks_layers(image.unpacked.folder, layer_grids(image.image.disks).value());
+  return PartialImage::has_all_layers(image.unpacked.folder, layer_grids(image.image.disks).value());
 }
 
 ObtainedImage LazyImages::wait_for_all_of(ObtainedImage image) {
@@ -101,28 +106,29 @@ ObtainedImage LazyImages::wait_for_all_of(ObtainedImage image) {
   constexpr milliseconds pause(200);
   const auto& unpacked = parts_.images.unpacked;
   std::optional<TimePoint> deadline;  // for the others that hold the server
-  std::error_code gone;
-  while (!unpacked.has_shared(image.image) && std::filesystem::exists(image.unpacked.folder, gone)) {
+  for (; !unpacked.has_shared(image.image); parts_.clock.sleep(pause, parts_.cancellation)) {
     watch.look();
-    if (has_come(image)) {
-      image.unpacked.hold.reset();
-      if (!deadline) deadline = parts_.clock.now() + parts_.order.store.lock_timeout;
-    }
-    if (deadline && parts_.clock.now() >= *deadline) break;
-    parts_.clock.sleep(pause, parts_.cancellation);
+    if (!has_come(image)) continue;
+    image.unpacked.hold.reset();
+    if (!deadline) deadline = parts_.clock.now() + parts_.order.store.lock_timeout;
+    if (parts_.clock.now() >= *deadline)
+      throw Error("wait for the image's disks: VMs of other jobs still read them from the process in " +
+                  image.unpacked.folder.string());
   }
   image.unpacked = unpacked.unpack_shared(image.image, progress_of(parts_.reporter, "unpacking"));
   return image;
 }
 
-ObtainedImage LazyImages::start(const ObtainRequest& request, const FileLock& lock, Registry& registry,
-                                const RegistryAccess& access) {
+/// Nothing if the server was killed before it could begin.
+std::optional<ObtainedImage> LazyImages::start(const ObtainRequest& request, const FileLock& lock,
+                                               Registry& registry, const RegistryAccess& access) {
   auto [image, disks] = parts_.images.fetcher.obtain_partly(request, disks_without_copy, registry, access);
   auto order = parts_.order;
   order.reference = request.reference.text();
   order.source = request.source.with_digest(image.manifest.digest).text();
   order.manifest = image.manifest.digest.text();
   auto hold = start_disk_server(disks.folder(), order, access.authfile, lock, parts_.environment);
+  if (!hold) return std::nullopt;
   return served(std::move(image), std::move(hold));
 }
 

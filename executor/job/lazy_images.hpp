@@ -47,8 +47,8 @@ class LazyImages {
 
  private:
   [[nodiscard]] ObtainedImage served(StoredImage image, std::shared_ptr<const UniqueFd> hold) const;
-  ObtainedImage start(const ObtainRequest& request, const FileLock& lock, Registry& registry,
-                      const RegistryAccess& access);
+  std::optional<ObtainedImage> start(const ObtainRequest& request, const FileLock& lock, Registry& registry,
+                                     const RegistryAccess& access);
 
   Parts parts_;
 };

@@ -83,23 +83,28 @@ VmStart PrepareStage::run(const Job& job) {
                          .agent = !setup.key_for_agent.empty()};
   auto started = starter.plan(job, image, resources, needs);
   check_host();
+  auto server = watch_of_server(image);
   {
     const ObservedPhase phase(metrics, clock, "admission");
     // A job that waits for room keeps an image that has come from nobody.
-    const auto let_go = [&] {
+    const auto see_to_image = [&] {
+      server.look();
       if (image.unpacked.hold && LazyImages::has_come(image)) image.unpacked.hold.reset();
     };
-    admission.wait_for(resources.folder(), VmStarter::memory_of(started.vm), let_go);
+    admission.wait_for(resources.folder(), VmStarter::memory_of(started.vm), see_to_image);
   }
   const auto use_whole_image = [&] {
     starter.undo(started, resources.folder());
     image = images.wait_for_all_of(std::move(image));
+    server = watch_of_server(image);
     started = starter.plan(job, image, resources, needs);
   };
-  if (!image.unpacked.served_at.empty() && !image.unpacked.hold) use_whole_image();
+  if (!image.unpacked.served_at.empty() && !image.unpacked.hold) {
+    image.unpacked.hold = hold_disk_server(image.unpacked.folder);
+    if (!image.unpacked.hold) use_whole_image();
+  }
   const auto bounds = disk_bounds(resources.folder().path(), rules.max_job_disk);
   DiskWatch disks(resources, bounds, machines, clock);
-  auto server = watch_of_server(image);
   const auto watch = [&] {
     disks.look();
     server.look();
@@ -112,7 +117,6 @@ VmStart PrepareStage::run(const Job& job) {
     } catch (const NotServed& error) {
       reporter.warn(std::string("WARNING: the VM cannot start before its image is there: ") + error.what());
       use_whole_image();
-      server = watch_of_server(image);
       return open(started, subject);
     }
   }();

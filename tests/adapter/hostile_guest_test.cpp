@@ -54,14 +54,14 @@ class HostileSshd {
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
 
-  ConnectResult connect(std::uint16_t port) {
+  ConnectResult connect(std::uint16_t port, std::chrono::milliseconds until_login = 20s) {
     const SshTarget target{.address = "127.0.0.1",
                            .port = port,
                            .username = "u",
                            .password = Secret("p"),
                            .identity_file = {},
                            .known_host_key = {}};
-    return connect_ssh(target, {.until_banner = 10s}, clock, cancellation);
+    return connect_ssh(target, {.until_banner = 10s, .until_login = until_login}, clock, cancellation);
   }
 
   std::unique_ptr<GuestShell> shell() {
@@ -112,16 +112,18 @@ class ListeningSocket {
   std::uint16_t port_ = 0;
 };
 
+enum class CutBy { close, reset, silence };
+
 /// A way to a server that is cut, as by a guest that dies, when so many bytes of what it sends have passed.
 class CutConnection {
  public:
-  CutConnection(std::uint16_t server, std::size_t bytes, bool is_reset)
-      : thread_([this, server, bytes, is_reset] { pass(server, bytes, is_reset); }) {}
+  CutConnection(std::uint16_t server, std::size_t bytes, CutBy end)
+      : thread_([this, server, bytes, end] { pass(server, bytes, end); }) {}
 
   [[nodiscard]] std::uint16_t port() const { return listening_.port(); }
 
  private:
-  void pass(std::uint16_t server, std::size_t bytes, bool is_reset) {
+  void pass(std::uint16_t server, std::size_t bytes, CutBy end) {
     const UniqueFd client(::accept(listening_.fd(), nullptr, nullptr));
     const UniqueFd guest(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const auto address = on_loopback(server);
@@ -143,7 +145,9 @@ class CutConnection {
         bytes -= static_cast<std::size_t>(got);
       }
     }
-    const linger at_once{.l_onoff = is_reset ? 1 : 0, .l_linger = 0};
+    while (end == CutBy::silence && ::recv(client.get(), piece.data(), piece.size(), 0) > 0) {
+    }
+    const linger at_once{.l_onoff = end == CutBy::reset ? 1 : 0, .l_linger = 0};
     ::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   }
 
@@ -250,10 +254,10 @@ TEST_CASE("hostile guest: one that dies while somebody logs in is not waited for
   // From the banner up to the script's first output.
   std::size_t bytes = 20;
   for (int logins = 0; logins < 4; bytes += 60) {
-    for (const bool is_reset : {false, true}) {
+    for (const auto end : {CutBy::close, CutBy::reset}) {
       CAPTURE(bytes);
       REQUIRE(bytes < 4000);
-      const CutConnection way(sshd.port(), bytes, is_reset);
+      const CutConnection way(sshd.port(), bytes, end);
       const auto start = sshd.clock.now();
       auto result = sshd.connect(way.port());
       if (auto* shell = std::get_if<std::unique_ptr<GuestShell>>(&result)) {
@@ -272,6 +276,22 @@ TEST_CASE("hostile guest: one that dies while somebody logs in is not waited for
     }
   }
   CHECK(open_descriptors() == descriptors);
+}
+
+TEST_CASE("hostile guest: one that falls silent while somebody logs in has refused nobody") {
+  HostileSshd sshd("forever");
+  sshd.shell();
+  int silent = 0;
+  for (std::size_t bytes = 900; bytes < 1400; bytes += 50) {
+    CAPTURE(bytes);
+    const CutConnection way(sshd.port(), bytes, CutBy::silence);
+    const auto result = sshd.connect(way.port(), 500ms);
+    const auto* problem = std::get_if<ConnectProblem>(&result);
+    if (problem == nullptr) continue;
+    CHECK(problem->kind == ConnectProblem::Kind::unreachable);
+    if (problem->why == "no answer to the login in time") ++silent;
+  }
+  CHECK(silent > 0);
 }
 
 TEST_CASE("hostile guest: nothing stays open of one that never speaks") {

@@ -23,7 +23,7 @@ JOBS = int(os.environ.get("SARDE_CHAOS_JOBS", "250"))
 SEED = int(os.environ.get("SARDE_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 BATCH = 25
 AT_ONCE = 4
-LONGEST = 60  # s, for a stage: two that wait for each other do so for fetch-timeout
+LONGEST = 100  # s, for a stage: two that wait for each other do so for fetch-timeout, 120
 
 # Who is killed, in which stage, and how often that is drawn.
 PLANS = {("stage", "prepare"): 8, ("group", "prepare"): 3, ("skopeo", "prepare"): 8, ("disk server", "prepare"): 6, ("qemu", "prepare"): 4, ("runner", "prepare"): 4,

@@ -169,7 +169,7 @@ def test_a_server_that_is_killed_is_started_again(host, source):
 
 
 def test_a_job_that_waits_for_room_holds_nothing_up(host, source):
-    host.registry.rate = 4_000_000
+    host.registry.rate = 2_500_000
     room = {"SARDE_MAX_VMS": "1"}
     with host.runner(**room).job(job_id=15015, image=host.image) as waits:
         with prepared(host, 15014, **room) as job:
@@ -224,7 +224,7 @@ def test_a_disk_that_becomes_full_fails_the_job(host, source):
     host.vms.mkdir()
     need(subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120m", "tmpfs", host.vms], capture_output=True).returncode == 0, "mounting a small file system needs root")
     try:
-        host.registry.rate = 6_000_000
+        host.registry.rate = 2_500_000
         with prepared(host, 15025) as job:
             host.registry.rate = 0
             assert not job.run_script(payload_of(source)).stdout.startswith(source["payload"].encode())

@@ -256,7 +256,7 @@ PartlyObtained ImageFetcher::obtain_partly(
       }
       check_disks(disks.folder(), names, parts_.settings.max_disk);
     } catch (const Error& error) {
-      if (error.blame() == Blame::job || !parts_.unpacked.has_room()) remove_if_there(disks.folder());
+      if (error.blame() == Blame::job) remove_if_there(disks.folder());
       throw;
     }
     parts_.catalogue.tag(image.layout, image.manifest, image.tag);

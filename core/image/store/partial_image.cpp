@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/foundation/bytes.hpp"
@@ -51,15 +52,33 @@ std::optional<PartialImage::Owner> PartialImage::owner_of(const fs::path& folder
                .is_lost = lines[1].empty() || lines[1] != boot_id()};
 }
 
+namespace {
+
+/// Of what is there, and can be gone on with.
+std::optional<PartialImage::Owner> usable_owner(const fs::path& vmdir, const Digest& manifest) {
+  auto owner = PartialImage::owner_of(PartialImage::folder_of(vmdir, manifest));
+  return owner && owner->manifest == manifest.text() && !owner->is_lost ? owner : std::nullopt;
+}
+
+}  // namespace
+
 bool PartialImage::is_there(const fs::path& vmdir, const Digest& manifest) {
-  const auto owner = owner_of(folder_of(vmdir, manifest));
-  return owner && owner->manifest == manifest.text() && !owner->is_lost;
+  return usable_owner(vmdir, manifest).has_value();
 }
 
 bool PartialImage::is_there_for(const std::string& repository, const fs::path& vmdir,
                                 const Digest& manifest) {
-  const auto owner = owner_of(folder_of(vmdir, manifest));
-  return is_there(vmdir, manifest) && (owner->private_to.empty() || owner->private_to == repository);
+  const auto owner = usable_owner(vmdir, manifest);
+  return owner && (owner->private_to.empty() || owner->private_to == repository);
+}
+
+bool PartialImage::has_become_whole(const fs::path& folder) {
+  const auto name = folder.filename().string();
+  if (!name.starts_with(partial_prefix)) return false;
+  const auto whole = "sha256:" + name.substr(std::string_view(partial_prefix).size());
+  return std::ranges::any_of(folder_entries(folder.parent_path()), [&](const fs::path& entry) {
+    return entry.filename().string().starts_with(whole);
+  });
 }
 
 void PartialImage::remove(const fs::path& vmdir, const Digest& manifest) {
@@ -108,17 +127,19 @@ std::set<LayerPlace> listed_in(const fs::path& folder, const std::vector<LayerGr
 
 }  // namespace
 
-bool PartialImage::lacks_layers(const fs::path& folder, const std::vector<LayerGrid>& disks) {
+bool PartialImage::has_all_layers(const fs::path& folder, const std::vector<LayerGrid>& disks) {
   std::size_t all = 0;
   for (const auto& disk : disks) all += disk.layers.size();
-  std::error_code gone;
-  return listed_in(folder, disks).size() < all && fs::exists(folder / mark_name, gone);
+  return listed_in(folder, disks).size() == all;
 }
 
 void PartialImage::open_files() {
   for (std::size_t i = 0; i < disks_.size(); ++i) {
     const auto path = file(i);
-    fds_.emplace_back(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+    const auto open = [&] { return ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC); };
+    fds_.emplace_back(open());
+    // Somebody was killed who was about to give it to all VMs, for reading only.
+    if (!fds_.back() && errno == EACCES && ::chmod(path.c_str(), 0600) == 0) fds_.back().reset(open());
     if (!fds_.back()) fail_by_errno("open", path);
     if (size_of(path) != disks_[i].size) throw Error("open " + path.string() + ": it has another size");
   }

@@ -58,8 +58,11 @@ class PartialImage {
   static PartialImage existing(const std::filesystem::path& vmdir, const Digest& manifest,
                                std::vector<LayerGrid> disks);
 
-  /// Whether a folder is there, and layers are missing in it.
-  static bool lacks_layers(const std::filesystem::path& folder, const std::vector<LayerGrid>& disks);
+  /// Whether a folder is there, and no layer is missing in it.
+  static bool has_all_layers(const std::filesystem::path& folder, const std::vector<LayerGrid>& disks);
+
+  /// Whether the image whose disks were in this folder has its own folder now.
+  static bool has_become_whole(const std::filesystem::path& folder);
 
   /// Removes the folder. The caller holds the lock of the unpacked image.
   static void remove(const std::filesystem::path& vmdir, const Digest& manifest);

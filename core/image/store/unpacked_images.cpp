@@ -112,14 +112,17 @@ UnpackedImage UnpackedImages::finish(const StoredImage& image, const PartialImag
                      .pieces = pieces_of_file(partial.file(i), cancellation_)});
   }
   auto incoming = TempFolder::in(settings_.vmdir, ".incoming-", 0700);
+  // Whoever is killed here leaves either the partial image as it was, or both.
   for (std::size_t i = 0; i < partial.disks().size(); ++i) {
-    fs::rename(partial.file(i), incoming.path() / partial.disks()[i].name, error);
-    if (error) throw Error("rename " + partial.file(i).string() + ": " + errno_text(error.value()));
+    fs::create_hard_link(partial.file(i), incoming.path() / partial.disks()[i].name, error);
+    if (error) throw Error("link " + partial.file(i).string() + ": " + errno_text(error.value()));
   }
+  auto unpacked =
+      finish_unpacking(image, disks, std::move(incoming),
+                       {.folder = folder, .sharing = DiskSharing::many, .max_disk = settings_.max_disk});
   remove_if_there(partial.folder());
   drop_unfinished(folder.filename().string());
-  return finish_unpacking(image, disks, std::move(incoming),
-                          {.folder = folder, .sharing = DiskSharing::many, .max_disk = settings_.max_disk});
+  return unpacked;
 }
 
 void UnpackedImages::drop_unfinished(const std::string& name) const {

@@ -57,9 +57,9 @@ class UnpackedImages {
   /// Whether what is unfinished may stay for the next try: a disk that has become full is not to stay so.
   [[nodiscard]] bool has_room() const;
 
-  /// If there is room, keeps of disks that could not be unpacked to their ends what is whole, for the next try: `finished` as
-  /// UnpackOptions::unfinished has it. The folder keeps its disks under another name, which known_layers()
-  /// looks at, until the image is there or a day has passed.
+  /// If there is room, keeps of disks that could not be unpacked to their ends what is whole, for the next
+  /// try: `finished` as UnpackOptions::unfinished has it. The folder keeps its disks under another name,
+  /// which known_layers() looks at, until the image is there or a day has passed.
   void keep_unfinished(TempFolder incoming, const std::string& name, const StoredImage& image,
                        const std::vector<UnfinishedDisk>& finished) const noexcept;
 

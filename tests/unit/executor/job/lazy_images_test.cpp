@@ -3,7 +3,11 @@
 
 #include <doctest/doctest.h>
 
+#include "core/image/store/partial_image.hpp"
+#include "core/system/files.hpp"
+#include "tests/support/check_error.hpp"
 #include "tests/support/fake_clock.hpp"
+#include "tests/support/temp_folder.hpp"
 
 using namespace sarde;
 using std::chrono::milliseconds;
@@ -47,4 +51,19 @@ TEST_CASE("lazy: a transfer is long if more than 20 seconds are left when it has
   // It is decided once.
   clock.sleep(milliseconds(60'000), never);
   CHECK_FALSE(estimate.is_long(2 + 2 * rate, total));
+}
+
+TEST_CASE("lazy: disks whose folder is gone are whole, or lost, and then nobody blames the script") {
+  const sarde::testing::TestFolder vmdir;
+  const auto manifest = Digest::of("manifest");
+  const auto folder = PartialImage::folder_of(vmdir.path(), manifest);
+  const auto look = [&] { DiskServerWatch(folder, {}).look(); };
+  sarde::testing::check_error(Blame::host, "what had come of the image has been removed", look);
+  make_folders(vmdir / Digest::of("another").text(), 0700);
+  CHECK_THROWS_AS(look(), Error);
+  make_folders(vmdir / manifest.text(), 0700);
+  CHECK_NOTHROW(look());
+  make_folders(folder, 0700);
+  write_file(folder / ".failure", "the registry is away", 0600);
+  sarde::testing::check_error(Blame::host, "the registry is away", look);
 }

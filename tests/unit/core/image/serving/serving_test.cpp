@@ -234,6 +234,11 @@ TEST_CASE("serving: layers are taken from an older version, unless it has change
                            .config_digest = Digest::of("config"),
                            .disks = {bench.layers},
                            .disk_diff_ids = {Digest::of(bench.content)}};
+  // Where that cannot be, or is cut off, all stays as it was.
+  const ImageStore strict({.ocidir = bench.folder / "oci", .vmdir = bench.folder.path(), .max_disk = 1},
+                          clock, bench.never);
+  check_error(Blame::job, "max-disk", [&] { strict.unpacked.finish(stored, image); });
+  CHECK(read_file(image.file(0), UINT64_MAX) == bench.content);
   const auto finished = store.unpacked.finish(stored, image);
   CHECK(read_file(finished.folder / "d.raw", UINT64_MAX) == bench.content);
   const auto marker = read_unpacked_marker(finished.folder);
@@ -254,11 +259,11 @@ TEST_CASE("serving: what is private to a repository is not there for another") {
   auto image = bench.open();
   CHECK(PartialImage::is_there_for("h.example/vms/a", bench.folder.path(), manifest));
   CHECK_FALSE(PartialImage::is_there_for("h.example/vms/b", bench.folder.path(), manifest));
-  CHECK(PartialImage::lacks_layers(image.folder(), image.disks()));
+  CHECK_FALSE(PartialImage::has_all_layers(image.folder(), image.disks()));
   for (const auto place : image.missing()) bench.bring(image, place.layer);
-  CHECK_FALSE(PartialImage::lacks_layers(image.folder(), image.disks()));
+  CHECK(PartialImage::has_all_layers(image.folder(), image.disks()));
   PartialImage::remove(bench.folder.path(), manifest);
-  CHECK_FALSE(PartialImage::lacks_layers(image.folder(), image.disks()));
+  CHECK_FALSE(PartialImage::has_all_layers(image.folder(), image.disks()));
   check_error(Blame::host, "does not hold the image's disks",
               [&] { PartialImage::existing(bench.folder.path(), manifest, image.disks()); });
 }
