@@ -18,7 +18,8 @@ class SshDriver {
       : session_(session), clock_(clock), cancellation_(cancellation) {}
 
   /// Repeats `call` until it returns something other than `again`, and returns that; SSH_ERROR (which is
-  /// SSH_AUTH_ERROR, too) if the connection has ended; nothing once the deadline has passed. Throws Cancelled.
+  /// SSH_AUTH_ERROR, too) if the connection has ended; nothing once the deadline has passed. Throws
+  /// Cancelled.
   std::optional<int> complete(const std::function<int()>& call, int again, TimePoint deadline);
 
  private:

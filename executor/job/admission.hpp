@@ -40,8 +40,8 @@ class Admission {
   explicit Admission(Parts parts) : parts_(std::move(parts)) {}
 
   /// Blocks until the job may start a VM of this size, and reserves it in the job's folder, whose lock the
-  /// caller holds. `meanwhile` is called several times a second as long as there is no room. Throws Error: the
-  /// job's fault if this host will never have that much memory, the host's when `timeout` has passed;
+  /// caller holds. `meanwhile` is called several times a second as long as there is no room. Throws Error:
+  /// the job's fault if this host will never have that much memory, the host's when `timeout` has passed;
   /// Cancelled.
   void wait_for(const JobFolder& folder, std::uint64_t memory_mib, const std::function<void()>& meanwhile);
 

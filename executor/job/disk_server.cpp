@@ -217,7 +217,9 @@ void DiskServerWatch::look() {
   std::error_code gone;
   if (!fs::exists(folder_ / order_name, gone)) {
     if (PartialImage::has_become_whole(folder_)) return folder_.clear();
-    throw Error("the VM's disks cannot be read any more: what had come of the image has been removed");
+    throw Error(
+        "the VM's disks cannot be read any more: what had come of the image has been removed; "
+        "run the job again");
   }
   if (server_lives(folder_)) {
     missed_since_.reset();

@@ -86,7 +86,9 @@ std::optional<ObtainedImage> LazyImages::obtain(const ObtainRequest& request, bo
       if (!parts_.images.fetcher.can_obtain_partly(request, registry)) return std::nullopt;
       if (auto started = start(request, *lock, registry, access)) return started;
       constexpr int enough = 3;
-      if (++ended == enough) throw Error("start the server of the image's disks: it is killed each time");
+      if (++ended == enough)
+        throw Error(
+            "start the server of the image's disks: it is killed each time; see why in the kernel's log");
       continue;
     }
     if (parts_.clock.now() >= deadline) return std::nullopt;
@@ -112,8 +114,9 @@ ObtainedImage LazyImages::wait_for_all_of(ObtainedImage image) {
     image.unpacked.hold.reset();
     if (!deadline) deadline = parts_.clock.now() + parts_.order.store.lock_timeout;
     if (parts_.clock.now() >= *deadline)
-      throw Error("wait for the image's disks: VMs of other jobs still read them from the process in " +
-                  image.unpacked.folder.string());
+      throw Error("wait for the image's disks: VMs of other jobs still use " +
+                  image.unpacked.folder.string() +
+                  "; run the job again when they have ended ('sarde-executor jobs' lists them)");
   }
   image.unpacked = unpacked.unpack_shared(image.image, progress_of(parts_.reporter, "unpacking"));
   return image;

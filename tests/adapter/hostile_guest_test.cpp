@@ -2,10 +2,8 @@
 #include <array>
 #include <fcntl.h>
 #include <fstream>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -16,10 +14,13 @@
 #include "core/guest/ssh_guest_shell.hpp"
 #include "core/system/files.hpp"
 #include "tests/support/check_error.hpp"
+#include "tests/support/listener.hpp"
 #include "tests/support/temp_folder.hpp"
 
 using namespace sarde;
 using namespace std::chrono_literals;
+using sarde::testing::Listener;
+using sarde::testing::on_loopback;
 using sarde::testing::TestFolder;
 
 namespace {
@@ -83,35 +84,6 @@ class HostileSshd {
   std::uint16_t port_ = 0;
 };
 
-sockaddr_in on_loopback(std::uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
-
-class ListeningSocket {
- public:
-  ListeningSocket() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    auto address = on_loopback(0);
-    socklen_t size = sizeof address;
-    constexpr int enough = 10;
-    REQUIRE(::bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
-    REQUIRE(::listen(fd_.get(), enough) == 0);
-    REQUIRE(::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
-    port_ = ntohs(address.sin_port);
-  }
-
-  [[nodiscard]] int fd() const { return fd_.get(); }
-
-  [[nodiscard]] std::uint16_t port() const { return port_; }
-
- private:
-  UniqueFd fd_;
-  std::uint16_t port_ = 0;
-};
-
 enum class CutBy { close, reset, silence };
 
 /// A way to a server that is cut, as by a guest that dies, when so many bytes of what it sends have passed.
@@ -120,11 +92,11 @@ class CutConnection {
   CutConnection(std::uint16_t server, std::size_t bytes, CutBy end)
       : thread_([this, server, bytes, end] { pass(server, bytes, end); }) {}
 
-  [[nodiscard]] std::uint16_t port() const { return listening_.port(); }
+  [[nodiscard]] std::uint16_t port() const { return listening_.port; }
 
  private:
   void pass(std::uint16_t server, std::size_t bytes, CutBy end) {
-    const UniqueFd client(::accept(listening_.fd(), nullptr, nullptr));
+    const UniqueFd client(::accept(listening_.fd.get(), nullptr, nullptr));
     const UniqueFd guest(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const auto address = on_loopback(server);
     if (::connect(guest.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return;
@@ -151,7 +123,7 @@ class CutConnection {
     ::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   }
 
-  ListeningSocket listening_;
+  Listener listening_;
   std::jthread thread_;
 };
 
@@ -282,10 +254,10 @@ TEST_CASE("hostile guest: one that falls silent while somebody logs in has refus
   HostileSshd sshd("forever");
   sshd.shell();
   int silent = 0;
-  for (std::size_t bytes = 900; bytes < 1400; bytes += 50) {
+  for (std::size_t bytes = 1050; bytes < 1300; bytes += 50) {
     CAPTURE(bytes);
     const CutConnection way(sshd.port(), bytes, CutBy::silence);
-    const auto result = sshd.connect(way.port(), 500ms);
+    const auto result = sshd.connect(way.port(), 2s);
     const auto* problem = std::get_if<ConnectProblem>(&result);
     if (problem == nullptr) continue;
     CHECK(problem->kind == ConnectProblem::Kind::unreachable);
@@ -295,11 +267,11 @@ TEST_CASE("hostile guest: one that falls silent while somebody logs in has refus
 }
 
 TEST_CASE("hostile guest: nothing stays open of one that never speaks") {
-  const ListeningSocket silent;
+  const Listener silent;
   SystemClock clock;
   Cancellation cancellation;
   const SshTarget target{.address = "127.0.0.1",
-                         .port = silent.port(),
+                         .port = silent.port,
                          .username = "u",
                          .password = Secret("p"),
                          .identity_file = {},

@@ -3,10 +3,8 @@
 #include <array>
 #include <fcntl.h>
 #include <fstream>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -16,31 +14,22 @@
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
 #include "tests/support/check_error.hpp"
+#include "tests/support/listener.hpp"
 #include "tests/support/temp_folder.hpp"
 
 using namespace sarde;
 using namespace std::chrono_literals;
 using sarde::testing::check_error;
+using sarde::testing::Listener;
 using sarde::testing::TestFolder;
 
 namespace {
-
-std::uint16_t free_port() {
-  const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  REQUIRE(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  socklen_t size = sizeof address;
-  REQUIRE(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
-  return ntohs(address.sin_port);
-}
 
 /// OpenSSH's server for this account alone, on a free port of 127.0.0.1, with a host key and a user key of
 /// its own.
 class LoopbackSshd {
  public:
-  LoopbackSshd() : port_(free_port()) {
+  LoopbackSshd() : port_(Listener().port) {
     run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "host").string()});
     run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "user").string()});
     // SHLVL: a deep bash reads no .bashrc, whatever this account has in its own.
@@ -231,7 +220,7 @@ TEST_CASE("ssh: a login that is refused is told from a server that does not answ
   REQUIRE(std::holds_alternative<ConnectProblem>(refused));
   INFO(std::get<ConnectProblem>(refused).why);
   CHECK(std::get<ConnectProblem>(refused).kind == ConnectProblem::Kind::login_refused);
-  target.port = free_port();
+  target.port = Listener().port;
   const auto silent = bench.try_to_connect(target);
   REQUIRE(std::holds_alternative<ConnectProblem>(silent));
   CHECK(std::get<ConnectProblem>(silent).kind == ConnectProblem::Kind::unreachable);

@@ -91,6 +91,14 @@ def big_blobs(host):
     return [digest for digest, content in host.registry.blobs.items() if len(content) > 1 << 20]
 
 
+def ended(pid, patience=30):
+    """Whether the process ends within this time, in seconds."""
+    deadline = time.monotonic() + patience
+    while pathlib.Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not pathlib.Path(f"/proc/{pid}").exists()
+
+
 def is_right(host, disk):
     return disk.read_bytes() == host.source["disk"].read_bytes()
 
@@ -122,7 +130,7 @@ def test_a_job_runs_while_its_image_comes(host, source, place, request):
             assert other.run_script(payload_of(source)).stdout.decode().startswith(source["payload"])
             assert job.run_script(payload_of(source)).stdout.decode().startswith(source["payload"])
             assert is_right(host, host.whole())
-            assert not pathlib.Path(f"/proc/{first}").exists()
+            assert ended(first)
             # The server has gone; the VMs did not notice.
             host.registry.lacks.update(big_blobs(host))
             for one in (job, other):
@@ -226,14 +234,13 @@ def test_a_disk_that_becomes_full_fails_the_job(host, source):
     try:
         host.registry.rate = 2_500_000
         with prepared(host, 15025) as job:
+            server = host.server
             host.registry.rate = 0
             assert not job.run_script(payload_of(source)).stdout.startswith(source["payload"].encode())
             assert job.result.verdict == "system_failure", job.result.text
             assert "the VM's disks cannot be read any more" in job.result.text and "No space left on device" in job.result.text, job.result.text
         # What came does not keep the disk full.
-        deadline = time.monotonic() + 30
-        while host.partial and time.monotonic() < deadline:
-            time.sleep(0.1)
+        assert ended(server)
         assert not [path for path in host.vms.iterdir() if not path.name.endswith(".lock")]
     finally:
         subprocess.run(["umount", host.vms], check=True)
@@ -243,11 +250,8 @@ def test_after_a_power_cut_nothing_is_believed(host, source):
     host.registry.rate = 5_000_000
     with prepared(host, 15030):
         server = host.server
-    deadline = time.monotonic() + 30
-    while pathlib.Path(f"/proc/{server}").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
     # Nobody needed it any more; what had come stays for the next job, of the same boot of the machine.
-    assert host.partial and not pathlib.Path(f"/proc/{server}").exists()
+    assert ended(server) and host.partial
     mark = host.partial / ".image"
     mark.write_text(mark.read_text().splitlines()[0] + "\nanother boot\n")
     with open(host.partial / "disk.qcow2", "r+b") as disk:

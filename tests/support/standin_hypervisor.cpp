@@ -16,7 +16,6 @@
 #include <csignal>
 #include <fcntl.h>
 #include <fstream>
-#include <netinet/in.h>
 #include <sched.h>
 #include <set>
 #include <sstream>
@@ -37,10 +36,12 @@
 #include "core/vm/domain/job_domain.hpp"
 #include "core/vm/domain/libvirt_answers.hpp"
 #include "core/vm/hypervisor_loader.hpp"
+#include "tests/support/listener.hpp"
 
 namespace sarde {
 
 namespace fs = std::filesystem;
+using testing::Listener;
 
 namespace {
 
@@ -104,24 +105,6 @@ struct Running {
     while (std::getline(in, line) && !line.empty()) domain.files.emplace_back(line);
     domain.xml.assign(std::istreambuf_iterator<char>(in), {});
     return domain;
-  }
-};
-
-/// A socket that listens on a free port of 127.0.0.1.
-struct Listener {
-  UniqueFd fd;
-  std::uint16_t port = 0;
-
-  Listener() : fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    auto* plain = reinterpret_cast<sockaddr*>(&address);
-    socklen_t size = sizeof address;
-    if (!fd || ::bind(fd.get(), plain, size) != 0 || ::listen(fd.get(), 64) != 0 ||
-        ::getsockname(fd.get(), plain, &size) != 0)
-      throw Error("stand-in: listen: " + errno_text(errno));
-    port = ntohs(address.sin_port);
   }
 };
 
