@@ -90,8 +90,9 @@ def made(place, image, number=7000, **options):
 
 def reason(job):
     """The one line that says why a VM boots."""
-    (line,) = [line for line in job.result.text.splitlines() if "(warm)" in line or "continue from the saved state" in line]
-    return line
+    lines = [line for line in job.result.text.splitlines() if "(warm)" in line or "continue from the saved state" in line]
+    assert len(lines) == 1, job.result.text
+    return lines[0]
 
 
 def test_two_vms_continue_from_the_state_of_a_first(place, warm):

@@ -18,6 +18,12 @@ namespace {
 
 constexpr auto fd_name = "sarde-state";
 
+/// Whether QEMU still has to put its own state in order after a migration that it calls over. Until then it
+/// refuses to let the VM go on ("Migration is not finalized yet").
+bool is_finishing(const Domain& domain, const std::string& doing) {
+  return tell_qemu(domain, {{"execute", "query-status"}}, doing).value("status", "") == "finish-migrate";
+}
+
 /// Waits until a migration is over. Throws Error if it ended otherwise than well, or has not by then.
 void wait_for_end(const Domain& domain, std::chrono::seconds longest, const std::string& doing) {
   constexpr std::chrono::milliseconds pause(5);
@@ -25,9 +31,11 @@ void wait_for_end(const Domain& domain, std::chrono::seconds longest, const std:
   while (std::chrono::steady_clock::now() < deadline) {
     const auto now = tell_qemu(domain, {{"execute", "query-migrate"}}, doing);
     const auto status = now.value("status", "");
-    if (status == "completed") return;
-    if (status == "failed" || status == "cancelled")
+    const bool has_ended = status == "completed" || status == "failed" || status == "cancelled";
+    if (has_ended && !is_finishing(domain, doing)) {
+      if (status == "completed") return;
       throw Error(doing + ": QEMU says " + quote(now.value("error-desc", status)));
+    }
     std::this_thread::sleep_for(pause);
   }
   throw Error(doing + ": QEMU was not done within " + duration_text(longest));
