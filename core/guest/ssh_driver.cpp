@@ -37,7 +37,7 @@ void SshDriver::wait(milliseconds longest) {
 
 std::string problem_of(ssh_session session) {
   const auto text = trimmed(ssh_get_error(session));
-  return text == "Socket error: Success" ? "the connection was closed" : text;
+  return text.empty() || text == "Socket error: Success" ? "the connection was closed" : text;
 }
 
 std::string host_key_of(ssh_session session) {

@@ -50,6 +50,36 @@ class Silence {
   std::optional<TimePoint> looked_;
 };
 
+/// The channel of a command to which nobody listens.
+class QuietChannel {
+ public:
+  explicit QuietChannel(SshChannel channel) : channel_(std::move(channel)) {
+    callbacks_.userdata = this;
+    callbacks_.channel_data_function = [](ssh_session, ssh_channel, void*, std::uint32_t size, int, void*) {
+      return static_cast<int>(size);
+    };
+    callbacks_.channel_close_function = [](ssh_session, ssh_channel, void* self) {
+      static_cast<QuietChannel*>(self)->is_closed_ = true;
+    };
+    ssh_callbacks_init(&callbacks_);
+    ssh_set_channel_callbacks(channel_.get(), &callbacks_);
+  }
+
+  QuietChannel(const QuietChannel&) = delete;
+  QuietChannel& operator=(const QuietChannel&) = delete;
+
+  ~QuietChannel() { ssh_remove_channel_callbacks(channel_.get(), &callbacks_); }
+
+  [[nodiscard]] const SshChannel& channel() const { return channel_; }
+
+  [[nodiscard]] bool is_closed() const { return is_closed_; }
+
+ private:
+  SshChannel channel_;
+  ssh_channel_callbacks_struct callbacks_{};
+  bool is_closed_ = false;
+};
+
 /// Does what precedes a script.
 template <typename Work>
 auto not_begun(const Work& work) {
@@ -90,23 +120,39 @@ class SshGuestShell final : public GuestShell {
   ScriptOutcome watch(const Running& running, Cancellation& cancellation);
   RemainingProcesses end_processes(const Running& running);
   void run_quietly(const std::string& command);
+  void finish_last(Cancellation& cancellation);
 
   ssh_counter_struct received_{};  ///< before the session, which counts in it
   SshSession session_;
+  std::optional<QuietChannel> last_;  ///< that may not have ended
   SshTarget target_;
   bool without_credentials_;
   Clock& clock_;
 };
 
-/// A small command whose outcome does not matter, and is not waited for: the server has it, and ends it
-/// without us. Never throws.
+/// A small command whose outcome does not matter. Its end is waited for before the next command, and by
+/// nobody if there is none. A guest that does not answer holds nobody up for long. Never throws.
 void SshGuestShell::run_quietly(const std::string& command) {
+  constexpr milliseconds patience(3'000);
   try {
     Cancellation never;
-    const auto channel = open_channel(session_.get(), clock_, never);
-    start_command(session_.get(), channel, command, clock_, never);
-  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): the caller's own outcome tells more
+    last_.emplace(open_channel(session_.get(), clock_, never, patience));
+    start_command(session_.get(), last_->channel(), command, clock_, never, patience);
+  } catch (const Error&) {
+    last_.reset();  // the caller's own outcome tells more
   }
+}
+
+/// Some Dropbears (2022.83 is one; github.com/mkj/dropbear/pull/326) close a new channel if an earlier
+/// command ends before the new one has come, and end the connection if that then says something.
+void SshGuestShell::finish_last(Cancellation& cancellation) {
+  constexpr milliseconds longest(5'000);
+  const auto deadline = clock_.now() + longest;
+  while (last_ && !last_->is_closed() && clock_.now() < deadline) {
+    cancellation.check();
+    if (!rest(milliseconds_between(clock_.now(), deadline), cancellation.fd())) break;
+  }
+  last_.reset();
 }
 
 ScriptOutcome SshGuestShell::run_script(const GuestScript& script, Cancellation& cancellation) {
@@ -116,6 +162,7 @@ ScriptOutcome SshGuestShell::run_script(const GuestScript& script, Cancellation&
   const auto nonce = to_hex(random.data(), random.size());
   const auto commands = guest_commands(script.shell, nonce, script.content.size(), script.environment);
   auto* session = session_.get();
+  finish_last(cancellation);
   const auto outcome = [&] {
     // It listens before the command starts: how that ends can be said in the same breath as that it has
     // begun.

@@ -157,6 +157,35 @@ TEST_CASE("hostile guest: an end that comes in the same breath as the beginning 
   }
 }
 
+TEST_CASE("hostile guest: a command that it ignores has not begun, and is not waited for") {
+  const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  const GuestScript script{
+      .content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .deadline = {}};
+  HostileSshd sshd("ignores");
+  const auto shell = sshd.shell();
+  const auto start = sshd.clock.now();
+  CHECK_THROWS_WITH_AS(
+      shell->run_script(script, sshd.cancellation),
+      "start a command in the guest: its SSH server has closed the channel instead of answering",
+      ScriptNotBegun);
+  CHECK(sshd.clock.now() - start < 5s);
+}
+
+TEST_CASE("hostile guest: one that ignores a command while another is ending has the time to end it") {
+  const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  const GuestScript script{
+      .content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .deadline = {}};
+  HostileSshd sshd("busy");
+  const auto shell = sshd.shell();
+  const auto start = sshd.clock.now();
+  for (int i = 0; i < 3; ++i) {
+    const auto outcome = shell->run_script(script, sshd.cancellation);
+    REQUIRE(std::holds_alternative<ScriptExited>(outcome));
+    CHECK(std::get<ScriptExited>(outcome).code == 7);
+  }
+  CHECK(sshd.clock.now() - start < 10s);
+}
+
 TEST_CASE("hostile guest: channels that it opens towards us are refused, and cost nothing") {
   HostileSshd sshd("channels", "4");
   const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));

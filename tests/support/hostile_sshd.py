@@ -4,6 +4,8 @@
   at-once    answers a command with its output, exit status, end and close in one segment with the answer itself
   channels   opens channels towards the client without end, while a command runs for SECONDS (third argument)
   forever    a command never ends
+  ignores    closes a command's channel instead of answering
+  busy       does the same while an earlier command has not ended, as Dropbear 2022.83 may; else as at-once
 """
 import os
 import socket
@@ -28,6 +30,7 @@ def marker_of(command):
 class Server(paramiko.ServerInterface):
     def __init__(self, transport):
         self.transport = transport
+        self.is_busy = False
 
     def get_allowed_auths(self, username):
         return "password"
@@ -40,8 +43,13 @@ class Server(paramiko.ServerInterface):
 
     def check_channel_exec_request(self, channel, command):
         if b"rm -rf" in command:
+            if MODE == "busy":
+                self.is_busy = True
+                threading.Thread(target=self.end_late, args=(channel,), daemon=True).start()
             return True
-        if MODE == "at-once":
+        if MODE == "ignores" or self.is_busy:
+            self.ignore(channel)
+        elif MODE in ("at-once", "busy"):
             self.answer_in_one(channel, marker_of(command))
         else:
             threading.Thread(target=self.misbehave, args=(channel, marker_of(command)), daemon=True).start()
@@ -52,6 +60,12 @@ class Server(paramiko.ServerInterface):
         message.add_byte(kind)
         message.add_int(channel.remote_chanid)
         return message
+
+    def ignore(self, channel):
+        for kind in (cMSG_CHANNEL_EOF, cMSG_CHANNEL_CLOSE):
+            self.transport._send_message(self.message(kind, channel))
+        # paramiko's own answer is the next thing that it sends.
+        self.transport._send_user_message = lambda _: self.transport.__dict__.pop("_send_user_message")
 
     def answer_in_one(self, channel, marker):
         """Everything goes out in one write: the client reads it in one go. paramiko's own answer, which follows, is too late."""
@@ -79,6 +93,13 @@ class Server(paramiko.ServerInterface):
             self.transport.packetizer.send_message(packet)
         self.transport.packetizer._Packetizer__socket = real
         real.sendall(b"".join(parts))
+
+    def end_late(self, channel):
+        time.sleep(0.3)
+        channel.sendall(b"a profile says hello\n")
+        self.is_busy = False
+        channel.send_exit_status(0)
+        channel.close()
 
     def misbehave(self, channel, marker):
         time.sleep(0.2)
