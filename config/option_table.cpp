@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "core/foundation/near_word.hpp"
+#include "core/foundation/did_you_mean.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
@@ -18,8 +18,7 @@ const OptionRow* find_option(std::string_view name) {
 std::string option_hint(std::string_view mistyped) {
   std::vector<std::string> names;
   for (const auto& row : option_table) names.emplace_back(row.name);
-  const auto meant = near_word(mistyped, names);
-  return meant.empty() ? "" : " (did you mean " + quote(meant) + "?)";
+  return did_you_mean(mistyped, names);
 }
 
 std::string variable_name(std::string_view option) {

@@ -7,8 +7,8 @@
 
 #include "config/option_table.hpp"
 #include "config/option_words.hpp"
+#include "core/foundation/did_you_mean.hpp"
 #include "core/foundation/error.hpp"
-#include "core/foundation/near_word.hpp"
 #include "core/foundation/text.hpp"
 #include "core/foundation/version.hpp"
 #include "executor/wiring/command_table.hpp"
@@ -104,10 +104,8 @@ class CommandLine {
     }
     for (const auto& word : app_.remaining(true))
       if (wrong.empty() && word.starts_with("--")) wrong = word.substr(0, word.find('='));
-    const auto meant = near_word(wrong, known);
     return {.invocation = {},
-            .answer = {.text = "ERROR: " + what + (meant.empty() ? "" : "; did you mean '" + meant + "'?") +
-                               "\nSee '" + hint + "'.\n",
+            .answer = {.text = "ERROR: " + what + did_you_mean(wrong, known) + "\nSee '" + hint + "'.\n",
                        .is_complaint = true}};
   }
 

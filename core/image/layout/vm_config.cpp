@@ -5,9 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/foundation/did_you_mean.hpp"
 #include "core/foundation/error.hpp"
 #include "core/foundation/json_reading.hpp"
-#include "core/foundation/near_word.hpp"
 #include "core/foundation/text.hpp"
 
 namespace sarde {
@@ -67,9 +67,7 @@ void doubt_keys(const json& value, const std::vector<std::string>& known, const 
                 std::vector<std::string>& doubts) {
   for (const auto& [key, ignored] : value.items()) {
     if (std::ranges::find(known, key) != known.end()) continue;
-    const auto meant = near_word(key, known);
-    doubts.push_back("nothing reads the key " + quote(key) + " of " + where +
-                     (meant.empty() ? "" : "; did you mean " + quote(meant) + "?"));
+    doubts.push_back("nothing reads the key " + quote(key) + " of " + where + did_you_mean(key, known));
   }
 }
 

@@ -1,7 +1,9 @@
-#include "core/foundation/near_word.hpp"
+#include "core/foundation/did_you_mean.hpp"
 
 #include <algorithm>
 #include <cstddef>
+
+#include "core/foundation/text.hpp"
 
 namespace sarde {
 
@@ -25,8 +27,6 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return cost[a.size()][b.size()];
 }
 
-}  // namespace
-
 std::string near_word(std::string_view word, const std::vector<std::string>& known) {
   constexpr std::size_t longest = 40;
   if (word.size() > longest) return "";
@@ -43,6 +43,13 @@ std::string near_word(std::string_view word, const std::vector<std::string>& kno
   if (!best.empty() || word.size() < 3) return best;
   const auto begun = std::ranges::find_if(known, [&](const auto& one) { return one.starts_with(word); });
   return begun == known.end() ? "" : *begun;
+}
+
+}  // namespace
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& known) {
+  const auto meant = near_word(word, known);
+  return meant.empty() ? "" : " (did you mean " + quote(meant) + "?)";
 }
 
 }  // namespace sarde
