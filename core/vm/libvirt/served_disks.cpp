@@ -145,14 +145,15 @@ void read_from_files(const Domain& domain, const std::vector<std::filesystem::pa
     known.insert(name);
     if (node_called(name, "nbd")) served.push_back(name);
     const auto node = node_called(name, "disk");
-    if (node && node->of_image < files.size())
-      disks[node->disk].insert({node->layer, {*node, listed.value("drv", "")}});
+    if (!node) continue;
+    if (node->of_image >= files.size()) throw Error(doing + ": the image has no file for " + name);
+    disks[node->disk].insert({node->layer, {*node, listed.value("drv", "")}});
   }
   // An earlier try may have come half-way.
   const auto add_if_new = [&](const json& node) {
     if (!known.contains(node.at("node-name"))) add_node(domain, node, doing);
   };
-  for (const auto& [disk, chain] : disks) {
+  const auto put_files_below = [&](const std::string& disk, const auto& chain) {
     std::string below;
     for (const auto& [layer, found] : chain) {
       const auto& [node, format] = found;
@@ -164,6 +165,10 @@ void read_from_files(const Domain& domain, const std::vector<std::filesystem::pa
       below = node.called("local");
     }
     put_below(domain, disk, below, doing);
+  };
+  for (const auto& [disk, chain] : disks) {
+    // The topmost layer goes first: if it is gone, the disk has its files, and only the rest has to go.
+    if (chain.contains(0)) put_files_below(disk, chain);
     for (auto top = chain.rbegin(); top != chain.rend(); ++top)
       drop_node(domain, top->second.first.called("disk"), doing);
   }
