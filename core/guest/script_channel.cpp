@@ -6,6 +6,7 @@
 
 #include "core/foundation/error.hpp"
 #include "core/foundation/text.hpp"
+#include "core/guest/ssh_driver.hpp"
 #include "core/guest/tcp_connection.hpp"
 #include "core/system/files.hpp"
 
@@ -162,7 +163,7 @@ ScriptOutcome ScriptChannel::outcome() const {
         quote(printable_tail(before_marker_, 8), 1000));
   }
   throw Error("the connection to the VM was lost while the script ran: " +
-              (lost_ ? trimmed(ssh_get_error(session_)) : "the guest closed it without an exit status"));
+              (lost_ ? problem_of(session_) : "the guest closed it without an exit status"));
 }
 
 }  // namespace sarde

@@ -9,7 +9,7 @@
 
 namespace sarde {
 
-/// How long a guest that answers at all may take for it.
+/// How long a guest may take to answer a request.
 constexpr std::chrono::milliseconds answer_patience(15'000);
 
 /// A new channel of the session. Waits for up to `patience`. Throws Error and Cancelled.

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 #include <poll.h>
+#include <thread>
 
 #include <libssh/server.h>
 
@@ -50,7 +51,7 @@ class Silence {
   std::optional<TimePoint> looked_;
 };
 
-/// The channel of a command to which nobody listens.
+/// The channel of a command to which nobody listens: all that is noted is that it has ended.
 class QuietChannel {
  public:
   explicit QuietChannel(SshChannel channel) : channel_(std::move(channel)) {
@@ -58,9 +59,13 @@ class QuietChannel {
     callbacks_.channel_data_function = [](ssh_session, ssh_channel, void*, std::uint32_t size, int, void*) {
       return static_cast<int>(size);
     };
-    callbacks_.channel_close_function = [](ssh_session, ssh_channel, void* self) {
-      static_cast<QuietChannel*>(self)->is_closed_ = true;
+    callbacks_.channel_close_function = [](ssh_session, ssh_channel, void* self) { note_end(self); };
+    // What the command has left behind may hold the channel open for ever.
+    callbacks_.channel_exit_status_function = [](ssh_session, ssh_channel, int, void* self) {
+      note_end(self);
     };
+    callbacks_.channel_exit_signal_function = [](ssh_session, ssh_channel, const char*, int, const char*,
+                                                 const char*, void* self) { note_end(self); };
     ssh_callbacks_init(&callbacks_);
     ssh_set_channel_callbacks(channel_.get(), &callbacks_);
   }
@@ -72,12 +77,14 @@ class QuietChannel {
 
   [[nodiscard]] const SshChannel& channel() const { return channel_; }
 
-  [[nodiscard]] bool is_closed() const { return is_closed_; }
+  [[nodiscard]] bool has_ended() const { return has_ended_; }
 
  private:
+  static void note_end(void* self) { static_cast<QuietChannel*>(self)->has_ended_ = true; }
+
   SshChannel channel_;
   ssh_channel_callbacks_struct callbacks_{};
-  bool is_closed_ = false;
+  bool has_ended_ = false;
 };
 
 /// Does what precedes a script.
@@ -124,31 +131,33 @@ class SshGuestShell final : public GuestShell {
 
   ssh_counter_struct received_{};  ///< before the session, which counts in it
   SshSession session_;
-  std::optional<QuietChannel> last_;  ///< that may not have ended
+  std::optional<QuietChannel> last_;  ///< of the last small command, which may still be running
   SshTarget target_;
   bool without_credentials_;
   Clock& clock_;
 };
 
 /// A small command whose outcome does not matter. Its end is waited for before the next command, and by
-/// nobody if there is none. A guest that does not answer holds nobody up for long. Never throws.
+/// nobody if there is none. A guest that does not answer holds nobody up for long: it may still do it when it
+/// does. Never throws.
 void SshGuestShell::run_quietly(const std::string& command) {
   constexpr milliseconds patience(3'000);
   try {
     Cancellation never;
     last_.emplace(open_channel(session_.get(), clock_, never, patience));
     start_command(session_.get(), last_->channel(), command, clock_, never, patience);
-  } catch (const Error&) {
-    last_.reset();  // the caller's own outcome tells more
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): the caller's own outcome tells more
   }
 }
 
-/// Some Dropbears (2022.83 is one; github.com/mkj/dropbear/pull/326) close a new channel if an earlier
-/// command ends before the new one has come, and end the connection if that then says something.
+/// Waits for the end of the last small command, for 5 s at most. Some Dropbears (2022.83 is one;
+/// github.com/mkj/dropbear/pull/326) close a new channel without an answer if an earlier command ends between
+/// the channel's opening and its own command. They start that all the same, and end the connection when it
+/// prints something.
 void SshGuestShell::finish_last(Cancellation& cancellation) {
   constexpr milliseconds longest(5'000);
   const auto deadline = clock_.now() + longest;
-  while (last_ && !last_->is_closed() && clock_.now() < deadline) {
+  while (last_ && !last_->has_ended() && clock_.now() < deadline) {
     cancellation.check();
     if (!rest(milliseconds_between(clock_.now(), deadline), cancellation.fd())) break;
   }
@@ -176,6 +185,8 @@ ScriptOutcome SshGuestShell::run_script(const GuestScript& script, Cancellation&
     return watch({.script = script, .nonce = nonce, .channel = channel}, cancellation);
   }();  // its channel is closed before the next is opened: some servers allow only one
   run_quietly(commands.remove);
+  // Where PowerShell is, no Dropbear is, and a start of it takes a second.
+  if (script.shell == "powershell") last_.reset();
   return outcome;
 }
 
@@ -238,7 +249,12 @@ RemainingProcesses SshGuestShell::end_processes(const Running& running) {
   if (!channel.first_process()) return {.problem = "the script had not begun"};
   ProcessEnder ender(session_.get(), target_, end_command(script.shell, nonce, *channel.first_process()),
                      clock_);
-  exchange_until([&] { return ender.has_ended(); });
+  while (!ender.has_ended()) {  // in a connection of its own, perhaps
+    if (channel.is_lost())
+      std::this_thread::sleep_for(slice);
+    else
+      channel.exchange(slice, -1);
+  }
   const auto deadline = clock_.now() + last_words;
   exchange_until([&] { return channel.has_ended() || clock_.now() >= deadline; });
   return ender.result();

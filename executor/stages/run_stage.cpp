@@ -95,7 +95,11 @@ void RunStage::throw_lost(const Error& error) {
 ScriptOutcome RunStage::run_in_guest(const GuestScript& script, const JobRecord& record,
                                      const std::string& stage) {
   const auto is_gone = [&] {
-    return parts_.machines().state(parts_.resources.name().text()) != DomainState::running;
+    try {
+      return parts_.machines().state(parts_.resources.name().text()) != DomainState::running;
+    } catch (const Error&) {
+      return false;  // a libvirt that cannot be asked now is no reason to stop a script
+    }
   };
   if (const auto kept = open_kept_door(parts_.resources.folder(), is_gone, parts_.cancellation)) {
     try {

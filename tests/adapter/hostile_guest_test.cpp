@@ -186,6 +186,31 @@ TEST_CASE("hostile guest: one that ignores a command while another is ending has
   CHECK(sshd.clock.now() - start < 10s);
 }
 
+TEST_CASE("hostile guest: one that does not end the last command holds up the next for seconds only") {
+  const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  const GuestScript script{
+      .content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .deadline = {}};
+  HostileSshd sshd("at-once");
+  const auto shell = sshd.shell();
+  const auto start = sshd.clock.now();
+  for (int i = 0; i < 2; ++i) {
+    const auto outcome = shell->run_script(script, sshd.cancellation);
+    REQUIRE(std::holds_alternative<ScriptExited>(outcome));
+    CHECK(std::get<ScriptExited>(outcome).code == 7);
+  }
+  CHECK(sshd.clock.now() - start > 4s);
+  CHECK(sshd.clock.now() - start < 10s);
+  // Somebody who stops the job meanwhile is heard.
+  auto stopped = Cancellation::on_signals();
+  const std::jthread stop([] {
+    std::this_thread::sleep_for(1s);
+    ::kill(::getpid(), SIGINT);
+  });
+  const auto second = sshd.clock.now();
+  CHECK_THROWS_AS(shell->run_script(script, stopped), Cancelled);
+  CHECK(sshd.clock.now() - second < 4s);
+}
+
 TEST_CASE("hostile guest: channels that it opens towards us are refused, and cost nothing") {
   HostileSshd sshd("channels", "4");
   const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import time
 
@@ -395,7 +396,10 @@ def test_a_job_that_is_killed_while_it_proves_leaves_nothing(place, warm):
     while process.poll() is None and len(list(place.jobs.glob("*/vm-started"))) < 2:
         time.sleep(0.002)
     time.sleep(0.3)
+    process.send_signal(signal.SIGSTOP)
     assert process.poll() is None, process.stderr.read()
+    (folder,) = states(place)
+    assert not json.loads((folder / "template.json").read_text())["proven"]
     process.kill()
     process.wait()
     place.run("gc")

@@ -5,7 +5,7 @@
   channels   opens channels towards the client without end, while a command runs for SECONDS (third argument)
   forever    a command never ends
   ignores    closes a command's channel instead of answering
-  busy       does the same while an earlier command has not ended, as Dropbear 2022.83 may; else as at-once
+  busy       does the same while an earlier command is running, as if that ended just then; else as at-once
 """
 import os
 import socket
