@@ -138,8 +138,7 @@ class SshGuestShell final : public GuestShell {
 };
 
 /// A small command whose outcome does not matter. Its end is waited for before the next command, and by
-/// nobody if there is none. A guest that does not answer holds nobody up for long: it may still do it when it
-/// does. Never throws.
+/// nobody if there is none. A guest that does not answer within seconds may still run it later. Never throws.
 void SshGuestShell::run_quietly(const std::string& command) {
   constexpr milliseconds patience(3'000);
   try {

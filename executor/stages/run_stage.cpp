@@ -33,10 +33,9 @@ std::string fate_of_processes(const RemainingProcesses& remaining) {
 
 }  // namespace
 
-/// The connection may be lost shortly before libvirt notices that QEMU has ended. Never throws, so that the
-/// error that ended the script is reported in any case.
-bool RunStage::vm_is_gone() noexcept {
-  constexpr milliseconds patience(2'000);
+/// Whether libvirt says so within this time. Never throws: a libvirt that cannot be asked now is no reason to
+/// stop a script, and the error that ended one is reported in any case.
+bool RunStage::vm_is_gone(milliseconds patience) noexcept {
   try {
     const auto deadline = parts_.clock.now() + patience;
     while (parts_.machines().state(parts_.resources.name().text()) == DomainState::running) {
@@ -86,21 +85,17 @@ ScriptOutcome RunStage::run_in(GuestShell& shell, const GuestScript& script, con
 }
 
 void RunStage::throw_lost(const Error& error) {
+  // The connection may be lost shortly before libvirt notices that QEMU has ended.
+  constexpr milliseconds patience(2'000);
   throw Error("VM '" + parts_.resources.name().text() + "': " + error.what() +
-              (vm_is_gone() ? "; the VM is gone: it has ended, crashed or was destroyed" : ""));
+              (vm_is_gone(patience) ? "; the VM is gone: it has ended, crashed or was destroyed" : ""));
 }
 
 /// Over the connection that is kept between stages; if there is none, or it is of no use, over one of our
 /// own.
 ScriptOutcome RunStage::run_in_guest(const GuestScript& script, const JobRecord& record,
                                      const std::string& stage) {
-  const auto is_gone = [&] {
-    try {
-      return parts_.machines().state(parts_.resources.name().text()) != DomainState::running;
-    } catch (const Error&) {
-      return false;  // a libvirt that cannot be asked now is no reason to stop a script
-    }
-  };
+  const auto is_gone = [&] { return vm_is_gone(milliseconds(0)); };
   if (const auto kept = open_kept_door(parts_.resources.folder(), is_gone, parts_.cancellation)) {
     try {
       return run_in(*kept, script, stage);

@@ -38,7 +38,7 @@ class RunStage {
   ScriptOutcome run_in(GuestShell& shell, const GuestScript& script, const std::string& stage);
   [[noreturn]] void throw_lost(const Error& error);
   ScriptOutcome run_in_guest(const GuestScript& script, const JobRecord& record, const std::string& stage);
-  [[nodiscard]] bool vm_is_gone() noexcept;
+  [[nodiscard]] bool vm_is_gone(std::chrono::milliseconds patience) noexcept;
   void noted(const std::function<void()>& write);
   void note(const ScriptOutcome& outcome, const std::string& stage);
 

@@ -75,6 +75,19 @@ class HostileSshd {
     }
   }
 
+  /// Runs a script whose output nobody wants, for 10 s at most. Returns its exit code.
+  std::int32_t exit_code(GuestShell& shell) {
+    const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+    const auto outcome = shell.run_script({.content = "true",
+                                           .shell = "sh",
+                                           .output = null.get(),
+                                           .errors = null.get(),
+                                           .deadline = clock.now() + 10s},
+                                          cancellation);
+    REQUIRE(std::holds_alternative<ScriptExited>(outcome));
+    return std::get<ScriptExited>(outcome).code;
+  }
+
   SystemClock clock;
   Cancellation cancellation;
 
@@ -142,74 +155,49 @@ std::uint64_t resident() {
 TEST_CASE("hostile guest: an end that comes in the same breath as the beginning is not lost") {
   HostileSshd sshd("at-once");
   for (int i = 0; i < 10; ++i) {
-    const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
     const auto shell = sshd.shell();
     const auto start = sshd.clock.now();
-    const auto outcome = shell->run_script({.content = "true",
-                                            .shell = "sh",
-                                            .output = null.get(),
-                                            .errors = null.get(),
-                                            .deadline = start + 10s},
-                                           sshd.cancellation);
-    REQUIRE(std::holds_alternative<ScriptExited>(outcome));
-    CHECK(std::get<ScriptExited>(outcome).code == 7);
+    CHECK(sshd.exit_code(*shell) == 7);
     CHECK(sshd.clock.now() - start < 5s);
   }
 }
 
 TEST_CASE("hostile guest: a command that it ignores has not begun, and is not waited for") {
-  const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
-  const GuestScript script{
-      .content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .deadline = {}};
   HostileSshd sshd("ignores");
   const auto shell = sshd.shell();
   const auto start = sshd.clock.now();
   CHECK_THROWS_WITH_AS(
-      shell->run_script(script, sshd.cancellation),
+      sshd.exit_code(*shell),
       "start a command in the guest: its SSH server has closed the channel instead of answering",
       ScriptNotBegun);
   CHECK(sshd.clock.now() - start < 5s);
 }
 
 TEST_CASE("hostile guest: one that ignores a command while another is ending has the time to end it") {
-  const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
-  const GuestScript script{
-      .content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .deadline = {}};
   HostileSshd sshd("busy");
   const auto shell = sshd.shell();
   const auto start = sshd.clock.now();
-  for (int i = 0; i < 3; ++i) {
-    const auto outcome = shell->run_script(script, sshd.cancellation);
-    REQUIRE(std::holds_alternative<ScriptExited>(outcome));
-    CHECK(std::get<ScriptExited>(outcome).code == 7);
-  }
+  for (int i = 0; i < 3; ++i) CHECK(sshd.exit_code(*shell) == 7);
   CHECK(sshd.clock.now() - start < 10s);
 }
 
 TEST_CASE("hostile guest: one that does not end the last command holds up the next for seconds only") {
-  const UniqueFd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
-  const GuestScript script{
-      .content = "true", .shell = "sh", .output = null.get(), .errors = null.get(), .deadline = {}};
   HostileSshd sshd("at-once");
   const auto shell = sshd.shell();
   const auto start = sshd.clock.now();
-  for (int i = 0; i < 2; ++i) {
-    const auto outcome = shell->run_script(script, sshd.cancellation);
-    REQUIRE(std::holds_alternative<ScriptExited>(outcome));
-    CHECK(std::get<ScriptExited>(outcome).code == 7);
-  }
+  for (int i = 0; i < 2; ++i) CHECK(sshd.exit_code(*shell) == 7);
   CHECK(sshd.clock.now() - start > 4s);
   CHECK(sshd.clock.now() - start < 10s);
   // Somebody who stops the job meanwhile is heard. (Children of later tests are not to inherit the mask.)
   sigset_t before{};
   ::pthread_sigmask(SIG_BLOCK, nullptr, &before);
-  auto stopped = Cancellation::on_signals();
+  sshd.cancellation = Cancellation::on_signals();
   const std::jthread stop([] {
     std::this_thread::sleep_for(1s);
     ::kill(::getpid(), SIGINT);
   });
   const auto second = sshd.clock.now();
-  CHECK_THROWS_AS(shell->run_script(script, stopped), Cancelled);
+  CHECK_THROWS_AS(sshd.exit_code(*shell), Cancelled);
   CHECK(sshd.clock.now() - second < 4s);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }

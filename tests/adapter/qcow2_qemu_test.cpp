@@ -8,6 +8,7 @@
 #include "core/system/files.hpp"
 #include "core/system/subprocess.hpp"
 #include "tests/support/check_error.hpp"
+#include "tests/support/run_tool.hpp"
 #include "tests/support/temp_folder.hpp"
 
 using namespace sarde;
@@ -39,13 +40,7 @@ bool we_accept(const std::filesystem::path& file) {
 TEST_CASE("qcow2: a header that is accepted is one that QEMU opens") {
   const sarde::testing::TestFolder folder;
   const auto file = folder / "disk.qcow2";
-  SystemClock clock;
-  Cancellation cancellation;
-  const auto made = run_program(
-      {.argv = {"qemu-img", "create", "-q", "-f", "qcow2", file.string(), "64M"},
-       .environment = {{"PATH", "/usr/bin:/bin"}}},
-      {.clock = clock, .cancellation = cancellation, .deadline = clock.now() + std::chrono::seconds(20)});
-  REQUIRE(made.succeeded());
+  sarde::testing::run_tool({"qemu-img", "create", "-q", "-f", "qcow2", file.string(), "64M"});
   const auto good = read_file(file);
   REQUIRE(we_accept(file));
   REQUIRE(qemu_opens(file));

@@ -3,34 +3,25 @@
 
 #include "core/foundation/json_reading.hpp"
 #include "core/system/files.hpp"
-#include "core/system/subprocess.hpp"
 #include "core/vm/hypervisor_loader.hpp"
+#include "tests/support/run_tool.hpp"
 #include "tests/support/temp_folder.hpp"
 
 using namespace sarde;
-using namespace std::chrono_literals;
 using nlohmann::json;
+using sarde::testing::run_tool;
 using sarde::testing::TestFolder;
 
 namespace {
 
-std::string run(const std::vector<std::string>& argv) {
-  SystemClock clock;
-  Cancellation never;
-  const auto result =
-      run_program({.argv = argv, .environment = {{"PATH", "/usr/bin:/bin"}, {"HOME", "/root"}}},
-                  {.clock = clock, .cancellation = never, .deadline = clock.now() + 60s});
-  REQUIRE_MESSAGE(result.succeeded(), result.errors);
-  return result.output;
-}
-
 class Machine {
  public:
   Machine() {
-    run({"qemu-img", "create", "-q", "-f", "qcow2", bottom().string(), "1M"});
-    run({"qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", bottom().string(),
-         middle().string()});
-    run({"qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", middle().string(), top().string()});
+    run_tool({"qemu-img", "create", "-q", "-f", "qcow2", bottom().string(), "1M"});
+    run_tool({"qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", bottom().string(),
+              middle().string()});
+    run_tool(
+        {"qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", middle().string(), top().string()});
     const auto xml = folder_ / "domain.xml";
     write_file(xml,
                "<domain type='qemu'><name>chain</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>"
@@ -38,13 +29,13 @@ class Machine {
                "discard='unmap'/><source file='" +
                    top().string() + "'/><target dev='vda' bus='virtio'/></disk></devices></domain>",
                0600);
-    run({"virsh", "-q", "-c", "qemu:///session", "create", xml.string()});
+    run_tool({"virsh", "-q", "-c", "qemu:///session", "create", xml.string()});
   }
 
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
-  ~Machine() { run({"virsh", "-q", "-c", "qemu:///session", "destroy", "chain"}); }
+  ~Machine() { run_tool({"virsh", "-q", "-c", "qemu:///session", "destroy", "chain"}); }
 
   [[nodiscard]] std::filesystem::path top() const { return folder_ / "top.qcow2"; }
 
@@ -54,8 +45,8 @@ class Machine {
 
   static json tell(const std::string& order, const json& arguments) {
     const json words{{"execute", order}, {"arguments", arguments}};
-    return json::parse(
-               run({"virsh", "-q", "-c", "qemu:///session", "qemu-monitor-command", "chain", words.dump()}))
+    return json::parse(run_tool({"virsh", "-q", "-c", "qemu:///session", "qemu-monitor-command", "chain",
+                                 words.dump()}))
         .at("return");
   }
 

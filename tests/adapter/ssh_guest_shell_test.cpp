@@ -12,15 +12,16 @@
 #include <doctest/doctest.h>
 
 #include "core/system/files.hpp"
-#include "core/system/subprocess.hpp"
 #include "tests/support/check_error.hpp"
 #include "tests/support/listener.hpp"
+#include "tests/support/run_tool.hpp"
 #include "tests/support/temp_folder.hpp"
 
 using namespace sarde;
 using namespace std::chrono_literals;
 using sarde::testing::check_error;
 using sarde::testing::Listener;
+using sarde::testing::run_tool;
 using sarde::testing::TestFolder;
 
 namespace {
@@ -30,8 +31,8 @@ namespace {
 class LoopbackSshd {
  public:
   LoopbackSshd() : port_(Listener().port) {
-    run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "host").string()});
-    run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "user").string()});
+    run_tool({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "host").string()});
+    run_tool({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", (folder_ / "user").string()});
     // SHLVL: a deep bash reads no .bashrc, whatever this account has in its own.
     std::ofstream(folder_ / "config")
         << "Port " << port_ << "\nListenAddress 127.0.0.1\nListenAddress ::1\nHostKey "
@@ -68,15 +69,6 @@ class LoopbackSshd {
   }
 
   [[nodiscard]] const TestFolder& folder() const { return folder_; }
-
-  static std::string run(const std::vector<std::string>& argv) {
-    SystemClock clock;
-    Cancellation never;
-    const auto result = run_program({.argv = argv, .environment = {{"PATH", "/usr/bin:/bin:/usr/sbin"}}},
-                                    {.clock = clock, .cancellation = never, .deadline = clock.now() + 30s});
-    REQUIRE_MESSAGE(result.succeeded(), result.errors);
-    return result.output;
-  }
 
  private:
   TestFolder folder_;
